@@ -1,0 +1,168 @@
+"""What every adapter does: one sample's picture to the model's input, outputs to results.
+
+An adapter is pure numpy and OpenCV. It knows neither predictors nor requests, holds no state
+beyond its manifest's settings, and may be used by several threads.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ops.face import Face
+from ops.geometry import (
+    ARCFACE_POINTS,
+    ARCFACE_SIZE,
+    fit_similarity,
+    five_points,
+    rotated_square,
+    warp,
+)
+from ops.manifest import Manifest, ManifestError
+
+Triple = tuple[float, float, float]
+
+
+class Adapter(abc.ABC):
+    """The link between the service's pictures and faces and one family of models."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        """Raises ManifestError where the manifest lacks what the family needs."""
+        self.manifest = manifest
+        shape = manifest.input("image").shape
+        if len(shape) != 4 or min(shape[1:]) < 1:
+            raise ManifestError(
+                f"{manifest.path}: inputs: image: shape {list(shape)} should be"
+                " [batch, channels, height, width], all but the batch fixed"
+            )
+        self._sample_shape = (shape[1], shape[2], shape[3])
+
+    @property
+    def sample_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one sample of the input ``image``."""
+        return self._sample_shape
+
+    @property
+    def side(self) -> int:
+        """Height of the input in pixels; every family here but the detectors' takes a square."""
+        return self._sample_shape[1]
+
+    @abc.abstractmethod
+    def prepare(self, picture: np.ndarray, face: Face | None, out: np.ndarray) -> Any:
+        """Write one sample of the input ``image``.
+
+        picture: (H, W, 3) uint8 RGB, of any size from 1x1; face: the face that the sample is
+        about, None for detection; out: (C, H, W) float32, overwritten wholly.
+        Returns what :meth:`decode` needs to know about the sample.
+        """
+
+    def extra_feeds(self, contexts: Sequence[Any]) -> dict[str, np.ndarray]:
+        """Inputs other than ``image`` for the samples with these contexts, by alias."""
+        del contexts
+        return {}
+
+    @abc.abstractmethod
+    def decode(self, outputs: Mapping[str, np.ndarray], contexts: Sequence[Any]) -> list[Any]:
+        """One result a sample, in order.
+
+        outputs: by alias, the first dimension being the sample; contexts: as from
+        :meth:`prepare`.
+        """
+
+
+class Recognizer(Adapter):
+    """An adapter of a network that makes embeddings of aligned faces."""
+
+    @abc.abstractmethod
+    def target_points(self) -> np.ndarray:
+        """(5, 2) float32, where the five points lie in the network's input, in pixels."""
+
+    @abc.abstractmethod
+    def normalize(self, crop: np.ndarray, out: np.ndarray) -> None:
+        """Write an aligned crop (H, W, 3) uint8 RGB into out (3, H, W) float32."""
+
+    def prepare(self, picture: np.ndarray, face: Face | None, out: np.ndarray) -> None:
+        """Align by the face's landmarks, else by its keypoints.
+
+        Raises ValueError for a face with neither.
+        """
+        points = None if face is None else known_points(face)
+        if points is None:
+            raise ValueError(f"{self.manifest.name} needs a face with landmarks or keypoints")
+        matrix = fit_similarity(points, self.target_points())
+        self.normalize(warp(picture, matrix, self.side), out)
+
+    def aligned_input(self, picture: np.ndarray, out: np.ndarray) -> None:
+        """Write a picture (H, W, 3) uint8 RGB that already is a face aligned as by :meth:`align`.
+
+        It may have any size, and its edge is stretched outwards where the network sees more.
+        """
+        height, width = picture.shape[:2]
+        if (height, width) != (ARCFACE_SIZE, ARCFACE_SIZE):
+            shrinks = min(height, width) > ARCFACE_SIZE
+            mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            picture = cv2.resize(picture, (ARCFACE_SIZE, ARCFACE_SIZE), interpolation=mode)
+        matrix = fit_similarity(ARCFACE_POINTS, self.target_points())
+        self.normalize(warp(picture, matrix, self.side, cv2.BORDER_REPLICATE), out)
+
+    def align(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """The face of a picture with its five points at ARCFACE_POINTS, whatever the network.
+
+        picture: (H, W, 3) uint8 RGB; points: (5, 2) in pixels. Returns (112, 112, 3) uint8 RGB.
+        """
+        return warp(picture, fit_similarity(points, ARCFACE_POINTS), ARCFACE_SIZE)
+
+    def decode(
+        self, outputs: Mapping[str, np.ndarray], contexts: Sequence[Any]
+    ) -> list[np.ndarray]:
+        """Embeddings of unit length, (D,) float32 each."""
+        embeddings = outputs["embedding"].reshape(len(contexts), -1)
+        lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        return list((embeddings / np.maximum(lengths, 1e-12)).astype(np.float32, copy=False))
+
+
+def known_points(face: Face) -> np.ndarray | None:
+    """Five points (5, 2) of a face: its landmarks, else what its keypoints give, else None."""
+    return face.landmarks if face.landmarks is not None else five_points(face.keypoints)
+
+
+def likely_points(face: Face) -> np.ndarray:
+    """Five points (5, 2) of a face: :func:`known_points`, else where its box suggests them.
+
+    The box of a picture that is said to be an aligned face is the whole picture, for which the
+    guess is exact.
+    """
+    points = known_points(face)
+    if points is not None:
+        return points
+    guess: np.ndarray = face.box[:2] + ARCFACE_POINTS * (face.box[2:] - face.box[:2]) / ARCFACE_SIZE
+    return guess
+
+
+def box_crop(picture: np.ndarray, box: np.ndarray, scale: float, size: int) -> np.ndarray:
+    """A square upright crop about a box, (size, size, 3) uint8, its border replicated.
+
+    box: (4,) x1 y1 x2 y2; scale: side of the crop as a multiple of the box's longer side.
+    """
+    side = float((box[2:] - box[:2]).max()) * scale
+    center = (box[:2] + box[2:]) / 2 - 0.5
+    return warp(picture, rotated_square(center, side, 0.0, size), size, cv2.BORDER_REPLICATE)
+
+
+def write_channels(
+    pixels: np.ndarray, out: np.ndarray, scale: float | Triple, offset: float | Triple
+) -> None:
+    """Normalise and transpose: ``out[c] = pixels[..., c] * scale[c] + offset[c]``.
+
+    pixels: (H, W, C) or (H, W) uint8; out: (C, H, W) float32, any strides.
+    """
+    scales = np.broadcast_to(np.asarray(scale, dtype=np.float32), len(out))
+    offsets = np.broadcast_to(np.asarray(offset, dtype=np.float32), len(out))
+    # Splitting first makes the conversion run over contiguous bytes, twice as fast.
+    for plane, target, factor, shift in zip(cv2.split(pixels), out, scales, offsets):
+        np.multiply(plane, factor, out=target)
+        np.add(target, shift, out=target)

@@ -1,0 +1,106 @@
+"""What the detectors share: the letterboxed input, and candidates to detections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ops.adapters.base import Adapter, Triple, write_channels
+from ops.face import Detections
+from ops.geometry import Letterbox, blend, suppress
+from ops.manifest import Manifest
+
+# More candidates than this a picture (the best are kept) are an adversary's, not a crowd's.
+MAX_CANDIDATES = 1500
+
+
+@dataclass
+class Candidates:
+    """Boxes of one picture before suppression, in any one unit.
+
+    boxes: (N, 4) float32; scores: (N,) float32; keypoints: (N, K, 2) float32 or None.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    keypoints: np.ndarray | None
+
+
+class Detector(Adapter):
+    """An adapter of a detector that sees the whole picture letterboxed.
+
+    Options: ``min_score``, the floor under which nothing is returned (the stage applies the
+    request's own, higher one); ``nms``, the overlap (IoU) above which two boxes are one face.
+    """
+
+    default_min_score = 0.3
+    default_nms = 0.4
+
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__(manifest)
+        self.min_score = manifest.option("min_score", self.default_min_score)
+        self.nms = manifest.option("nms", self.default_nms)
+
+    def letterbox(
+        self,
+        picture: np.ndarray,
+        out: np.ndarray,
+        scale: float | Triple,
+        offset: float | Triple,
+    ) -> Letterbox:
+        """Write the picture into the middle of out, shrunk first and normalised then.
+
+        The border is what a black pixel would be.
+        """
+        height, width = picture.shape[:2]
+        place = Letterbox.fit(width, height, self.side)
+        small = resize(picture, place.width, place.height)
+        inside = out[:, place.top : place.top + place.height, place.left : place.left + place.width]
+        if inside.shape != out.shape:
+            out[:] = np.reshape(np.asarray(offset, dtype=np.float32), (-1, 1, 1))
+        write_channels(small, inside, scale, offset)
+        return place
+
+    def finish(
+        self, candidates: Candidates, place: Letterbox, shape: tuple[int, int], mix: bool = False
+    ) -> Detections:
+        """Suppress doubles and go back to pixels of the picture, boxes cut at its edges.
+
+        candidates: in pixels of the square; shape: (height, width) of the picture;
+        mix: replace a box and its keypoints by the mean of its doubles.
+        """
+        boxes, scores, keypoints = candidates.boxes, candidates.scores, candidates.keypoints
+        kept = suppress(boxes, scores, self.nms)
+        best = scores[kept]
+        count = 0 if keypoints is None else keypoints.shape[1]
+        values = (
+            boxes if keypoints is None else np.hstack([boxes, keypoints.reshape(-1, 2 * count)])
+        )
+        values = blend(values, boxes, scores, kept, self.nms) if mix else values[kept]
+        points = place.to_picture(values.reshape(len(kept), 2 + count, 2))
+        edges = np.array([shape[1], shape[0]], dtype=np.float32)
+        corners = np.clip(points[:, :2], 0, edges).reshape(-1, 4)
+        some = (corners[:, 2:] > corners[:, :2]).all(axis=1)
+        # A coordinate of a point counts from the centre of a pixel, that of a box from its edge.
+        found = None if keypoints is None else points[some, 2:] - np.float32(0.5)
+        return Detections(boxes=corners[some], scores=best[some], keypoints=found)
+
+
+def resize(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Resize (H, W, 3) uint8, averaging where it shrinks and interpolating where it grows."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinks = picture.shape[0] > height or picture.shape[1] > width
+    mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(picture, (width, height), interpolation=mode)
+
+
+def above(scores: np.ndarray, floor: float) -> np.ndarray:
+    """Indices of the scores (N,) of at least ``floor``, at most MAX_CANDIDATES, the best ones."""
+    indices = np.flatnonzero(scores >= floor)
+    if len(indices) > MAX_CANDIDATES:
+        best = np.argpartition(-scores[indices], MAX_CANDIDATES)[:MAX_CANDIDATES]
+        indices = indices[best]
+    return indices

@@ -1,0 +1,37 @@
+"""Silent liveness: is the face in front of the camera, from a small crop of one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ops.adapters.base import Adapter, box_crop, write_channels
+from ops.face import Face
+from ops.manifest import Manifest
+
+
+class Liveness(Adapter):
+    """Input: RGB, 0 to 1, an upright square crop. Output: (N, 2), the second is live.
+
+    Option ``scale``: side of the crop as a multiple of the box's longer side.
+    """
+
+    default_scale = 1.4
+
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__(manifest)
+        self.scale = manifest.option("scale", self.default_scale)
+        self._output = manifest.outputs[0].alias
+
+    def prepare(self, picture: np.ndarray, face: Face | None, out: np.ndarray) -> None:
+        """Crop about the face's box; raises ValueError without a face."""
+        if face is None:
+            raise ValueError(f"{self.manifest.name} needs a face")
+        crop = box_crop(picture, face.box, self.scale, self.side)
+        write_channels(crop, out, 1 / 255, 0.0)
+
+    def decode(self, outputs: Mapping[str, np.ndarray], contexts: Sequence[Any]) -> list[float]:
+        """How live each face is, 0 to 1."""
+        return [float(v) for v in outputs[self._output].reshape(len(contexts), -1)[:, -1]]

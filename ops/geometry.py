@@ -1,0 +1,259 @@
+"""Plane geometry of faces: similarity transforms, crops, letterboxing, suppression of doubles.
+
+Points are x, y; a coordinate counts from the centre of the top left pixel, as OpenCV's warps do.
+A transform is a 2x3 matrix that takes a column (x, y, 1) to a point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+# Reference points of a 112x112 face: left eye, right eye, nose, left and right mouth corner, left
+# and right as seen in the picture. From ArcFace (Deng et al., CVPR 2019), the InsightFace project.
+ARCFACE_SIZE = 112
+ARCFACE_POINTS = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ],
+    dtype=np.float32,
+)
+
+# The same five points as shares of the side, for dlib's face recognition network: dlib's mean face
+# shape with a padding of 0.25, and 0.02 lower, which measured best with points from a face mesh.
+DLIB_POINTS = np.array(
+    [
+        [0.3170, 0.3307],
+        [0.6698, 0.3307],
+        [0.4934, 0.5304],
+        [0.3361, 0.7068],
+        [0.6507, 0.7068],
+    ],
+    dtype=np.float32,
+)
+
+# Half the width of the mouth as a share of the distance of the eyes, in ARCFACE_POINTS.
+_HALF_MOUTH = 0.414
+
+
+def fit_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Least-squares rotation, uniform scale and shift that takes points to points.
+
+    In the plane, the optimum of Umeyama (PAMI 1991) without reflection is linear in the two
+    numbers a, b of the matrix [[a, -b], [b, a]], hence this closed form.
+
+    source: (..., K, 2); target: (..., K, 2) or (K, 2). Returns (..., 2, 3) float32.
+    Source points that coincide give a pure shift.
+    """
+    source = np.asarray(source, dtype=np.float32)
+    target = np.broadcast_to(np.asarray(target, dtype=np.float32), source.shape)
+    source_mean = source.mean(axis=-2)
+    target_mean = target.mean(axis=-2)
+    p = source - source_mean[..., None, :]
+    q = target - target_mean[..., None, :]
+    spread = np.square(p).sum(axis=(-2, -1))
+    degenerate = spread <= 1e-12
+    spread = np.where(degenerate, 1.0, spread)
+    a = np.where(degenerate, 1.0, (p * q).sum(axis=(-2, -1)) / spread)
+    cross = p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0]
+    b = np.where(degenerate, 0.0, cross.sum(axis=-1) / spread)
+    matrix = np.empty(source.shape[:-2] + (2, 3), dtype=np.float32)
+    matrix[..., 0, 0] = matrix[..., 1, 1] = a
+    matrix[..., 0, 1] = -b
+    matrix[..., 1, 0] = b
+    rotated = np.einsum("...ij,...j->...i", matrix[..., :2], source_mean)
+    matrix[..., 2] = target_mean - rotated
+    return matrix
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """The inverse of (..., 2, 3) transforms, float32; raises LinAlgError for a singular one."""
+    inverse = np.empty_like(matrix, dtype=np.float32)
+    inverse[..., :2] = np.linalg.inv(matrix[..., :2])
+    inverse[..., 2] = -np.einsum("...ij,...j->...i", inverse[..., :2], matrix[..., 2])
+    return inverse
+
+
+def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Take points (..., K, 2) through transforms (..., 2, 3); (..., K, 2) float32."""
+    moved: np.ndarray = points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
+    return moved.astype(np.float32, copy=False)
+
+
+def warp(
+    picture: np.ndarray, matrix: np.ndarray, size: int, border: int = cv2.BORDER_CONSTANT
+) -> np.ndarray:
+    """Cut a square out of a picture through a transform from the picture to the square.
+
+    picture: (H, W, C) uint8; matrix: (2, 3); border: what lies outside the picture, black or
+    with BORDER_REPLICATE the nearest pixel. Returns (size, size, C) uint8.
+    """
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if scale < 0.5:
+        picture, matrix = _shrink_source(picture, matrix, size, scale)
+    return cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
+
+
+def _shrink_source(
+    picture: np.ndarray, matrix: np.ndarray, size: int, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average blocks of the part that will be cut, for a crop that shrinks by more than half.
+
+    A warp samples four pixels a point and would alias. Returns the smaller picture and the
+    transform from it to the crop.
+    """
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], dtype=np.float32)
+    corners = transform(invert(matrix), corners)
+    height, width = picture.shape[:2]
+    factor = int(1 / scale)
+    left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int) - factor, 0)
+    right, bottom = np.ceil(corners.max(axis=0)).astype(int) + factor + 1
+    columns = (min(right, width) - left) // factor
+    rows = (min(bottom, height) - top) // factor
+    if columns < 1 or rows < 1:
+        return picture, matrix
+    part = picture[top : top + rows * factor, left : left + columns * factor]
+    small = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+    # Pixel i of the small part covers factor pixels whose common centre is:
+    middle = (factor - 1) / 2
+    to_picture = np.array([[factor, 0, left + middle], [0, factor, top + middle]], np.float32)
+    return small, compose(matrix, to_picture)
+
+
+def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The transform (2, 3) that does ``first``, then ``second``."""
+    both = second[:, :2] @ first
+    both[:, 2] += second[:, 2]
+    return both
+
+
+def rotated_square(center: np.ndarray, side: float, angle: float, size: int) -> np.ndarray:
+    """The transform from a picture to a square crop of ``size`` pixels.
+
+    center: (2,) and side in pixels of the picture; angle in radians, of the crop's x axis in the
+    picture, clockwise as seen. Returns (2, 3) float32.
+    """
+    scale = size / max(side, 1e-3)
+    cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
+    matrix = np.array([[cos, sin, 0], [-sin, cos, 0]], dtype=np.float32)
+    # The middle of a crop whose first pixel centre is 0 lies at (size - 1) / 2.
+    matrix[:, 2] = (size - 1) / 2 - matrix[:, :2] @ np.asarray(center, dtype=np.float32)
+    return matrix
+
+
+def eye_angle(keypoints: np.ndarray | None) -> float:
+    """Angle of the line of the eyes in radians; 0 where a detector gives no keypoints.
+
+    keypoints: (K, 2), the first the eye that is left in an upright picture, then the right one.
+    """
+    if keypoints is None or len(keypoints) < 2:
+        return 0.0
+    dx, dy = keypoints[1] - keypoints[0]
+    return float(np.arctan2(dy, dx))
+
+
+def five_points(keypoints: np.ndarray | None) -> np.ndarray | None:
+    """Five points in the order of ARCFACE_POINTS from a detector's own set, (5, 2) float32.
+
+    keypoints: (5, 2) in that order already (SCRFD), or (6, 2) as of BlazeFace (eyes, nose tip,
+    mouth centre, ears), whose mouth corners are put beside the centre along the line of the eyes.
+    None for None and for any other number of points.
+    """
+    if keypoints is None or len(keypoints) not in (5, 6):
+        return None
+    if len(keypoints) == 5:
+        return keypoints.astype(np.float32, copy=False)
+    half_mouth = _HALF_MOUTH * (keypoints[1] - keypoints[0])
+    mouth = keypoints[3]
+    return np.stack([*keypoints[:3], mouth - half_mouth, mouth + half_mouth]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """A picture scaled to fit a square and put in its middle; the rest is border.
+
+    width, height: of the scaled picture, and left, top: of its place, in pixels of the square.
+    scale_x, scale_y: pixels of the square a pixel of the picture, equal but for rounding.
+    """
+
+    width: int
+    height: int
+    left: int
+    top: int
+    scale_x: float
+    scale_y: float
+
+    @classmethod
+    def fit(cls, width: int, height: int, side: int) -> Letterbox:
+        """For a picture of width x height pixels and a square of ``side`` pixels."""
+        scale = side / max(width, height)
+        columns = min(side, max(1, round(width * scale)))
+        rows = min(side, max(1, round(height * scale)))
+        left, top = (side - columns) // 2, (side - rows) // 2
+        return cls(columns, rows, left, top, columns / width, rows / height)
+
+    def to_picture(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2) of the square as points of the picture, float32."""
+        scale = np.array([self.scale_x, self.scale_y], dtype=np.float32)
+        return (points - np.array([self.left, self.top], dtype=np.float32)) / scale
+
+    def to_square(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2) of the picture as points of the square, float32."""
+        scale = np.array([self.scale_x, self.scale_y], dtype=np.float32)
+        return points * scale + np.array([self.left, self.top], dtype=np.float32)
+
+
+def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of every box (N, 4) with every other (M, 4); (N, M) float32."""
+    top_left = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    bottom_right = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    shared = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
+    area = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
+    other_area = np.clip(others[:, 2:] - others[:, :2], 0, None).prod(axis=1)
+    union = area[:, None] + other_area[None, :] - shared
+    return (shared / np.maximum(union, 1e-9)).astype(np.float32, copy=False)
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Greedy non-maximum suppression: indices of the boxes that stay, best score first.
+
+    boxes: (N, 4); scores: (N,); a box goes when a better one that stays overlaps it by more than
+    ``threshold`` (IoU). Repeating "drop what a box that is still in suppresses" until nothing
+    changes ends in the greedy result (Zheng et al., Cluster-NMS, IEEE Trans. Cybernetics 2022)
+    and needs no loop over boxes. Memory is N x N; the adapters keep N low by their score floor.
+    """
+    order = np.argsort(-scores, kind="stable")
+    if len(order) < 2:
+        return order
+    suppresses = np.triu(overlaps(boxes[order], boxes[order]) > threshold, k=1)
+    stays = np.ones(len(order), dtype=bool)
+    while True:
+        still = ~suppresses[stays].any(axis=0)
+        if np.array_equal(still, stays):
+            return order[stays]
+        stays = still
+
+
+def blend(
+    values: np.ndarray, boxes: np.ndarray, scores: np.ndarray, kept: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Replace each kept detection by the mean of its doubles, weighted by score.
+
+    BlazeFace's remedy for boxes that jitter between anchors (Bazarevsky et al., 2019, section 5).
+    A double belongs to the best kept box that overlaps it by more than ``threshold``.
+
+    values: (N, D); boxes: (N, 4); scores: (N,); kept: (K,) indices as of :func:`suppress`.
+    Returns (K, D) float32.
+    """
+    overlapping = overlaps(boxes[kept], boxes) > threshold
+    overlapping[np.arange(len(kept)), kept] = True
+    first = np.cumsum(overlapping, axis=0) == 1
+    weights = (overlapping & first) * scores[None, :]
+    mixed: np.ndarray = weights @ values / weights.sum(axis=1, keepdims=True)
+    return mixed.astype(np.float32, copy=False)
