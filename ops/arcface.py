@@ -1,0 +1,29 @@
+"""ArcFace: the embedding of each aligned face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ops.runner import Timing
+from ops.stage import ModelWorker
+from ops.task import Task
+
+TASK = "recognition"
+
+
+class ArcFaceWorker(ModelWorker):
+    """Fills `face.embedding` and, where asked for, `face.aligned`."""
+
+    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
+        runner = self.runners[0]
+        pairs = [
+            pair for task in tasks if "embedding" in task.options.want for pair in task.faces()
+        ]
+        samples = [(picture.pixels, face) for picture, face in pairs]
+        found = runner.run(samples, timing)  # type: ignore[arg-type]
+        for (_, face), embedding in zip(pairs, found):
+            face.embedding = embedding
+        for task in tasks:
+            if "aligned" in task.options.want:
+                for picture, face in task.faces():
+                    face.aligned = runner.adapter.align(picture.pixels, face.landmarks)

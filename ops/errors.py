@@ -1,0 +1,68 @@
+"""Errors a client can meet: one table of stable numbers, names and sentences.
+
+The numbers never change their meaning. 50xx: the request is malformed; 51xx: a picture of it
+cannot be used; 30xx and 60xx: the service cannot answer now.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Optional
+
+
+class ErrorKind(enum.Enum):
+    """(number, gRPC status name or None, sentence that tells what to do).
+
+    Kinds with a gRPC status are answered with that status, which the HTTP gateway turns
+    into 429, 503 or 504; all others are answered with ``err_no`` and ``err_msg``.
+    """
+
+    INTERNAL = (3000, None, "The service failed on this request; its log has the details.")
+    SHUTTING_DOWN = (3001, "UNAVAILABLE", "The service is stopping; send the request again later.")
+    NO_SUCH_SERVICE = (3002, None, "No service of this name; use the one in the service's address.")
+    BUSY = (3003, "RESOURCE_EXHAUSTED", "The queue is full; send the request again later.")
+    TIMEOUT = (6000, "DEADLINE_EXCEEDED", "Not answered in time; send it again later or send less.")
+
+    MALFORMED_REQUEST = (5001, None, "Send as many values as keys, and at least one image.")
+    UNKNOWN_KEY = (5002, None, "Only the keys image and options are known.")
+    MALFORMED_OPTIONS = (5003, None, "Send options as one JSON object of the documented fields.")
+    TOO_MANY_PICTURES = (5004, None, "Split the pictures over several requests.")
+    UNSUPPORTED_TENSOR = (5005, None, "Tensors are not taken; send pictures as base64 strings.")
+
+    NOT_BASE64 = (5101, None, "Send the picture's bytes in standard base64.")
+    EMPTY_PICTURE = (5102, None, "The picture has no bytes.")
+    UNSUPPORTED_FORMAT = (5103, None, "Send a JPEG, PNG, WebP or BMP picture.")
+    PICTURE_TOO_MANY_BYTES = (5104, None, "Send a smaller file.")
+    PICTURE_TOO_MANY_PIXELS = (5105, None, "Scale the picture down before sending it.")
+    BROKEN_PICTURE = (5106, None, "The file is truncated or damaged; send a whole one.")
+
+    def __init__(self, code: int, grpc_status: Optional[str], advice: str) -> None:
+        self.code = code
+        self.grpc_status = grpc_status
+        self.advice = advice
+
+
+class ServiceError(Exception):
+    """An error with a stable number, to be shown to the client as it is.
+
+    detail: what was wrong with this very request, in one short sentence, or empty. It must
+        hold nothing of the picture.
+    """
+
+    def __init__(self, kind: ErrorKind, detail: str = "") -> None:
+        self.kind = kind
+        self.message = f"{kind.name}: {detail} {kind.advice}" if detail else (
+            f"{kind.name}: {kind.advice}"
+        )
+        super().__init__(self.message)
+
+    @property
+    def code(self) -> int:
+        return self.kind.code
+
+
+def error_table() -> str:
+    """The table as Markdown, as it stands in the README."""
+    rows = ["| code | name | what to do |", "|---|---|---|"]
+    rows += [f"| {kind.code} | {kind.name} | {kind.advice} |" for kind in ErrorKind]
+    return "\n".join(rows)

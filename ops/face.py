@@ -1,0 +1,67 @@
+"""What the stages pass on about a face: plain arrays in pixels of the upright picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import numpy as np
+
+
+@dataclass
+class Detections:
+    """Faces that a detector found in one picture, best score first.
+
+    boxes: (N, 4) float32, x1 y1 x2 y2 in pixels of the picture.
+    scores: (N,) float32, 0 to 1.
+    keypoints: (N, K, 2) float32, x y in pixels; the detector's own set of points
+        (its adapter says which), or None where it gives none.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    keypoints: Optional[np.ndarray] = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass
+class Landmarks:
+    """Landmarks of one face.
+
+    points: (5, 2) float32, x y in pixels: left eye, right eye, nose, left and right
+        mouth corner, left and right as seen in the picture.
+    mesh: (468, 3) float32, x y z in pixels (z relative to the head's centre), or None.
+    score: 0 to 1, how sure the landmark model is that it looks at a face.
+    """
+
+    points: np.ndarray
+    mesh: Optional[np.ndarray]
+    score: float
+
+
+@dataclass
+class Face:
+    """One face on its way through the stages; a field is None until its stage has run.
+
+    box: (4,) float32, x1 y1 x2 y2 in pixels of the upright picture.
+    score: 0 to 1, the detector's.
+    keypoints: (K, 2) float32, the detector's points, or None.
+    landmarks: (5, 2) float32, as in :class:`Landmarks`.
+    mesh: (468, 3) float32, as in :class:`Landmarks`.
+    embedding: (D,) float32 of unit length.
+    aligned: (112, 112, 3) uint8, RGB, the aligned crop, where it was asked for.
+    attributes: JSON-ready dictionary.
+    liveness: 0 to 1, 1 is live.
+    """
+
+    box: np.ndarray
+    score: float
+    keypoints: Optional[np.ndarray] = None
+    landmarks: Optional[np.ndarray] = None
+    mesh: Optional[np.ndarray] = None
+    embedding: Optional[np.ndarray] = None
+    aligned: Optional[np.ndarray] = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    liveness: Optional[float] = None

@@ -1,0 +1,140 @@
+"""A stage as a Paddle Serving op: threads that take what is queued, work, and pass it on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from paddle_serving_server.pipeline import Op
+from paddle_serving_server.pipeline.channel import (
+    ChannelData,
+    ChannelDataType,
+    ChannelStopError,
+    ChannelTimeoutError,
+)
+
+from ops.errors import ErrorKind, ServiceError
+from ops.runner import Timing
+from ops.stage import Worker
+from ops.task import Task
+
+_LOGGER = logging.getLogger(__name__)
+_AT_ONCE = 1e-6  # seconds; a channel takes 0 for "wait for ever"
+
+
+class Envelope(ChannelData):
+    """What travels through Paddle Serving's channels: a task, by reference."""
+
+    def __init__(self, data_id: int, task: Task) -> None:
+        super().__init__(ChannelDataType.DICT.value, dictdata={}, data_id=data_id)
+        self.task = task
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Envelope:
+        return self
+
+
+class StageOp(Op):
+    """Runs a stage's workers, one a thread.
+
+    Of Paddle Serving's `Op` the wiring of channels and the tracer's format are kept. Its main
+    loop is replaced: it shares one predictor between threads, waits for full batches, copies
+    arrays to merge batches, and writes requests' contents to the log when something fails.
+    """
+
+    def __init__(
+        self, name: str, input_ops: Sequence[Op], workers: Sequence[Worker], batch_size: int
+    ) -> None:
+        super().__init__(
+            name=name,
+            input_ops=list(input_ops),
+            concurrency=len(workers),
+            batch_size=batch_size,
+        )
+        self._workers = list(workers)
+
+    def start_with_thread(self) -> list[threading.Thread]:
+        """Start a thread for each worker; called by Paddle Serving's DAG."""
+        trace = self._tracer.data_buffer() if self._tracer is not None else None
+        threads = [
+            threading.Thread(
+                target=self._run_worker, args=(worker, trace), name=f"{self.name}-{n}", daemon=True
+            )
+            for n, worker in enumerate(self._workers)
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _run_worker(self, worker: Worker, trace: Optional[queue.Queue[Any]]) -> None:
+        channel, outputs = self._get_input_channel(), self._get_output_channels()
+        try:
+            while True:
+                self._step(worker, channel, outputs, trace)
+        except ChannelStopError:
+            return
+        except BaseException:
+            # A stage without its thread would leave every request waiting: stop the process.
+            _LOGGER.critical("%s: a worker died", self.name, exc_info=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _step(
+        self, worker: Worker, channel: Any, outputs: Sequence[Any], trace: Optional[Any]
+    ) -> None:
+        started = time.perf_counter()
+        envelopes = self._take(channel)
+        taken = time.perf_counter()
+        timing = Timing()
+        self._work(worker, [e.task for e in envelopes if e.task.live], timing)
+        worked = time.perf_counter()
+        for envelope in envelopes:
+            for output in outputs:
+                output.push(envelope, self.name)
+        if trace is not None:
+            spent = timing.prepare + timing.infer + timing.decode
+            other = max(worked - taken - spent, 0.0)
+            seconds = {
+                "in": taken - started,
+                "prep": timing.prepare,
+                "midp": timing.infer,
+                "postp": timing.decode + other,
+                "out": time.perf_counter() - worked,
+            }
+            # At least a microsecond: the tracer divides by the sum, and its thread would die.
+            actions = {name: max(int(s * 1e6), 1) for name, s in seconds.items()}
+            trace.put({"name": self.name, "actions": actions})
+
+    def _take(self, channel: Any) -> list[Envelope]:
+        """Wait for one item, then take this worker's share of what else is queued."""
+        taken = [self._front(channel, None)]
+        share = -(-(channel.size() + 1) // self.concurrency)
+        while len(taken) < min(share, self._batch_size):
+            try:
+                taken.append(self._front(channel, _AT_ONCE))
+            except ChannelTimeoutError:
+                break
+        return taken
+
+    def _front(self, channel: Any, timeout: Optional[float]) -> Envelope:
+        # Where several ops feed this one there is an item from each, all of the same task.
+        item: dict[str, Envelope] = channel.front(self.name, timeout)
+        return next(iter(item.values()))
+
+    def _work(self, worker: Worker, tasks: list[Task], timing: Timing) -> None:
+        """Run the worker; where a batch fails its tasks are run one by one."""
+        if not tasks:
+            return
+        try:
+            worker.run(tasks, timing)
+        except Exception:
+            _LOGGER.error("%s failed on %d request(s)", self.name, len(tasks), exc_info=True)
+            if len(tasks) == 1:
+                tasks[0].error = ServiceError(ErrorKind.INTERNAL)
+                return
+            for task in tasks:
+                self._work(worker, [task], timing)

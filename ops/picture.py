@@ -1,0 +1,146 @@
+"""From base64 to pixels: limits before decoding, one upright RGB array after it."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pybase64
+from PIL import Image
+
+from ops.errors import ErrorKind, ServiceError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+_DATA_URL = re.compile(r"data:[\w.+/-]{0,64};base64,")
+_ORIENTATION_TAG = 0x0112
+
+# The limit on pixels is ours and checked from the header; Pillow's own would only warn.
+Image.MAX_IMAGE_PIXELS = None
+warnings.filterwarnings("ignore", module="PIL")
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """max_bytes: of the encoded file; max_pixels: width times height."""
+
+    max_bytes: int
+    max_pixels: int
+
+
+def from_base64(text: str, max_bytes: int) -> bytes:
+    """The bytes behind standard base64; line breaks and a ``data:`` prefix are accepted.
+
+    Raises ServiceError: EMPTY_PICTURE, NOT_BASE64, PICTURE_TOO_MANY_BYTES.
+    """
+    prefix = _DATA_URL.match(text)
+    if prefix:
+        text = text[prefix.end() :]
+    if len(text) > max_bytes * 3 // 2 + 4:
+        raise ServiceError(ErrorKind.PICTURE_TOO_MANY_BYTES, f"More than {max_bytes} bytes.")
+    try:
+        raw = text.encode("ascii").translate(None, b" \t\r\n")
+        data = pybase64.b64decode(raw, validate=True)
+    except ValueError:
+        raise ServiceError(ErrorKind.NOT_BASE64) from None
+    if not data:
+        raise ServiceError(ErrorKind.EMPTY_PICTURE)
+    if len(data) > max_bytes:
+        raise ServiceError(ErrorKind.PICTURE_TOO_MANY_BYTES, f"More than {max_bytes} bytes.")
+    return bytes(data)
+
+
+def open_picture(data: bytes, max_pixels: int) -> Image.Image:
+    """Read the header only.
+
+    Raises ServiceError: UNSUPPORTED_FORMAT, PICTURE_TOO_MANY_PIXELS.
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception:  # noqa: BLE001 - decoders raise many types on hostile bytes
+        raise ServiceError(ErrorKind.UNSUPPORTED_FORMAT) from None
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ServiceError(
+            ErrorKind.PICTURE_TOO_MANY_PIXELS,
+            f"{width} x {height} is more than {max_pixels} pixels.",
+        )
+    if width == 0 or height == 0:
+        raise ServiceError(ErrorKind.BROKEN_PICTURE)
+    return image
+
+
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """Decode to (H, W, 3) uint8, RGB, turned upright by the EXIF orientation.
+
+    Grey, palette, CMYK and 16-bit pictures are converted, alpha is dropped; of an animation
+    the first frame is taken. Raises ServiceError(BROKEN_PICTURE).
+    """
+    try:
+        image.load()
+        pixels = _rgb(image)
+    except Exception:  # noqa: BLE001 - decoders raise many types on hostile bytes
+        raise ServiceError(ErrorKind.BROKEN_PICTURE) from None
+    return _upright(pixels, _orientation(image))
+
+
+def decode_picture(data: bytes, limits: PictureLimits) -> np.ndarray:
+    """Header check and decoding in one, see `open_picture` and `pixels_of`."""
+    if len(data) > limits.max_bytes:
+        raise ServiceError(ErrorKind.PICTURE_TOO_MANY_BYTES, f"More than {limits.max_bytes} bytes.")
+    return pixels_of(open_picture(data, limits.max_pixels))
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I"):
+        # 16-bit grey: the high byte; Pillow's own conversion would clip at 255.
+        grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    return np.asarray(image)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # noqa: BLE001 - a damaged EXIF block does not make the picture unusable
+        return 1
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo the EXIF orientation (1 to 8, see Exif 2.32, tag 274)."""
+    if orientation in (2, 4, 5, 7):
+        pixels = pixels[:, ::-1]
+    turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
+    return np.ascontiguousarray(np.rot90(pixels, turns))
+
+
+class PixelBudget:
+    """Bounds the decoded pixels held in memory by all requests together.
+
+    A request reserves what all its pictures need before the first is decoded, so that two
+    half-decoded requests cannot wait for each other.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._free = total
+        self._changed = threading.Condition()
+
+    def reserve(self, pixels: int, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for `pixels` to be free; False when they are not."""
+        pixels = min(pixels, self.total)
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._free >= pixels, max(timeout, 0.0)):
+                return False
+            self._free -= pixels
+            return True
+
+    def release(self, pixels: int) -> None:
+        with self._changed:
+            self._free += min(pixels, self.total)
+            self._changed.notify_all()

@@ -1,0 +1,107 @@
+"""Request: what a client sent becomes a task with upright RGB pictures.
+
+`parse_request` runs where the message arrives and looks at text only; decoding is the work of
+the stage. Paddle Serving's own RequestOp unpickles tensors of type BYTES, so nothing of it is
+used on requests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+
+from ops.config import Limits
+from ops.errors import ErrorKind, ServiceError
+from ops.options import Options, parse_options
+from ops.picture import PixelBudget, from_base64, open_picture, pixels_of
+from ops.runner import Timing
+from ops.stage import Worker
+from ops.task import Picture, Task
+
+
+def parse_request(message: Any, limits: Limits, arrived: float) -> Task:
+    """A task from the protobuf message `pipeline_service.Request`.
+
+    arrived: seconds on the clock of `time.monotonic`; the deadline counts from it.
+    Raises ServiceError: UNSUPPORTED_TENSOR, MALFORMED_REQUEST, UNKNOWN_KEY,
+    TOO_MANY_PICTURES, MALFORMED_OPTIONS.
+    """
+    if message.tensors:
+        raise ServiceError(ErrorKind.UNSUPPORTED_TENSOR)
+    keys, values = message.key, message.value
+    if len(keys) != len(values):
+        raise ServiceError(
+            ErrorKind.MALFORMED_REQUEST, f"{len(keys)} keys came with {len(values)} values."
+        )
+    images: list[str] = []
+    options: list[str] = []
+    for key, value in zip(keys, values):
+        if key == "image":
+            images.append(value)
+        elif key == "options":
+            options.append(value)
+        else:
+            raise ServiceError(ErrorKind.UNKNOWN_KEY, f"{key[:64]!r} is not known.")
+    _check_counts(len(images), len(options), limits)
+    parsed = parse_options(options[0]) if options else Options()
+    if parsed.max_faces > limits.faces:
+        raise ServiceError(
+            ErrorKind.MALFORMED_OPTIONS, f"max_faces: at most {limits.faces} here."
+        )
+    pictures = [Picture(encoded=image) for image in images]
+    return Task(pictures, parsed, arrived + limits.request_timeout_ms / 1000.0)
+
+
+def _check_counts(images: int, options: int, limits: Limits) -> None:
+    if images == 0:
+        raise ServiceError(ErrorKind.MALFORMED_REQUEST, "There is no image.")
+    if images > limits.request_pictures:
+        raise ServiceError(
+            ErrorKind.TOO_MANY_PICTURES,
+            f"{images} pictures; at most {limits.request_pictures} are taken.",
+        )
+    if options > 1:
+        raise ServiceError(ErrorKind.MALFORMED_OPTIONS, "options came more than once.")
+
+
+class RequestWorker(Worker):
+    """Decodes a task's pictures within the limits; a bad picture gets an error of its own."""
+
+    def __init__(self, limits: Limits, budget: PixelBudget) -> None:
+        self._limits = limits
+        self._budget = budget
+
+    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
+        started = time.perf_counter()
+        for task in tasks:
+            self._decode(task)
+        timing.prepare += time.perf_counter() - started
+
+    def _decode(self, task: Task) -> None:
+        opened = [(picture, self._open(picture)) for picture in task.pictures]
+        pixels = sum(image.width * image.height for _, image in opened if image)
+        if not self._budget.reserve(pixels, task.deadline - time.monotonic()):
+            task.error = ServiceError(ErrorKind.TIMEOUT)
+            return
+        task.reserved_pixels = pixels
+        for picture, image in opened:
+            if image is None:
+                continue
+            try:
+                picture.pixels = pixels_of(image)
+            except ServiceError as error:
+                picture.error = error
+            else:
+                picture.height, picture.width = picture.pixels.shape[:2]
+
+    def _open(self, picture: Picture) -> Image.Image | None:
+        text, picture.encoded = picture.encoded or "", None
+        try:
+            data = from_base64(text, self._limits.picture_bytes)
+            return open_picture(data, self._limits.picture_pixels)
+        except ServiceError as error:
+            picture.error = error
+            return None

@@ -1,0 +1,65 @@
+"""A request on its way through the DAG."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import numpy as np
+
+from ops.errors import ServiceError
+from ops.face import Face
+from ops.options import Options
+
+
+@dataclass
+class Picture:
+    """One picture of a request.
+
+    encoded: base64 text as the client sent it; None once it has been decoded.
+    pixels: (H, W, 3) uint8, RGB, upright; None until decoded, and where `error` is set.
+    """
+
+    encoded: Optional[str] = None
+    pixels: Optional[np.ndarray] = None
+    width: int = 0
+    height: int = 0
+    faces: list[Face] = field(default_factory=list)
+    error: Optional[ServiceError] = None
+
+
+@dataclass(eq=False)
+class Task:
+    """One request: its pictures, its options and how long it may take.
+
+    deadline: on the clock of `time.monotonic`, seconds.
+    error: set when the whole request has failed; stages then leave the task alone.
+    document: the answer (JSON), set by the last stage.
+    """
+
+    pictures: list[Picture]
+    options: Options = field(default_factory=Options)
+    deadline: float = float("inf")
+    error: Optional[ServiceError] = None
+    document: str = ""
+    reserved_pixels: int = 0
+    cancelled: bool = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Task:
+        # A channel with several consumers deep-copies its items for all but the last one.
+        # Stages share the task instead: each writes fields of its own.
+        return self
+
+    @property
+    def live(self) -> bool:
+        """Whether there is still somebody to answer."""
+        return self.error is None and not self.cancelled and time.monotonic() < self.deadline
+
+    def usable_pictures(self) -> list[Picture]:
+        """Pictures that were decoded."""
+        return [picture for picture in self.pictures if picture.pixels is not None]
+
+    def faces(self) -> list[tuple[Picture, Face]]:
+        """All faces of the task, in order, each with its picture."""
+        return [(p, face) for p in self.usable_pictures() for face in p.faces]

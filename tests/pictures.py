@@ -1,0 +1,84 @@
+"""Pictures that tests send: made here, from scikit-image's sample face or from nothing."""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import skimage.data
+from PIL import Image
+
+
+def astronaut() -> np.ndarray:
+    """(512, 512, 3) uint8, RGB, one face."""
+    return np.asarray(skimage.data.astronaut())
+
+
+def encode(pixels: np.ndarray, form: str = "JPEG", **options: Any) -> bytes:
+    """A picture file of an (H, W, 3) RGB, (H, W) grey or (H, W, 4) RGBA array."""
+    out = io.BytesIO()
+    if form == "JPEG":
+        options.setdefault("quality", 95)
+    Image.fromarray(pixels).save(out, form, **options)
+    return out.getvalue()
+
+
+def base64_of(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def with_orientation(pixels: np.ndarray, orientation: int) -> bytes:
+    """A JPEG stored so that its EXIF orientation turns it back into `pixels`."""
+    stored = {
+        1: pixels,
+        2: pixels[:, ::-1],
+        3: pixels[::-1, ::-1],
+        4: pixels[::-1],
+        5: pixels.transpose(1, 0, 2),
+        6: np.rot90(pixels, 1),
+        7: np.rot90(pixels, 2).transpose(1, 0, 2),
+        8: np.rot90(pixels, 3),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encode(np.ascontiguousarray(stored), exif=exif.tobytes())
+
+
+def png_header_bomb(width: int, height: int, size: int) -> bytes:
+    """A PNG of `size` bytes that says it has width x height pixels, all of one colour."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(
+            ">I", zlib.crc32(name + body)
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(1_000_000))
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    end = chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    padding = max(size - len(start) - len(end) - 12, 0)
+    return start + chunk(b"teST", bytes(padding)) + end
+
+
+def png16(pixels: np.ndarray) -> bytes:
+    """A 16-bit grey PNG of an (H, W, 3) RGB array."""
+    grey = pixels.mean(axis=2).astype(np.uint16) * 257
+    out = io.BytesIO()
+    Image.fromarray(grey).save(out, "PNG")
+    return out.getvalue()
+
+
+def cmyk_jpeg(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).convert("CMYK").save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
+def gif(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "GIF")
+    return out.getvalue()

@@ -1,0 +1,135 @@
+"""What becomes of a picture's bytes before any model sees them."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from ops.errors import ErrorKind, ServiceError
+from ops.picture import PictureLimits, PixelBudget, decode_picture, from_base64
+from tests import pictures
+
+LIMITS = PictureLimits(max_bytes=8_000_000, max_pixels=4_000_000)
+MARKED = np.zeros((40, 60, 3), np.uint8)
+MARKED[:12, :20] = (250, 20, 20)  # red in the upper left corner
+MARKED[28:, 40:] = (20, 20, 250)  # blue in the lower right one
+
+
+def kind_of(call, *arguments) -> ErrorKind:
+    with pytest.raises(ServiceError) as caught:
+        call(*arguments)
+    return caught.value.kind
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP"])
+def test_every_documented_format_gives_rgb_pixels(form):
+    options = {"lossless": True} if form == "WEBP" else {}
+    decoded = decode_picture(pictures.encode(MARKED, form, **options), LIMITS)
+    assert decoded.shape == (40, 60, 3)
+    assert decoded.dtype == np.uint8
+    assert np.abs(decoded.astype(int) - MARKED).mean() <= (3 if form == "JPEG" else 0)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_undone(orientation):
+    decoded = decode_picture(pictures.with_orientation(MARKED, orientation), LIMITS)
+    assert decoded.shape == MARKED.shape
+    assert decoded.flags.c_contiguous
+    assert np.abs(decoded.astype(int) - MARKED).mean() < 5
+
+
+def test_grey_alpha_palette_and_one_bit_pictures_become_rgb():
+    grey = MARKED.mean(axis=2).astype(np.uint8)
+    rgba = np.dstack([MARKED, np.full(MARKED.shape[:2], 7, np.uint8)])
+    assert (decode_picture(pictures.encode(grey, "PNG"), LIMITS) == grey[:, :, None]).all()
+    assert (decode_picture(pictures.encode(rgba, "PNG"), LIMITS) == MARKED).all()
+    assert decode_picture(pictures.encode(grey > 50, "PNG"), LIMITS).max() == 255
+
+
+def test_sixteen_bit_grey_keeps_its_brightness():
+    decoded = decode_picture(pictures.png16(MARKED), LIMITS)
+    assert np.abs(decoded[:, :, 0].astype(int) - MARKED.mean(axis=2).astype(int)).max() <= 1
+
+
+def test_a_cmyk_jpeg_keeps_its_colours():
+    decoded = decode_picture(pictures.cmyk_jpeg(MARKED), LIMITS)
+    assert np.abs(decoded.astype(int) - MARKED).mean() < 6
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_truncated_jpeg_is_broken_and_not_half_grey(share):
+    data = pictures.encode(pictures.astronaut())
+    whole = len(data)
+    assert kind_of(decode_picture, data[: int(whole * share)], LIMITS) is ErrorKind.BROKEN_PICTURE
+
+
+def test_a_truncated_png_is_broken():
+    data = pictures.encode(pictures.astronaut(), "PNG")
+    assert kind_of(decode_picture, data[: len(data) // 2], LIMITS) is ErrorKind.BROKEN_PICTURE
+
+
+def test_a_huge_picture_is_refused_from_its_header():
+    bomb = pictures.png_header_bomb(20_000, 20_000, 1_000_000)
+    assert abs(len(bomb) - 1_000_000) < 1000
+    assert kind_of(decode_picture, bomb, LIMITS) is ErrorKind.PICTURE_TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("data", [b"x", b"hello, this is text", b"\xff\xd8\xff", b"\x89PNG\r\n"])
+def test_bytes_that_are_no_picture_are_unsupported(data):
+    assert kind_of(decode_picture, data, LIMITS) is ErrorKind.UNSUPPORTED_FORMAT
+
+
+def test_gif_is_unsupported():
+    assert kind_of(decode_picture, pictures.gif(MARKED), LIMITS) is ErrorKind.UNSUPPORTED_FORMAT
+
+
+def test_random_damage_gives_pixels_or_an_error_and_nothing_else():
+    random = np.random.RandomState(3)
+    for form in ("JPEG", "PNG", "WEBP", "BMP"):
+        good = bytearray(pictures.encode(MARKED, form))
+        for _ in range(150):
+            data = bytearray(good)
+            for place in random.randint(0, len(data), 4):
+                data[place] = random.randint(0, 256)
+            try:
+                assert decode_picture(bytes(data), LIMITS).ndim == 3
+            except ServiceError:
+                pass
+
+
+def test_base64_with_line_breaks_and_data_prefix_is_read():
+    text = pictures.base64_of(b"picture bytes")
+    assert from_base64(text, 100) == b"picture bytes"
+    assert from_base64(text[:8] + "\r\n" + text[8:], 100) == b"picture bytes"
+    assert from_base64("data:image/jpeg;base64," + text, 100) == b"picture bytes"
+
+
+@pytest.mark.parametrize("text", ["@@@@", "abc", "Zm9v!", "ü" * 8, "Zg==Zg=="])
+def test_what_is_not_base64_is_refused(text):
+    assert kind_of(from_base64, text, 100) is ErrorKind.NOT_BASE64
+
+
+def test_empty_and_too_long_base64_are_refused():
+    assert kind_of(from_base64, "", 100) is ErrorKind.EMPTY_PICTURE
+    assert kind_of(from_base64, "A" * 1000, 100) is ErrorKind.PICTURE_TOO_MANY_BYTES
+    assert kind_of(from_base64, pictures.base64_of(bytes(101)), 100) is (
+        ErrorKind.PICTURE_TOO_MANY_BYTES
+    )
+
+
+def test_the_pixel_budget_makes_a_request_wait_until_another_is_done():
+    budget = PixelBudget(100)
+    assert budget.reserve(70, 0.0)
+    assert not budget.reserve(40, 0.0)
+    threading.Timer(0.05, budget.release, [70]).start()
+    assert budget.reserve(40, 5.0)
+
+
+def test_a_request_larger_than_the_whole_budget_runs_alone():
+    budget = PixelBudget(100)
+    assert budget.reserve(1000, 0.0)
+    assert not budget.reserve(1, 0.0)
+    budget.release(1000)
+    assert budget.reserve(100, 0.0)

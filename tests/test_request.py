@@ -1,0 +1,120 @@
+"""What a client may send, and what it is told when it sends something else."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+from paddle_serving_server.pipeline.proto import pipeline_service_pb2
+
+from ops.config import Limits
+from ops.errors import ErrorKind, ServiceError, error_table
+from ops.picture import PixelBudget
+from ops.request import RequestWorker, parse_request
+from ops.runner import Timing
+from tests import pictures
+
+LIMITS = Limits(request_pictures=3, picture_pixels=1_000_000, faces=20)
+
+
+def message(*pairs: tuple[str, str]):
+    request = pipeline_service_pb2.Request()
+    for key, value in pairs:
+        request.key.append(key)
+        request.value.append(value)
+    return request
+
+
+def parse(*pairs: tuple[str, str]):
+    return parse_request(message(*pairs), LIMITS, 0.0)
+
+
+def refusal(*pairs: tuple[str, str]) -> ServiceError:
+    with pytest.raises(ServiceError) as caught:
+        parse(*pairs)
+    return caught.value
+
+
+def test_images_keep_their_order_and_options_are_read():
+    task = parse(("image", "a"), ("options", '{"max_faces": 2}'), ("image", "b"))
+    assert [picture.encoded for picture in task.pictures] == ["a", "b"]
+    assert task.options.max_faces == 2
+    assert task.deadline == pytest.approx(LIMITS.request_timeout_ms / 1000)
+
+
+def test_unknown_keys_are_refused_by_name():
+    error = refusal(("image", "a"), ("picture", "b"))
+    assert error.kind is ErrorKind.UNKNOWN_KEY
+    assert "'picture'" in error.message
+
+
+def test_keys_without_values_and_requests_without_image_are_malformed():
+    assert refusal(("options", "{}")).kind is ErrorKind.MALFORMED_REQUEST
+    request = message(("image", "a"))
+    request.key.append("image")
+    with pytest.raises(ServiceError) as caught:
+        parse_request(request, LIMITS, 0.0)
+    assert caught.value.kind is ErrorKind.MALFORMED_REQUEST
+
+
+def test_too_many_pictures_are_refused():
+    assert refusal(*[("image", "a")] * 4).kind is ErrorKind.TOO_MANY_PICTURES
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "not json",
+        "[]",
+        "[" * 4000,
+        '{"max_faces": 0}',
+        '{"max_faces": 21}',
+        '{"max_faces": "3"}',
+        '{"max_faces": true}',
+        '{"min_score": 1.5}',
+        '{"min_score": NaN}',
+        '{"min_size": -1}',
+        '{"want": "embedding"}',
+        '{"want": ["everything"]}',
+        '{"want": [[1]]}',
+        '{"embedding_format": "pickle"}',
+        '{"aligned": 1}',
+        '{"unknown": 1}',
+        '{"want": ["' + "x" * 5000 + '"]}',
+    ],
+)
+def test_malformed_options_are_refused_in_one_short_line(options):
+    error = refusal(("image", "a"), ("options", options))
+    assert error.kind is ErrorKind.MALFORMED_OPTIONS
+    assert len(error.message) < 300
+    assert "\n" not in error.message
+
+
+def test_a_tensor_of_bytes_is_refused_unread(tmp_path):
+    request = message(("image", "a"))
+    tensor = request.tensors.add()
+    tensor.name, tensor.elem_type, tensor.byte_data = "image", 13, b"anything"
+    with pytest.raises(ServiceError) as caught:
+        parse_request(request, LIMITS, 0.0)
+    assert caught.value.kind is ErrorKind.UNSUPPORTED_TENSOR
+
+
+def test_one_bad_picture_leaves_the_others_alone():
+    good = pictures.base64_of(pictures.encode(np.zeros((5, 7, 3), np.uint8), "PNG"))
+    task = parse(("image", good), ("image", "!"), ("image", good))
+    task.deadline = time.monotonic() + 10
+    RequestWorker(LIMITS, PixelBudget(1000)).run([task], Timing())
+    assert [picture.error is None for picture in task.pictures] == [True, False, True]
+    assert (task.pictures[2].width, task.pictures[2].height) == (7, 5)
+    assert task.pictures[1].error.kind is ErrorKind.NOT_BASE64
+    assert task.reserved_pixels == 70
+    assert all(picture.encoded is None for picture in task.pictures)
+
+
+def test_error_numbers_are_unique_and_all_in_the_table():
+    codes = [kind.code for kind in ErrorKind]
+    assert len(codes) == len(set(codes))
+    assert all(f"| {code} |" in error_table() for code in codes)
+    assert json.dumps(codes)
