@@ -190,9 +190,12 @@ class Letterbox:
     scale_y: float
 
     @classmethod
-    def fit(cls, width: int, height: int, side: int) -> Letterbox:
-        """For a picture of width x height pixels and a square of ``side`` pixels."""
-        scale = side / max(width, height)
+    def fit(cls, width: int, height: int, side: int, fill: float = 1.0) -> Letterbox:
+        """For a picture of width x height pixels and a square of ``side`` pixels.
+
+        fill: length of the picture's longer side as a share of the square's.
+        """
+        scale = side * fill / max(width, height)
         columns = min(side, max(1, round(width * scale)))
         rows = min(side, max(1, round(height * scale)))
         left, top = (side - columns) // 2, (side - rows) // 2

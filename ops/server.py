@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.config
 import os
@@ -16,7 +17,6 @@ from ops.config import Config, ConfigError, load_config
 from ops.errors import ErrorKind, ServiceError
 from ops.process import die_with_parent
 
-LOG_DIR = "PipelineServingLogs"
 _LOGGER = logging.getLogger("ops")
 
 
@@ -24,11 +24,17 @@ def main(argv: list[str]) -> int:
     """Serve until SIGTERM; 0 after a clean end, 2 for a configuration that cannot be used."""
     die_with_parent()
     config = load_config(argv[0])
+    _set_up_logs(config)
+    import paddle
+
+    # Paddle's handlers print a traceback on SIGTERM and end the process at once.
+    paddle.disable_signal_handler()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    _set_up_logs(config)
     try:
-        server, grace = _start(config)
+        # Paddle Serving prints its progress.
+        with contextlib.redirect_stdout(None):
+            server, grace = _start(config)
     except ConfigError as error:
         print(f"web_service: {error}", file=sys.stderr, flush=True)
         return 2

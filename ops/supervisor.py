@@ -12,10 +12,11 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Optional
+from typing import IO, Callable, Optional
 
 from ops.config import Config, ConfigError
 
+LOG_DIR = "PipelineServingLogs"  # the name that Paddle Serving gives it
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 300.0
 _POLL_S = 0.1
@@ -75,27 +76,34 @@ class Supervisor:
         self._until(lambda: _accepts(host, config.rpc_port))
         addresses = [f"gRPC {host}:{config.rpc_port}"]
         if config.http_port:
-            self._spawn("HTTP gateway", "ops.http_gateway", str(config.rpc_port), str(config.http_port))
+            arguments = [str(config.rpc_port), str(config.http_port)]
+            log = config.log_dir() / LOG_DIR / "http_gateway.log"
+            with log.open("wb") as output:
+                self._spawn("HTTP gateway", "ops.http_gateway", *arguments, output=output)
             self._until(lambda: _answers(config))
             addresses.insert(0, f"HTTP http://127.0.0.1:{config.http_port}/{config.name}/prediction")
         print(f"ready: {', '.join(addresses)}", flush=True)
 
-    def _spawn(self, title: str, module: str, *arguments: str) -> None:
+    def _spawn(
+        self, title: str, module: str, *arguments: str, output: Optional[IO[bytes]] = None
+    ) -> None:
         environment = {**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())}
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         self._children[title] = subprocess.Popen(  # noqa: S603 - our own modules
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
             env=environment,
             # A Ctrl-C in the terminal must reach only this process, which ends the others
             # in the right order.
             start_new_session=True,
         )
 
-    def _until(self, ready: object) -> None:
+    def _until(self, ready: Callable[[], bool]) -> None:
         give_up = time.monotonic() + START_TIMEOUT_S
-        while not ready():  # type: ignore[operator]
+        while not ready():
             self._check_children("before it was ready")
             if self._stop.wait(_POLL_S):
                 raise StartError("stopped while starting")

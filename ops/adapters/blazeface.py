@@ -5,6 +5,7 @@ Its keypoints: right eye, left eye, nose tip, mouth centre, right ear, left ear 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -60,7 +61,7 @@ class BlazeFace(Detector):
         centers = np.concatenate(self.anchors)
         split = len(self.anchors[0])
         # A logit above the floor's is a score above the floor: no sigmoid over all anchors.
-        floor = float(np.log(self.min_score / (1 - self.min_score)))
+        floor = -math.log(max(1 / self.min_score - 1, 1e-9))
         results = []
         for sample, (place, shape) in enumerate(contexts):
             chosen = above(logits[sample], floor)

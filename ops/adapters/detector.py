@@ -10,7 +10,7 @@ import numpy as np
 from ops.adapters.base import Adapter, Triple, write_channels
 from ops.face import Detections
 from ops.geometry import Letterbox, blend, suppress
-from ops.manifest import Manifest
+from ops.manifest import Manifest, ManifestError
 
 # More candidates than this a picture (the best are kept) are an adversary's, not a crowd's.
 MAX_CANDIDATES = 1500
@@ -32,16 +32,22 @@ class Detector(Adapter):
     """An adapter of a detector that sees the whole picture letterboxed.
 
     Options: ``min_score``, the floor under which nothing is returned (the stage applies the
-    request's own, higher one); ``nms``, the overlap (IoU) above which two boxes are one face.
+    request's own, higher one); ``nms``, the overlap (IoU) above which two boxes are one face;
+    ``fill``, length of the picture's longer side as a share of the input's.
     """
 
     default_min_score = 0.3
     default_nms = 0.4
+    default_fill = 1.0
 
     def __init__(self, manifest: Manifest) -> None:
         super().__init__(manifest)
         self.min_score = manifest.option("min_score", self.default_min_score)
         self.nms = manifest.option("nms", self.default_nms)
+        self.fill = manifest.option("fill", self.default_fill)
+        for key, value in (("min_score", self.min_score), ("nms", self.nms), ("fill", self.fill)):
+            if not 0 < value <= 1:
+                raise ManifestError(f"{manifest.path}: options.{key}: {value} should be in (0, 1]")
 
     def letterbox(
         self,
@@ -55,7 +61,7 @@ class Detector(Adapter):
         The border is what a black pixel would be.
         """
         height, width = picture.shape[:2]
-        place = Letterbox.fit(width, height, self.side)
+        place = Letterbox.fit(width, height, self.side, self.fill)
         small = resize(picture, place.width, place.height)
         inside = out[:, place.top : place.top + place.height, place.left : place.left + place.width]
         if inside.shape != out.shape:

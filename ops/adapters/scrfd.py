@@ -19,7 +19,13 @@ Context = tuple[Letterbox, tuple[int, int]]
 
 class Scrfd(Detector):
     """Input: RGB, (x - 127.5) / 128. Outputs for each stride S: ``scores_S``, ``boxes_S`` and
-    ``points_S``, distances from the anchor in strides."""
+    ``points_S``, distances from the anchor in strides.
+
+    Its largest anchors don't hold a face that fills the input. With a smaller picture in a wide
+    border every face of a gallery of portraits was found, without one hardly any.
+    """
+
+    default_fill = 0.625
 
     def __init__(self, manifest: Manifest) -> None:
         super().__init__(manifest)

@@ -1,0 +1,58 @@
+"""Fixtures: the converted models, and a service that all integration tests share."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+# Paddle Serving makes its log directory where it is imported.
+os.environ.setdefault("SERVING_LOG_PATH", tempfile.mkdtemp(prefix="face-serving-"))
+os.environ.setdefault("GLOG_minloglevel", "2")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+from ops.config import ConfigError, load_config  # noqa: E402
+from tests.service import Service  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    """The directory of converted models; `make test` has made them."""
+    config = load_config(ROOT / "config.yml")
+    try:
+        for stage in config.op:
+            config.chosen_models(stage)
+    except ConfigError as error:
+        pytest.skip(f"models have not been converted: {error}")
+    return ROOT / "models"
+
+
+@pytest.fixture(scope="session")
+def service(models, tmp_path_factory):
+    """The service with the settings of config.yml, started once."""
+    running = Service(tmp_path_factory.mktemp("service")).start()
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def make_service(models, tmp_path):
+    """Start further services; all are gone when the test ends."""
+    made: list[Service] = []
+
+    def make(change=None, start=True, ready=True) -> Service:
+        directory = tmp_path / str(len(made))
+        directory.mkdir()
+        made.append(Service(directory, change))
+        if start:
+            made[-1].start(ready)
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.kill()

@@ -1,0 +1,117 @@
+"""Starting and ending: by signal, by accident, and when it cannot start."""
+
+from __future__ import annotations
+
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import psutil
+import pytest
+
+from tests import pictures
+from tests.service import Service, document, is_free, wait_until
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+def ports_free(service: Service) -> bool:
+    return is_free(service.rpc_port) and is_free(service.http_port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_everything_with_status_0(make_service, number):
+    service = make_service()
+    processes = service.processes()
+    service.process.send_signal(number)
+    assert service.wait(30) == 0
+    assert gone(processes)
+    assert ports_free(service)
+
+
+def test_a_request_under_way_is_finished_on_sigterm(make_service):
+    service = make_service()
+    head = pictures.astronaut()[0:256, 96:352]
+    crowd = pictures.base64_of(pictures.encode(np.tile(head, (5, 8, 1))))
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(service.post, *[crowd] * 4, max_faces=100) for _ in range(4)]
+        time.sleep(0.5)
+        assert not all(answer.done() for answer in answers)
+        service.process.send_signal(signal.SIGTERM)
+        for answer in answers:
+            assert answer.result()["err_no"] == 0
+            assert len(document(answer.result())["images"]) == 4
+    assert service.wait(30) == 0
+
+
+def test_killing_the_parent_leaves_no_process_and_no_port(make_service):
+    service = make_service()
+    processes = service.processes()
+    service.process.send_signal(signal.SIGKILL)
+    service.process.wait()
+    assert wait_until(lambda: gone(processes) and ports_free(service), 5)
+
+
+@pytest.mark.parametrize("module", ["ops.server", "ops.http_gateway"])
+def test_when_a_child_dies_all_end_and_say_so(make_service, module):
+    service = make_service()
+    processes = service.processes()
+    next(p for p in processes if module in " ".join(p.cmdline())).kill()
+    assert service.wait(30) == 1
+    assert gone(processes)
+    assert "ended with status -9 while serving" in "".join(service.output)
+
+
+def test_a_second_service_on_the_ports_ends_with_one_line(make_service):
+    first = make_service()
+
+    def same_ports(key):
+        def change(settings):
+            settings[key] = getattr(first, key)
+
+        return change
+
+    for key in ("rpc_port", "http_port"):
+        second = make_service(same_ports(key), ready=False)
+        assert second.wait(30) == 2
+        assert f"{key}: cannot listen" in "".join(second.output)
+        assert len(second.output) == 1
+    assert first.post(pictures.base64_of(pictures.encode(pictures.astronaut())))["err_no"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.update(models_dir="/nowhere"), "python -m convert blazeface"),
+        (lambda s: s["op"]["Detection"].update(concurrency=0), "op.Detection.concurrency"),
+        (lambda s: s["op"]["Detection"].update(devices="0"), "op.Detection.devices: gpu:0"),
+        (lambda s: s["op"]["Detection"].update(model="facemesh"), "is for landmark"),
+    ],
+)
+def test_a_service_that_cannot_start_says_why_in_a_line(make_service, change, words):
+    service = make_service(change, ready=False)
+    assert service.wait(60) != 0
+    text = "".join(service.output)
+    assert words in text
+    assert "Traceback" not in text
+    assert len(text.splitlines()) <= 2
+    assert ports_free(service)
+
+
+def test_logs_are_rotated(make_service):
+    def change(settings):
+        settings["log"].update(max_bytes=10_000, backups=2)
+
+    service = make_service(change)
+    picture = pictures.base64_of(pictures.encode(np.zeros((8, 8, 3), np.uint8)))
+    logs = service.directory / "PipelineServingLogs"
+
+    def rotated() -> bool:
+        service.post(picture)
+        return (logs / "pipeline.tracer.1").exists()
+
+    assert wait_until(rotated, 60)
+    assert all(path.stat().st_size <= 10_500 for path in logs.iterdir())
