@@ -1,0 +1,41 @@
+# The whole workflow. Plain `make` lists it.
+SHELL = /bin/sh
+PYTHON = .venv/bin/python
+export DEVICE
+
+.PHONY: help setup run test lint format bench lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1:/p' Makefile | awk -F: '{printf "  %-12s %s\n", $$1, $$2}'
+
+setup:  ## make .venv and fetch the models (DEVICE=gpu for an NVIDIA GPU)
+	@scripts/setup
+
+run:  ## set up what is missing, then start the service (ARGS="--config other.yml")
+	@scripts/setup && exec $(PYTHON) web_service.py $(ARGS)
+
+test:  ## run the tests (ARGS="tests/test_setup.py -k name")
+	@scripts/setup --dev && exec $(PYTHON) -m pytest -q $(ARGS)
+
+lint:  ## check style and types
+	@scripts/setup --dev --no-models
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+
+format:  ## bring the sources into the project's format
+	@scripts/setup --dev --no-models
+	$(PYTHON) -m ruff check --fix-only --quiet
+	$(PYTHON) -m ruff format
+
+bench:  ## speed of the models against onnxruntime, memory of the running service
+	@scripts/setup --dev
+	$(PYTHON) -m bench models
+	$(PYTHON) -m bench memory
+
+lock:  ## make the lock files again from pyproject.toml (ARGS=--upgrade for the newest versions)
+	@scripts/lock $(ARGS)
+
+clean:  ## remove .venv, caches and logs; models/ stays
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis PipelineServingLogs logs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
