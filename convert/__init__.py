@@ -1,0 +1,1 @@
+"""Brings published face models into Paddle Serving's format: ``python -m convert NAME``."""

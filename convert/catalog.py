@@ -1,0 +1,190 @@
+"""The catalog of known models: ``catalog.yml``, read and validated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Optional, Union
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from convert.errors import ConvertError
+
+CATALOG_FILE = Path(__file__).with_name("catalog.yml")
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Package(_Frozen):
+    """A package of the npm registry, pinned by the digest of its tarball.
+
+    integrity: ``sha512-`` and the digest in base64, as registries state it; size: bytes.
+    """
+
+    npm: str
+    version: str
+    integrity: str = Field(pattern=r"^sha512-[A-Za-z0-9+/]{86}==$")
+    size: int = Field(gt=0)
+
+
+class PackageSource(_Frozen):
+    """Files inside one of the catalog's packages; paths are below the package's root."""
+
+    package: str
+    files: Mapping[str, Optional[str]] = Field(min_length=1)
+
+    @field_validator("files")
+    @classmethod
+    def _checked_files(cls, files: Mapping[str, Optional[str]]) -> Mapping[str, Optional[str]]:
+        return _checked(files)
+
+
+class UrlSource(_Frozen):
+    """A public download: an archive that holds ``files``, or the only file itself.
+
+    sha256: of the download; None where its publisher gives none.
+    max_size: bytes; a longer answer is refused.
+    """
+
+    url: str = Field(pattern=r"^https?://")
+    sha256: Optional[str] = Field(default=None, pattern=SHA256)
+    max_size: int = Field(gt=0)
+    files: Mapping[str, Optional[str]] = Field(min_length=1)
+
+    @field_validator("files")
+    @classmethod
+    def _checked_files(cls, files: Mapping[str, Optional[str]]) -> Mapping[str, Optional[str]]:
+        return _checked(files)
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or self.url
+
+
+Source = Union[PackageSource, UrlSource]
+
+
+class Licence(_Frozen):
+    """Under which terms the weights may be used."""
+
+    name: str
+    commercial: bool = True
+
+
+class Embedding(_Frozen):
+    """What a recogniser gives: ``dim`` numbers a face."""
+
+    dim: int = Field(gt=0)
+
+
+class OnnxInput(_Frozen):
+    """How an ONNX model's input is fixed; input_size: height and width in pixels."""
+
+    input_size: tuple[int, int]
+
+
+class Entry(_Frozen):
+    """One model of the catalog; ``catalog.yml`` says what the fields mean."""
+
+    name: str = ""
+    task: Literal["detection", "landmark", "recognition", "attributes", "liveness"]
+    family: str
+    format: Literal["tfjs", "face_resnet", "paddle", "onnx"]
+    default: bool = False
+    fallback: Optional[str] = None
+    licence: Licence
+    accuracy: Optional[str] = None
+    sources: tuple[Source, ...] = Field(min_length=1)
+    inputs: tuple[str, ...] = ("image",)
+    outputs: tuple[str, ...] = ()
+    embedding: Optional[Embedding] = None
+    max_batch: int = Field(default=0, ge=0)
+    options: Mapping[str, Any] = {}
+    onnx: Optional[OnnxInput] = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Entry:
+        if (self.task == "recognition") != (self.embedding is not None):
+            raise ValueError("embedding is for recognisers, and each of them needs it")
+        if self.format in ("paddle", "onnx") and not self.outputs:
+            raise ValueError(f"outputs: the roles are needed for format {self.format}")
+        return self
+
+
+class Catalog(_Frozen):
+    """All known packages and models."""
+
+    packages: Mapping[str, Package]
+    models: Mapping[str, Entry]
+
+    @model_validator(mode="after")
+    def _references(self) -> Catalog:
+        for name, entry in self.models.items():
+            if entry.fallback is not None and entry.fallback not in self.models:
+                raise ValueError(f"{name}: fallback {entry.fallback} is no model of the catalog")
+            for source in entry.sources:
+                if isinstance(source, PackageSource) and source.package not in self.packages:
+                    raise ValueError(f"{name}: {source.package} is no package of the catalog")
+        return self
+
+    def entry(self, name: str) -> Entry:
+        """The model called ``name``; raises ConvertError naming the known ones."""
+        try:
+            return self.models[name]
+        except KeyError:
+            known = ", ".join(self.models)
+            raise ConvertError(f"no model is called {name}; known: {known}") from None
+
+    def default_entries(self) -> list[Entry]:
+        """The set that set-up converts, in the catalog's order."""
+        return [entry for entry in self.models.values() if entry.default]
+
+    def fallback_names(self) -> set[str]:
+        """The models that stand in for another one."""
+        return {entry.fallback for entry in self.models.values() if entry.fallback is not None}
+
+    def describe(self, source: Source) -> str:
+        """A source in words, without a package registry's address."""
+        if isinstance(source, UrlSource):
+            return source.url
+        package = self.packages[source.package]
+        return f"npm {package.npm}@{package.version} {next(iter(source.files))}"
+
+
+def load_catalog(path: Path = CATALOG_FILE) -> Catalog:
+    """Read a catalog; raises ConvertError that names the file, the key and what is wrong."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_FAST_LOADER)
+    except (OSError, yaml.YAMLError) as error:
+        raise ConvertError(f"{path}: {error}") from error
+    try:
+        for name, model in content["models"].items():
+            model["name"] = name
+        return Catalog.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConvertError(f"{path}: {key}: {first['msg']}") from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ConvertError(f"{path}: expected the maps packages and models") from error
+
+
+# The C parser where PyYAML has it: starting the service reads this file each time.
+_FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _checked(files: Mapping[str, Optional[str]]) -> Mapping[str, Optional[str]]:
+    for path, digest in files.items():
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts:
+            raise ValueError(f"{path} leaves the archive")
+        if digest is not None and (
+            len(digest) != 64 or not set(digest) <= set("0123456789abcdef")
+        ):
+            raise ValueError(f"{path}: {digest} is no sha256")
+    return files

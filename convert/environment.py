@@ -1,0 +1,58 @@
+"""Python environments of their own for tools whose pins are not the service's."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from convert.errors import UnreachableError
+from convert.terminal import CONSOLE
+
+ROOT = Path(__file__).resolve().parent.parent
+_COMPLETE = "complete"  # marker file; holds the digest of the lock that was installed
+
+
+def environment_python(directory: Path, lock_file: Path, purpose: str) -> Path:
+    """The interpreter of the environment ``directory``, made from ``lock_file`` where needed.
+
+    lock_file: exact versions with hashes, as ``pip install --require-hashes`` reads them.
+    purpose: what is being set up, for messages.
+
+    Raises UnreachableError where it cannot be made; what was begun is made anew the next time.
+    """
+    python = directory / "bin" / "python"
+    marker = directory / _COMPLETE
+    digest = hashlib.sha256(lock_file.read_bytes()).hexdigest()
+    if python.exists() and marker.is_file() and marker.read_text() == digest:
+        return python
+    shutil.rmtree(directory, ignore_errors=True)
+    CONSOLE.print(f"Setting up {purpose} in {directory.name} (once)")
+    _run([sys.executable, "-m", "venv", str(directory)], purpose)
+    install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    if not CONSOLE.is_terminal:
+        install.append("--quiet")
+    _run([*install, "--no-deps", "--require-hashes", "-r", str(lock_file)], purpose)
+    marker.write_text(digest)
+    return python
+
+
+def _run(command: Sequence[str], purpose: str) -> None:
+    # Standard output goes to the terminal for pip's progress bars.
+    process = subprocess.run(
+        command, stdout=sys.stderr.fileno(), stderr=subprocess.PIPE, text=True, check=False
+    )
+    if process.returncode != 0:
+        raise UnreachableError(f"{purpose} cannot be set up: {last_line(process.stderr)}")
+
+
+def last_line(output: str) -> str:
+    """The last line of a program's error output that says something, for a message."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return (errors or lines or ["no message"])[-1]
+
+

@@ -1,0 +1,89 @@
+"""One run of ``python -m convert``: which models are made, in which order, and what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from convert.catalog import Catalog, Entry
+from convert.errors import ConvertError, UnreachableError
+from convert.fetch import CACHE_DIR, Fetcher
+from convert.model_directory import is_intact, locked
+from convert.terminal import CONSOLE
+
+
+class Run:
+    """Converts models into ``models_dir``; hosts that did not answer are not asked twice."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        models_dir: Path,
+        *,
+        force: bool = False,
+        cache_dir: Path = CACHE_DIR,
+    ) -> None:
+        self.catalog = catalog
+        self.models_dir = models_dir
+        self.force = force
+        self.fetcher = Fetcher(catalog, cache_dir)
+
+    def is_converted(self, entry: Entry) -> bool:
+        """Whether the model is there, intact and as the catalog wants it."""
+        return is_intact(self.models_dir / entry.name, entry)
+
+    def convert_default(self) -> None:
+        """Make what set-up needs; a model that cannot be reached is replaced by its fallback.
+
+        A fallback that is there already stays in use: taking the other recogniser some day by
+        itself would make all stored embeddings worthless. Raises ConvertError.
+        """
+        for entry in self.catalog.default_entries():
+            stand_in = self._stand_in(entry)
+            if not self.force and self.is_converted(entry):
+                continue
+            if not self.force and stand_in is not None and self.is_converted(stand_in):
+                CONSOLE.print(
+                    f"{stand_in.name} stands in for {entry.name}; "
+                    f"to try that again: python -m convert {entry.name}"
+                )
+                continue
+            try:
+                self.convert(entry)
+            except UnreachableError as error:
+                if stand_in is None:
+                    raise
+                CONSOLE.print(f"Falling back to {stand_in.name} for {entry.name}: {error}")
+                if self.force or not self.is_converted(stand_in):
+                    self.convert(stand_in)
+
+    def convert_each(self, entries: Sequence[Entry], source: Optional[Path] = None) -> list[str]:
+        """Make every model that is not intact; the names of those that failed.
+
+        One model's failure is a line, and the others are still made.
+        """
+        failed = []
+        for entry in entries:
+            if not self.force and source is None and self.is_converted(entry):
+                CONSOLE.print(f"{entry.name}: already converted")
+                continue
+            try:
+                self.convert(entry, source)
+            except ConvertError as error:
+                CONSOLE.print(f"{entry.name}: {error}", style="red", markup=False)
+                failed.append(entry.name)
+        return failed
+
+    def convert(self, entry: Entry, source: Optional[Path] = None) -> None:
+        """Make one model, whether or not it is there; raises ConvertError."""
+        with locked(self.models_dir):
+            # Imported late: Paddle takes seconds, and a run without work takes none.
+            from convert.conversion import convert
+
+            convert(entry, self.models_dir, self.fetcher, source=source)
+        licence = "" if entry.licence.commercial else ", not for commercial use"
+        CONSOLE.print(f"{entry.name}: converted and verified ({entry.licence.name}{licence})")
+
+    def _stand_in(self, entry: Entry) -> Optional[Entry]:
+        return None if entry.fallback is None else self.catalog.entry(entry.fallback)

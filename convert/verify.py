@@ -1,0 +1,114 @@
+"""Checks that a converted model does its work before it takes a place in ``models/``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn, Optional
+
+import numpy as np
+
+from convert import task_checks
+from convert.errors import VerificationError
+from ops.adapters import Adapter, create_adapter
+from ops.engine import Model, Predictor
+from ops.face import Face
+from ops.manifest import Manifest
+
+# A batch of another size may take another kernel: share of an output's largest value.
+BATCH_TOLERANCE = 1e-3
+
+
+def verify(model_dir: Path) -> None:
+    """Run the model in ``model_dir`` on the sample picture and check all that it must hold.
+
+    Outputs are finite, of the declared shape, the same twice, and a sample's do not depend on
+    its batch; then the check of the model's task, :mod:`convert.task_checks`.
+
+    Raises VerificationError that says what is wrong.
+    """
+    subject = Subject(model_dir)
+    picture, face = task_checks.sample_face()
+    check_outputs(subject, picture, face)
+    task_checks.CHECKS[subject.manifest.task](subject, picture, face)
+
+
+class Subject:
+    """A converted model and its adapter, run as the service runs them."""
+
+    def __init__(self, model_dir: Path) -> None:
+        model = Model.load(model_dir)
+        self.manifest: Manifest = model.manifest
+        self.adapter: Adapter = create_adapter(model.manifest)
+        self.predictor: Predictor = model.predictor()
+
+    def feeds(
+        self, samples: list[tuple[np.ndarray, Face]]
+    ) -> tuple[dict[str, np.ndarray], list[Any]]:
+        """Inputs for pictures (H, W, 3) uint8 RGB and the face in each, and their contexts."""
+        images = np.zeros((len(samples), *self.adapter.sample_shape), np.float32)
+        contexts = [
+            self.adapter.prepare(picture, self._subject_face(face), image)
+            for (picture, face), image in zip(samples, images)
+        ]
+        return {"image": images, **self.adapter.extra_feeds(contexts)}, contexts
+
+    def results(self, samples: list[tuple[np.ndarray, Face]]) -> list[Any]:
+        """What the adapter makes of each sample, run one by one."""
+        decoded = []
+        for sample in samples:
+            feeds, contexts = self.feeds([sample])
+            decoded += self.adapter.decode(self.predictor.run(feeds), contexts)
+        return decoded
+
+    def fail(self, problem: str) -> NoReturn:
+        """Raise VerificationError with the model's name."""
+        raise VerificationError(f"{self.manifest.name} is refused: {problem}")
+
+    def _subject_face(self, face: Face) -> Optional[Face]:
+        return None if self.manifest.task == "detection" else face
+
+
+def check_outputs(subject: Subject, picture: np.ndarray, face: Face) -> None:
+    """Finite, of the declared shape, deterministic, independent of the batch."""
+    samples = [(picture, face), task_checks.mirrored(picture, face), (picture // 2, face)]
+    feeds, _ = subject.feeds(samples[:1])
+    single = subject.predictor.run(feeds)
+    for output in subject.manifest.outputs:
+        values = single[output.alias]
+        if not np.isfinite(values).all():
+            subject.fail(f"{output.alias} is not finite")
+        if not fits(values.shape, output.shape) or values.dtype != output.dtype:
+            subject.fail(
+                f"{output.alias} is {values.dtype} {list(values.shape)}, "
+                f"not {output.dtype} {list(output.shape)} as declared"
+            )
+    again = subject.predictor.run(feeds)
+    for alias, values in single.items():
+        if not np.array_equal(values, again[alias]):
+            subject.fail(f"{alias} differs from run to run")
+    if subject.manifest.max_batch != 1:
+        check_batch(subject, samples, single)
+
+
+def check_batch(
+    subject: Subject, samples: list[tuple[np.ndarray, Face]], first: Mapping[str, np.ndarray]
+) -> None:
+    """Each row of a batch is what its sample gives alone; ``first`` is the first one's."""
+    alone = [first] + [subject.predictor.run(subject.feeds([s])[0]) for s in samples[1:]]
+    together = subject.predictor.run(subject.feeds(samples)[0])
+    for alias, rows in together.items():
+        if len(rows) != len(samples):
+            subject.fail(f"{alias} has {len(rows)} rows for {len(samples)} samples")
+        for row, single in zip(rows, alone):
+            limit = BATCH_TOLERANCE * max(1e-3, float(np.abs(single[alias]).max()))
+            difference = float(np.abs(row - single[alias][0]).max())
+            if difference > limit:
+                subject.fail(f"{alias} changes by {difference:.1e} in a batch of {len(samples)}")
+
+
+def fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
+    """Whether an array's shape is as declared, -1 standing for any size."""
+    return len(shape) == len(declared) and all(
+        wanted in (-1, size) for size, wanted in zip(shape, declared)
+    )
