@@ -1,0 +1,145 @@
+"""The wire format as the client sees it: options into a request, an answer into typed values.
+
+Both transports carry the same thing: parallel lists of strings ``key`` and ``value``, and in the
+answer ``err_no`` and ``err_msg`` besides. What is inside is JSON and is read here, once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import numpy as np
+
+from client.errors import ClientError, MalformedAnswerError
+
+WANTS = ("landmarks", "embedding", "attributes", "liveness", "aligned")
+EMBEDDING_FORMATS = ("list", "base64")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a request asks for; None leaves the choice to the service's configuration.
+
+    max_faces: how many faces at most, largest first.
+    min_score: 0 to 1, detections below are left out.
+    min_size: pixels, faces with a shorter side are left out.
+    want: names out of ``WANTS``.
+    embedding_format: ``list`` (JSON numbers) or ``base64`` (little-endian float32).
+    aligned: the picture already is one aligned face; nothing is detected.
+    """
+
+    max_faces: Optional[int] = None
+    min_score: Optional[float] = None
+    min_size: Optional[int] = None
+    want: Optional[tuple[str, ...]] = None
+    embedding_format: Optional[str] = None
+    aligned: Optional[bool] = None
+
+    def to_json(self) -> str:
+        """The ``options`` value of a request; only what was set."""
+        return json.dumps({name: value for name, value in vars(self).items() if value is not None})
+
+    def request(self, picture: str) -> tuple[list[str], list[str]]:
+        """Keys and values of a request for one picture, given as base64."""
+        return ["image", "options"], [picture, self.to_json()]
+
+
+@dataclass(frozen=True)
+class FaceAnswer:
+    """One face of an answer.
+
+    box: x1 y1 x2 y2 in pixels of the upright picture. score: 0 to 1.
+    landmarks: (5, 2) float32, x y in pixels, or None where not asked for.
+    embedding: (D,) float32 of unit length, or None. liveness: 0 to 1, 1 is live, or None.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    landmarks: Optional[np.ndarray] = None
+    embedding: Optional[np.ndarray] = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    liveness: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class ImageAnswer:
+    """What the service says about one picture: its faces, or the error it has with the picture.
+
+    width, height: pixels of the upright picture, 0 where there is an error.
+    """
+
+    width: int
+    height: int
+    faces: tuple[FaceAnswer, ...] = ()
+    error: Optional[ClientError] = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a request of one picture; ``raw`` is the JSON document as it came."""
+
+    image: ImageAnswer
+    models: Mapping[str, str]
+    raw: Mapping[str, Any]
+
+
+def read_answer(err_no: int, err_msg: str, keys: Sequence[str], values: Sequence[str]) -> Answer:
+    """The typed answer from the four fields of a response.
+
+    Raises ClientError with the service's own number where it refused the request, and
+    MalformedAnswerError where the fields don't follow the wire format.
+    """
+    if err_no != 0:
+        raise ClientError(str(err_no), err_msg or "the service gave no reason")
+    if list(keys) != ["result"] or len(values) != 1:
+        raise MalformedAnswerError(f"expected the one key 'result', got {list(keys)!r:.80}")
+    try:
+        document = json.loads(values[0])
+    except ValueError:
+        raise MalformedAnswerError(f"the result is not JSON: {values[0]!r:.80}") from None
+    try:
+        (image,) = document["images"]
+        return Answer(_read_image(image), dict(document.get("models") or {}), document)
+    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise MalformedAnswerError(
+            f"the result is not an answer to one picture ({reason})"
+        ) from None
+
+
+def _read_image(image: Mapping[str, Any]) -> ImageAnswer:
+    if "error" in image:
+        error = image["error"]
+        return ImageAnswer(0, 0, error=ClientError(str(error["code"]), str(error["message"])))
+    faces = tuple(_read_face(face) for face in image["faces"])
+    return ImageAnswer(int(image["width"]), int(image["height"]), faces)
+
+
+def _read_face(face: Mapping[str, Any]) -> FaceAnswer:
+    x1, y1, x2, y2 = (float(value) for value in face["box"])
+    points = face.get("landmarks")
+    liveness = face.get("liveness")
+    return FaceAnswer(
+        box=(x1, y1, x2, y2),
+        score=float(face["score"]),
+        landmarks=None if points is None else np.asarray(points, np.float32).reshape(5, 2),
+        embedding=_read_embedding(face.get("embedding")),
+        attributes=dict(face.get("attributes") or {}),
+        liveness=None if liveness is None else float(liveness["score"]),
+    )
+
+
+def _read_embedding(value: Any) -> Optional[np.ndarray]:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return np.frombuffer(base64.b64decode(value, validate=True), "<f4")
+    vector = np.asarray(value, np.float32)
+    if vector.ndim != 1:
+        raise ValueError(f"an embedding of shape {vector.shape}")
+    return vector

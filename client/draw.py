@@ -1,0 +1,151 @@
+"""Pictures with the faces drawn in: box, five landmarks, score and what else is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from client.answer import FaceAnswer, ImageAnswer
+from client.errors import UnreadableError
+from client.pictures import Picture
+
+# Colours are BGR, OpenCV's order.
+ACCENT = (120, 214, 32)
+POINT = (60, 180, 255)
+INK = (30, 30, 30)
+FONT = cv2.FONT_HERSHEY_DUPLEX
+SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel where coordinates are given in fixed point
+JPEG_QUALITY = 92
+
+
+def target(directory: Path, picture: Picture) -> Path:
+    """Where the annotated picture goes: DIR/name.jpg, sub-directories kept."""
+    return (directory / picture.name).with_suffix(".jpg")
+
+
+def save(directory: Path, picture: Picture, answer: ImageAnswer) -> Path:
+    """Writes the annotated picture and returns its path.
+
+    Raises UnreadableError where OpenCV cannot decode the picture as the service did, OSError where the
+    file cannot be written.
+    """
+    path = target(directory, picture)
+    annotated = draw_faces(decode(picture, answer.width, answer.height), answer.faces)
+    done, encoded = cv2.imencode(".jpg", annotated, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise UnreadableError(f"cannot encode the annotated {picture.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded.tobytes())
+    return path
+
+
+def decode(picture: Picture, width: int, height: int) -> np.ndarray:
+    """The upright picture, (height, width, 3) uint8 BGR; EXIF orientation is applied.
+
+    Raises UnreadableError where it cannot be decoded or its size is not the one that the service saw,
+    since boxes would then be in the wrong place.
+    """
+    encoded = np.frombuffer(picture.data(), np.uint8)
+    pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+    if pixels is None:
+        raise UnreadableError(f"OpenCV cannot decode {picture.name}")
+    if pixels.shape[:2] != (height, width):
+        size = f"{pixels.shape[1]} x {pixels.shape[0]}"
+        raise UnreadableError(f"{picture.name} is {size}, but the service saw {width} x {height}")
+    return pixels
+
+
+def draw_faces(picture: np.ndarray, faces: Sequence[FaceAnswer]) -> np.ndarray:
+    """A copy of the picture, (H, W, 3) uint8 BGR, with all faces drawn in.
+
+    Lines and letters grow with the picture, so that it reads the same at any size on a screen.
+    """
+    canvas: np.ndarray = picture.copy()
+    line = line_width(picture.shape[0], picture.shape[1])
+    for face in faces:
+        _draw_box(canvas, face.box, line)
+    for face in faces:
+        _draw_landmarks(canvas, face, line)
+    for face in faces:  # last, so that no other face's box crosses a label
+        _draw_label(canvas, face.box, caption(face), line)
+    return canvas
+
+
+def line_width(height: int, width: int) -> int:
+    """Pixels, with the root of the longer side: 1 for a thumbnail, 2 at 512, 4 at 2048."""
+    return max(1, round(math.sqrt(max(height, width)) / 11))
+
+
+def caption(face: FaceAnswer) -> str:
+    """The label of a face in ASCII (OpenCV's fonts have nothing else), e.g. ``0.97 female 31``."""
+    parts = [f"{face.score:.2f}"]
+    gender = face.attributes.get("gender")
+    if isinstance(gender, dict) and "type" in gender:
+        parts.append(str(gender["type"]))
+    age = face.attributes.get("age")
+    if isinstance(age, (int, float)):
+        parts.append(f"{age:.0f}")
+    if face.liveness is not None:
+        parts.append(f"live {face.liveness:.2f}")
+    return " ".join(parts).encode("ascii", "replace").decode("ascii")
+
+
+def _fixed(points: np.ndarray) -> np.ndarray:
+    """Pixels in OpenCV's fixed point, int32 of the same shape."""
+    fixed: np.ndarray = np.round(np.asarray(points) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+    return fixed
+
+
+def _draw_box(canvas: np.ndarray, box: Sequence[float], line: int) -> None:
+    """A thin frame with strong corners: the face stays visible, the box is found at a glance."""
+    x1, y1, x2, y2 = box
+    frame = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
+    thin = max(1, line // 2)
+    _draw_line(canvas, frame, True, thin)
+    arm = 0.18 * min(x2 - x1, y2 - y1)
+    for corner, inward in zip(frame, ((1, 1), (-1, 1), (-1, -1), (1, -1))):
+        angle = np.array([corner, corner, corner]) + np.array(
+            [[0, inward[1] * arm], [0, 0], [inward[0] * arm, 0]]
+        )
+        _draw_line(canvas, angle, False, 2 * line)
+
+
+def _draw_line(canvas: np.ndarray, points: np.ndarray, closed: bool, width: int) -> None:
+    lines: list[Any] = [_fixed(points)]
+    cv2.polylines(canvas, lines, closed, ACCENT, width, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _draw_landmarks(canvas: np.ndarray, face: FaceAnswer, line: int) -> None:
+    if face.landmarks is None:
+        return
+    x1, y1, x2, y2 = face.box
+    # No larger than the face bears, no smaller than can be seen.
+    radius = max(1.0, min(2.0 * line, 0.03 * min(x2 - x1, y2 - y1)))
+    for point in _fixed(face.landmarks):
+        for size, colour in ((radius * 1.5, INK), (radius, POINT)):
+            cv2.circle(
+                canvas, point.tolist(), int(_fixed(np.array(size))), colour, -1, cv2.LINE_AA,
+                SUBPIXEL_BITS,
+            )  # fmt: skip
+
+
+def _draw_label(canvas: np.ndarray, box: Sequence[float], text: str, line: int) -> None:
+    """Dark letters on a plate above the box; inside it where the picture ends above."""
+    scale = 0.25 * line
+    stroke = max(1, round(line / 2.5))
+    (text_width, text_height), below = cv2.getTextSize(text, FONT, scale, stroke)
+    pad = max(2, round(1.5 * line))
+    width, height = text_width + 2 * pad, text_height + below + 2 * pad
+    left = min(max(0, round(box[0]) - line), max(0, canvas.shape[1] - width))
+    top = round(box[1]) - line - height
+    if top < 0:
+        top = min(max(0, round(box[1]) + line), max(0, canvas.shape[0] - height))
+    plate = (left, top), (left + width, top + height)
+    cv2.rectangle(canvas, *plate, ACCENT, -1, cv2.LINE_AA)
+    origin = (left + pad, top + pad + text_height)
+    cv2.putText(canvas, text, origin, FONT, scale, INK, stroke, cv2.LINE_AA)

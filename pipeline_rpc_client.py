@@ -1,0 +1,15 @@
+"""Ask the service about faces over gRPC: ``python pipeline_rpc_client.py [PATH...]``.
+
+Without a path it sends a sample picture. ``--help`` lists the options.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from client.cli import Client, main
+from client.rpc import DEFAULT_ADDRESS, RpcTransport
+
+if __name__ == "__main__":
+    client = Client("pipeline_rpc_client", "gRPC", "--address", DEFAULT_ADDRESS, RpcTransport)
+    sys.exit(main(client, sys.argv[1:]))
