@@ -113,7 +113,7 @@ def _shrink_source(
     height, width = picture.shape[:2]
     factor = int(1 / scale)
     left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int) - factor, 0)
-    right, bottom = np.ceil(corners.max(axis=0)).astype(int) + factor + 1
+    right, bottom = np.ceil(corners.max(axis=0)).astype(int) + 2 * factor
     columns = (min(right, width) - left) // factor
     rows = (min(bottom, height) - top) // factor
     if columns < 1 or rows < 1:

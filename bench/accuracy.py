@@ -1,0 +1,280 @@
+"""How well the models tell people apart: ``python -m bench accuracy --gallery DIR``.
+
+DIR holds a folder a person. The largest face of each picture gets an embedding by the code of
+the service's stages; every pair of pictures is then compared (verification), and every picture
+looks for its nearest neighbour among all others (identification). With ``--service`` the same
+pictures also go through the running service, whose embeddings must be the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from ops.chain import Chain
+from ops.config import load_config
+from ops.errors import ServiceError
+from ops.picture import PictureLimits, decode_picture
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+LIMITS = PictureLimits(max_bytes=50_000_000, max_pixels=100_000_000)
+# The largest face of a picture, however unsure the detector is of it.
+MIN_SCORE = 0.3
+SAME = 0.9999
+# Arguments of the command and of Chain, and the stages of the configuration that they replace.
+STAGES = {"detection": "Detection", "landmark": "Landmark", "recognition": "ArcFace"}
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All pairs compared.
+
+    tar: share of same-person pairs accepted, by the false-accept rate that the threshold allows;
+    threshold: cosine at a false-accept rate of 1e-3; same_mean, different_mean: mean cosines.
+    """
+
+    same_pairs: int
+    different_pairs: int
+    tar: dict[float, float]
+    threshold: float
+    same_mean: float
+    different_mean: float
+
+
+@dataclass
+class Report:
+    """What one run found; service_min_cosine is None without ``--service``."""
+
+    models: dict[str, str]
+    pictures: int
+    people: int
+    missed: list[str]
+    unreadable: list[str]
+    verification: Verification | None = None
+    rank1: float | None = None
+    service_min_cosine: float | None = None
+    service_differs: list[str] = field(default_factory=list)
+
+
+def threshold_at(different: np.ndarray, rate: float) -> float:
+    """The lowest threshold at which at most ``rate`` of the pairs are falsely accepted.
+
+    different: (N,) cosines of pairs of different people; a pair is accepted at a cosine above
+    the threshold.
+    """
+    allowed = int(np.floor(rate * len(different)))
+    if allowed >= len(different):
+        return -1.0
+    return float(np.partition(different, -allowed - 1)[-allowed - 1])
+
+
+def verification(
+    embeddings: np.ndarray, people: np.ndarray, rates: Sequence[float] = (1e-2, 1e-3)
+) -> Verification:
+    """Compare all pairs.
+
+    embeddings: (N, D) of unit length; people: (N,) integer labels. Raises ValueError where there
+    is no pair of one person or none of two people.
+    """
+    first, second = np.triu_indices(len(people), k=1)
+    cosines = (embeddings @ embeddings.T)[first, second]
+    equal = people[first] == people[second]
+    same, different = cosines[equal], cosines[~equal]
+    if not len(same) or not len(different):
+        raise ValueError("accuracy needs two people, and two pictures of one of them")
+    return Verification(
+        same_pairs=len(same),
+        different_pairs=len(different),
+        tar={rate: float(np.mean(same > threshold_at(different, rate))) for rate in rates},
+        threshold=threshold_at(different, 1e-3),
+        same_mean=float(same.mean()),
+        different_mean=float(different.mean()),
+    )
+
+
+def rank1(embeddings: np.ndarray, people: np.ndarray) -> float:
+    """Share of the pictures whose nearest other picture shows the same person.
+
+    Arguments as for :func:`verification`. A person's only picture can't be found and doesn't
+    count; NaN where nobody has two.
+    """
+    cosines = embeddings @ embeddings.T
+    np.fill_diagonal(cosines, -np.inf)
+    hits = people[cosines.argmax(axis=1)] == people
+    _, label, count = np.unique(people, return_inverse=True, return_counts=True)
+    findable = count[label] > 1
+    return float(hits[findable].mean()) if findable.any() else float("nan")
+
+
+def gallery_files(gallery: Path) -> list[tuple[str, Path]]:
+    """(person, file) of every picture, sorted. Raises ValueError for a gallery without one."""
+    files = [
+        (folder.name, file)
+        for folder in sorted(path for path in gallery.iterdir() if path.is_dir())
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in SUFFIXES
+    ]
+    if not files:
+        raise ValueError(f"{gallery}: no folder with pictures ({', '.join(SUFFIXES)}) in it")
+    return files
+
+
+def library_embedding(chain: Chain, data: bytes) -> np.ndarray | None:
+    """Embedding (D,) of the largest face, None where there is no face.
+
+    Raises ServiceError for what isn't a picture.
+    """
+    faces = chain.analyze(decode_picture(data, LIMITS), max_faces=1, min_score=MIN_SCORE)
+    return faces[0].embedding if faces else None
+
+
+def service_embedding(client: httpx.Client, url: str, data: bytes) -> np.ndarray | None:
+    """The same from the running service. Raises RuntimeError for an answer that is an error."""
+    options = {"max_faces": 1, "min_score": MIN_SCORE, "embedding_format": "list"}
+    picture = base64.b64encode(data).decode("ascii")
+    body = {"key": ["image", "options"], "value": [picture, json.dumps(options)]}
+    response = client.post(url, json=body)
+    response.raise_for_status()
+    answer = response.json()
+    if answer["err_no"] != 0:
+        raise RuntimeError(f"{url}: {answer['err_no']} {answer['err_msg']}")
+    image = json.loads(answer["value"][0])["images"][0]
+    if "error" in image:
+        raise RuntimeError(f"{url}: {image['error']['message']}")
+    if not image["faces"]:
+        return None
+    return np.asarray(image["faces"][0]["embedding"], dtype=np.float32)
+
+
+def agreement(ours: np.ndarray | None, theirs: np.ndarray | None) -> float:
+    """Cosine of two embeddings; 1 where both found no face, -1 where only one did."""
+    if ours is None or theirs is None:
+        return 1.0 if ours is theirs else -1.0
+    return float(ours @ theirs)
+
+
+def measure(
+    chain: Chain,
+    gallery: Path,
+    models: dict[str, str],
+    service: str | None,
+    console: Console,
+) -> Report:
+    """Run the whole gallery; raises ValueError for one that has nothing to compare."""
+    files = gallery_files(gallery)
+    names = sorted({person for person, _ in files})
+    report = Report(models, len(files), len(names), missed=[], unreadable=[])
+    found: list[np.ndarray] = []
+    people: list[int] = []
+    with httpx.Client(timeout=60, trust_env=False) as client:
+        for person, file in _progress(files, console):
+            name = f"{person}/{file.name}"
+            data = file.read_bytes()
+            try:
+                embedding = library_embedding(chain, data)
+            except ServiceError:
+                report.unreadable.append(name)
+                continue
+            if service is not None:
+                cosine = agreement(embedding, service_embedding(client, service, data))
+                report.service_min_cosine = min(cosine, report.service_min_cosine or 1.0)
+                if cosine < SAME:
+                    report.service_differs.append(name)
+            if embedding is None:
+                report.missed.append(name)
+                continue
+            found.append(embedding)
+            people.append(names.index(person))
+    embeddings, labels = np.array(found), np.array(people)
+    report.verification = verification(embeddings, labels)
+    report.rank1 = rank1(embeddings, labels)
+    return report
+
+
+def _progress(files: list[tuple[str, Path]], console: Console) -> Iterable[tuple[str, Path]]:
+    return track(files, "Embedding", console=console, transient=True)
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report, a line a figure."""
+    console.print("Models: " + ", ".join(f"{k} {v}" for k, v in report.models.items()))
+    console.print(f"{report.pictures} pictures of {report.people} people")
+    for title, names in (
+        ("Faces missed", report.missed),
+        ("Unreadable", report.unreadable),
+    ):
+        if names or title == "Faces missed":
+            console.print(f"{title}: {len(names)} {', '.join(names)}".rstrip())
+    found = report.verification
+    if found is not None:
+        for rate, share in found.tar.items():
+            console.print(f"TAR at FAR {rate:.0e}: {share:.3f}")
+        console.print(f"Rank-1: {report.rank1:.3f}")
+        console.print(
+            f"Threshold at FAR 1e-03: {found.threshold:.3f}; mean cosine of the same person"
+            f" {found.same_mean:.3f}, of different people {found.different_mean:.3f}"
+            f" ({found.same_pairs} and {found.different_pairs} pairs)"
+        )
+    if report.service_min_cosine is not None:
+        verdict = "the same" if report.service_min_cosine >= SAME else "NOT the same"
+        console.print(
+            f"Service against library: {verdict}, minimum cosine {report.service_min_cosine:.6f}"
+            + "".join(f"\n  differs: {name}" for name in report.service_differs)
+        )
+
+
+def chosen_models(arguments: argparse.Namespace) -> dict[str, Path]:
+    """Model directories by argument of Chain: the configuration's where no argument says else.
+
+    Raises ConfigError where the configuration can't be used or its model isn't converted.
+    """
+    config = load_config(arguments.config)
+    chosen: dict[str, Path] = {}
+    for keyword, stage in STAGES.items():
+        given = getattr(arguments, keyword)
+        chosen[keyword] = given or config.chosen_models(stage)[0]
+    return chosen
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; 0 when done, 1 where the service's embeddings differ or nothing is found."""
+    parser = argparse.ArgumentParser(prog="python -m bench accuracy", description=__doc__)
+    parser.add_argument("--gallery", type=Path, required=True, help="a folder per person")
+    parser.add_argument("--config", default="config.yml", help="where the models are named")
+    for keyword, stage in STAGES.items():
+        parser.add_argument(
+            f"--{keyword}", type=Path, metavar="MODEL", help=f"directory, instead of {stage}'s"
+        )
+    parser.add_argument("--service", help="http://127.0.0.1:9998/ArcFace/prediction")
+    parser.add_argument("--json", type=Path, help="write the report to this file as well")
+    arguments = parser.parse_args(argv)
+    console = Console()
+    directories = chosen_models(arguments)
+    if directories["detection"] is None or directories["recognition"] is None:
+        parser.error("a detection and a recognition model are needed")
+    chain = Chain(directories["detection"], directories["landmark"], directories["recognition"])
+    models = {stage: path.name for stage, path in directories.items() if path is not None}
+    try:
+        report = measure(chain, arguments.gallery, models, arguments.service, console)
+    except (OSError, ValueError, RuntimeError, httpx.HTTPError) as error:
+        console.print(f"[red]{error}")
+        return 1
+    show(report, console)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(document(report), indent=2) + "\n", encoding="utf-8")
+    return 1 if report.service_differs else 0
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The report as JSON-ready values; rates become keys such as "0.001"."""
+    return asdict(report)

@@ -1,0 +1,433 @@
+"""Adapters: what is planted in the outputs is found, what is fed has the declared form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage.data import astronaut
+
+from ops.adapters import ADAPTERS, Adapter, create_adapter
+from ops.adapters.base import box_crop, write_channels
+from ops.adapters.blazeface import anchor_centers
+from ops.adapters.minifasnet import enlarged
+from ops.face import Detections, Face
+from ops.geometry import ARCFACE_POINTS, fit_similarity, transform
+from ops.manifest import ManifestError
+from tests.manifests import make_manifest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+# A family's input, outputs and task; the order of outputs is that of the converted graphs.
+FAMILIES: dict[str, tuple[tuple[int, int, int], dict[str, tuple[int, ...]], str]] = {
+    "blazeface": (
+        (3, 256, 256),
+        {
+            "Identity": (-1, 512, 1),
+            "Identity_2": (-1, 512, 16),
+            "Identity_3": (-1, 384, 16),
+            "Identity_1": (-1, 384, 1),
+        },
+        "detection",
+    ),
+    "scrfd": (
+        (3, 640, 640),
+        {
+            f"{part}_{stride}": (-1, 2 * (640 // stride) ** 2, values)
+            for stride in (8, 16, 32)
+            for part, values in (("scores", 1), ("boxes", 4), ("points", 10))
+        },
+        "detection",
+    ),
+    "blazeface_fpn_ssh": ((3, 640, 640), {"boxes": (-1, 6), "counts": (-1,)}, "detection"),
+    "facemesh": (
+        (3, 192, 192),
+        {"Identity_1": (-1, 1), "Identity": (-1, 266), "Identity_2": (-1, 1404)},
+        "landmark",
+    ),
+    "arcface": ((3, 112, 112), {"embedding": (-1, 128)}, "recognition"),
+    "dlib_resnet": ((3, 150, 150), {"embedding": (-1, 128)}, "recognition"),
+    "faceres": (
+        (3, 224, 224),
+        {
+            "global_pooling_Mean": (-1, 1024),
+            "gender_pred_Sigmoid": (-1, 1),
+            "age_pred_Softmax": (-1, 100),
+        },
+        "attributes",
+    ),
+    "emotion": ((1, 64, 64), {"Identity": (-1, 7)}, "attributes"),
+    "antispoof": ((3, 128, 128), {"Identity": (-1, 1)}, "liveness"),
+    "liveness": ((3, 32, 32), {"Identity": (-1, 2)}, "liveness"),
+    "minifasnet": ((3, 80, 80), {"logits": (-1, 3)}, "liveness"),
+}
+# What each family's input may hold, for pixels of 0 to 255.
+RANGES = {
+    "blazeface": (-1, 1),
+    "scrfd": (-1, 1),
+    "blazeface_fpn_ssh": (-2.2, 2.7),
+    "facemesh": (0, 1),
+    "arcface": (-1, 1),
+    "dlib_resnet": (-0.5, 0.6),
+    "faceres": (-124, 152),
+    "emotion": (-1, 1),
+    "antispoof": (0, 1),
+    "liveness": (0, 1),
+    "minifasnet": (0, 255),
+}
+# Points of the sample picture's face as read off the picture, in the order of ARCFACE_POINTS.
+ASTRONAUT = np.float32([[205, 115], [245, 112], [225, 137], [209, 156], [247, 154]])
+
+
+def adapter(directory: Path, family: str, **options: Any) -> Any:
+    shape, outputs, task = FAMILIES[family]
+    return create_adapter(make_manifest(directory / family, family, shape, outputs, options, task))
+
+
+def astronaut_face() -> Face:
+    return Face(box=np.float32([180, 70, 270, 180]), score=1.0, landmarks=ASTRONAUT)
+
+
+def prepare(made: Adapter, picture: np.ndarray, face: Face | None) -> tuple[np.ndarray, Any]:
+    out = np.full(made.sample_shape, np.nan, np.float32)
+    return out, made.prepare(picture, face, out)
+
+
+def test_every_family_has_an_adapter_and_a_case_here() -> None:
+    assert set(ADAPTERS) == set(FAMILIES) == set(RANGES)
+
+
+def test_an_unknown_family_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    manifest = make_manifest(tmp_path / "m", "haar", (3, 8, 8), {"x": (-1, 1)})
+    with pytest.raises(ValueError, match="'haar' is not known; there are: antispoof, arcface"):
+        create_adapter(manifest)
+
+
+def test_a_manifest_without_the_familys_outputs_is_refused(tmp_path: Path) -> None:
+    for family in ("blazeface", "scrfd", "facemesh", "faceres"):
+        manifest = make_manifest(tmp_path / family, family, (3, 256, 256), {"x": (-1, 9)})
+        with pytest.raises(ManifestError, match="outputs"):
+            create_adapter(manifest)
+
+
+def test_an_option_out_of_range_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"options\.nms: 1\.5"):
+        adapter(tmp_path, "scrfd", nms=1.5)
+    with pytest.raises(ManifestError, match=r"options\.output: 'tanh'"):
+        adapter(tmp_path, "minifasnet", output="tanh")
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_the_input_is_wholly_written_and_in_range(tmp_path: Path, family: str) -> None:
+    made = adapter(tmp_path, family)
+    out, _ = prepare(made, astronaut(), astronaut_face())
+    assert made.sample_shape == FAMILIES[family][0]
+    low, high = RANGES[family]
+    assert low - 0.01 <= out.min() < out.max() <= high + 0.01
+    assert out.std() > (high - low) / 20
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (3, 2)])
+def test_a_picture_of_a_few_pixels_is_taken(
+    tmp_path: Path, family: str, size: tuple[int, int]
+) -> None:
+    made = adapter(tmp_path, family)
+    picture = np.full((*size, 3), 100, np.uint8)
+    picture.flags.writeable = False
+    box = np.float32([0, 0, size[1], size[0]])
+    points = ARCFACE_POINTS / 112 * box[2:]
+    out, _ = prepare(made, picture, Face(box=box, score=1.0, landmarks=points))
+    assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES)))
+@pytest.mark.parametrize("shift", [-150, 150, 9000])
+def test_a_face_at_or_beyond_the_edge_is_taken(tmp_path: Path, family: str, shift: int) -> None:
+    made = adapter(tmp_path, family)
+    face = Face(box=astronaut_face().box + shift, score=1.0, landmarks=ASTRONAUT + shift)
+    out, _ = prepare(made, astronaut(), face)
+    assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if FAMILIES[f][2] != "detection"])
+def test_what_needs_a_face_says_so(tmp_path: Path, family: str) -> None:
+    with pytest.raises(ValueError, match="needs a face"):
+        prepare(adapter(tmp_path, family), astronaut(), None)
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"blazeface_fpn_ssh"}))
+def test_a_batch_decodes_as_its_samples_alone(tmp_path: Path, family: str) -> None:
+    made = adapter(tmp_path, family)
+    random = np.random.RandomState(1)
+    outputs = {
+        alias: random.uniform(-3, 1, (3, *shape[1:])).astype(np.float32)
+        for alias, shape in FAMILIES[family][1].items()
+    }
+    contexts = [prepare(made, astronaut()[: 512 - 100 * i], astronaut_face())[1] for i in range(3)]
+    together = made.decode(outputs, contexts)
+    alone = [
+        made.decode({alias: values[i : i + 1] for alias, values in outputs.items()}, [context])[0]
+        for i, context in enumerate(contexts)
+    ]
+    assert len(together) == 3
+    for one, other in zip(together, alone):
+        assert_same(one, other)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    if hasattr(one, "__dict__"):
+        one, other = vars(one), vars(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, str) or one is None:
+        assert one == other
+    else:
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
+
+
+def quiet(family: str, value: float) -> dict[str, np.ndarray]:
+    """Outputs of one sample in which nothing is found."""
+    return {
+        alias: np.full((1, *shape[1:]), value, np.float32)
+        for alias, shape in FAMILIES[family][1].items()
+    }
+
+
+def expected_in_picture(points: np.ndarray, place: Any) -> np.ndarray:
+    return (points - [place.left, place.top]) / [place.scale_x, place.scale_y]
+
+
+@pytest.mark.parametrize(
+    ("scores", "offsets", "grid", "each", "anchor"),
+    [
+        ("Identity", "Identity_2", 16, 2, 2 * (16 * 5 + 9) + 1),
+        ("Identity_1", "Identity_3", 8, 6, 6 * (8 * 4 + 2) + 3),
+    ],
+)
+def test_a_face_planted_at_a_blazeface_anchor_is_found(
+    tmp_path: Path, scores: str, offsets: str, grid: int, each: int, anchor: int
+) -> None:
+    made = adapter(tmp_path, "blazeface")
+    outputs = quiet("blazeface", -20.0)
+    _, (place, shape) = prepare(made, np.zeros((400, 600, 3), np.uint8), None)
+    cell = anchor // each
+    center = (np.array([cell % grid, cell // grid]) + 0.5) * 256 / grid
+    np.testing.assert_allclose(anchor_centers(256, grid, each)[anchor], center)
+    points = np.arange(12).reshape(6, 2)
+    outputs[scores][0, anchor] = 2.0
+    outputs[offsets][0, anchor] = [3, -2, 40, 30, *points.ravel()]
+    (found,) = made.decode(outputs, [(place, shape)])
+    middle = center + [3, -2]
+    corners = np.stack([middle - [20, 15], middle + [20, 15]])
+    np.testing.assert_allclose(
+        found.boxes[0].reshape(2, 2), expected_in_picture(corners, place), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        found.keypoints[0], expected_in_picture(center + points, place) - 0.5, rtol=1e-4
+    )
+    assert found.scores == pytest.approx([1 / (1 + np.exp(-2.0))])
+
+
+def test_doubles_of_a_blazeface_are_one_face_and_two_faces_are_two(tmp_path: Path) -> None:
+    made = adapter(tmp_path, "blazeface")
+    outputs = quiet("blazeface", -20.0)
+    outputs["Identity_2"][:] = [0, 0, 60, 60, *[1] * 12]
+    for anchor in (100, 101, 102, 103, 420):
+        outputs["Identity"][0, anchor] = 1.0 + anchor / 500
+    context = prepare(made, np.zeros((256, 256, 3), np.uint8), None)[1]
+    (found,) = made.decode(outputs, [context])
+    assert len(found) == 2
+    assert (np.diff(found.scores) <= 0).all()
+
+
+def test_a_face_planted_at_an_scrfd_anchor_is_found(tmp_path: Path) -> None:
+    made = adapter(tmp_path, "scrfd")
+    outputs = {k: np.zeros_like(v) for k, v in quiet("scrfd", 0.0).items()}
+    _, context = prepare(made, np.zeros((300, 400, 3), np.uint8), None)
+    anchor, center = 2 * (40 * 20 + 15), np.array([15, 20]) * 16
+    outputs["scores_16"][0, anchor] = 0.8
+    outputs["boxes_16"][0, anchor] = [2, 3, 4, 5]
+    outputs["points_16"][0, anchor] = np.arange(10) / 10
+    (found,) = made.decode(outputs, [context])
+    corners = np.stack([center - [32, 48], center + [64, 80]])
+    points = center + np.arange(10).reshape(5, 2) / 10 * 16
+    wanted = expected_in_picture(corners, context[0])
+    np.testing.assert_allclose(found.boxes[0].reshape(2, 2), wanted, rtol=1e-4)
+    np.testing.assert_allclose(
+        found.keypoints[0], expected_in_picture(points, context[0]) - 0.5, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("family", ["blazeface", "scrfd"])
+def test_no_face_is_an_empty_result_of_the_usual_form(tmp_path: Path, family: str) -> None:
+    made = adapter(tmp_path, family)
+    context = prepare(made, np.zeros((30, 40, 3), np.uint8), None)[1]
+    (found,) = made.decode(quiet(family, -20.0), [context])
+    assert isinstance(found, Detections)
+    assert found.boxes.shape == (0, 4)
+    assert found.scores.shape == (0,)
+    assert found.keypoints.shape[0] == 0
+
+
+@pytest.mark.parametrize("family", ["blazeface", "scrfd"])
+def test_boxes_end_at_the_pictures_edges(tmp_path: Path, family: str) -> None:
+    made = adapter(tmp_path, family)
+    context = prepare(made, np.zeros((300, 500, 3), np.uint8), None)[1]
+    outputs = {
+        alias: np.random.RandomState(0).uniform(0, 1, (1, *shape[1:])).astype(np.float32) * 50
+        for alias, shape in FAMILIES[family][1].items()
+    }
+    (found,) = made.decode(outputs, [context])
+    assert len(found) > 0
+    assert found.boxes.min() >= 0
+    assert found.boxes[:, 2].max() <= 500
+    assert found.boxes[:, 3].max() <= 300
+    assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()
+
+
+def test_blazeface_fpn_ssh_rows_go_to_their_samples(tmp_path: Path) -> None:
+    made = adapter(tmp_path, "blazeface_fpn_ssh")
+    contexts = [prepare(made, np.zeros((s, 200, 3), np.uint8), None)[1] for s in (100, 400)]
+    feeds = made.extra_feeds(contexts)
+    np.testing.assert_allclose(feeds["scale_factor"], [[6.4, 3.2], [1.6, 3.2]])
+    np.testing.assert_allclose(feeds["im_shape"], [[640, 640], [640, 640]])
+    rows = np.float32([[0, 0.6, 1, 2, 30, 40], [0, 0.9, 5, 6, 900, 90], [-1, 0, 0, 0, 0, 0]])
+    first, second = made.decode({"boxes": rows, "counts": np.int32([2, 1])}, contexts)
+    np.testing.assert_allclose(first.boxes, [[5, 6, 200, 90], [1, 2, 30, 40]])
+    assert first.keypoints is None
+    assert len(second) == 0
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.6, 2.5])
+def test_a_mesh_comes_back_to_where_it_was_cut(tmp_path: Path, angle: float) -> None:
+    made = adapter(tmp_path, "facemesh")
+    eye = np.float32([np.cos(angle), np.sin(angle)]) * 20
+    middle = np.float32([225, 125])
+    keypoints = np.stack([middle - eye, middle + eye, *[middle] * 4])
+    face = Face(box=np.float32([175, 75, 275, 175]), score=1.0, keypoints=keypoints)
+    _, context = prepare(made, astronaut(), face)
+    mesh = np.zeros((1, 468, 3), np.float32)
+    mesh[0, :, :2] = 96
+    mesh[0, [61], 0] = 46
+    mesh[0, 2, 2] = 10
+    outputs = {"Identity_2": mesh.reshape(1, -1), "Identity_1": np.float32([[0.9]])}
+    (found,) = made.decode(outputs, [context])
+    pixel = 150 / 192
+    np.testing.assert_allclose(found.points[2], middle - 0.5, atol=0.01)
+    left = middle - 0.5 - 50 * pixel * np.float32([np.cos(angle), np.sin(angle)])
+    np.testing.assert_allclose(found.points[3], left, atol=0.01)
+    assert found.mesh[2, 2] == pytest.approx(10 * pixel)
+    assert found.score == pytest.approx(0.9)
+
+
+def test_an_unsure_mesh_yields_to_the_detectors_points(tmp_path: Path) -> None:
+    made = adapter(tmp_path, "facemesh")
+    outputs = {"Identity_2": np.ones((1, 1404), np.float32), "Identity_1": np.float32([[0.01]])}
+    face = astronaut_face()
+    face.keypoints = ASTRONAUT
+    context = prepare(made, astronaut(), face)[1]
+    np.testing.assert_allclose(made.decode(outputs, [context])[0].points, ASTRONAUT)
+    context = prepare(made, astronaut(), astronaut_face())[1]
+    assert np.ptp(made.decode(outputs, [context])[0].points) < 150
+
+
+@pytest.mark.parametrize("family", ["arcface", "dlib_resnet"])
+def test_embeddings_have_unit_length_even_of_nothing(tmp_path: Path, family: str) -> None:
+    made = adapter(tmp_path, family)
+    values = np.float32([[3.0] * 128, [0.0] * 128])
+    one, nothing = made.decode({"embedding": values}, [None, None])
+    assert one.dtype == np.float32
+    assert np.linalg.norm(one) == pytest.approx(1.0)
+    assert np.isfinite(nothing).all()
+
+
+@pytest.mark.parametrize("family", ["arcface", "dlib_resnet"])
+def test_an_aligned_picture_feeds_nearly_what_its_origin_does(tmp_path: Path, family: str) -> None:
+    made = adapter(tmp_path, family)
+    direct, _ = prepare(made, astronaut(), astronaut_face())
+    aligned = made.align(astronaut(), ASTRONAUT)
+    assert aligned.shape == (112, 112, 3)
+    assert aligned.dtype == np.uint8
+    again = np.full(made.sample_shape, np.nan, np.float32)
+    made.aligned_input(aligned, again)
+    inner = slice(20, made.side - 20)
+    difference = np.abs(direct - again)[:, inner, inner]
+    assert difference.mean() < 0.03 * (RANGES[family][1] - RANGES[family][0])
+
+
+def test_alignment_puts_the_eyes_level_and_in_place(tmp_path: Path) -> None:
+    made = adapter(tmp_path, "arcface")
+    matrix = fit_similarity(ASTRONAUT, made.target_points())
+    np.testing.assert_allclose(transform(matrix, ASTRONAUT), ARCFACE_POINTS, atol=5)
+
+
+def test_a_recogniser_takes_keypoints_where_there_are_no_landmarks(tmp_path: Path) -> None:
+    made = adapter(tmp_path, "arcface")
+    by_landmarks, _ = prepare(made, astronaut(), astronaut_face())
+    face = Face(box=np.zeros(4, np.float32), score=1.0, keypoints=ASTRONAUT)
+    np.testing.assert_array_equal(prepare(made, astronaut(), face)[0], by_landmarks)
+    with pytest.raises(ValueError, match="landmarks or keypoints"):
+        prepare(made, astronaut(), Face(box=np.zeros(4, np.float32), score=1.0))
+
+
+def test_attributes_are_plain_values(tmp_path: Path) -> None:
+    ages = np.zeros((1, 100), np.float32)
+    ages[0, [30, 40]] = 0.5
+    outputs = {"gender_pred_Sigmoid": np.float32([[0.2]]), "age_pred_Softmax": ages}
+    assert adapter(tmp_path, "faceres").decode(outputs, [None]) == [
+        {"age": 35.0, "gender": {"type": "female", "probability": 0.8}}
+    ]
+    row = np.float32([[0, 0, 0, 0.75, 0, 0, 0.25]])
+    (found,) = adapter(tmp_path, "emotion").decode({"Identity": row}, [None])
+    assert found["emotion"]["type"] == "happy"
+    assert found["emotion"]["probability"] == 0.75
+    assert sum(found["emotion"]["probabilities"].values()) == 1.0
+
+
+def test_liveness_is_a_share_near_one_for_live(tmp_path: Path) -> None:
+    cases: dict[str, Any] = {
+        "antispoof": ("Identity", [[0.9]]),
+        "liveness": ("Identity", [[0.1, 0.9]]),
+        "minifasnet": ("logits", [[0.0, np.log(18.0), 0.0]]),
+    }
+    for family, (alias, row) in cases.items():
+        (score,) = adapter(tmp_path, family).decode({alias: np.float32(row)}, [None])
+        assert isinstance(score, float)
+        assert score == pytest.approx(0.9)
+
+
+def test_an_enlarged_box_is_moved_into_the_picture(tmp_path: Path) -> None:
+    assert enlarged(np.float32([40, 40, 60, 60]), 2.0, 100, 100) == (30, 30, 70, 70)
+    assert enlarged(np.float32([0, 40, 20, 60]), 2.0, 100, 100) == (0, 30, 40, 70)
+    assert enlarged(np.float32([0, 0, 80, 100]), 4.0, 100, 100) == (0, 0, 80, 100)
+
+
+def test_a_crop_beyond_the_edge_repeats_it() -> None:
+    picture = np.full((40, 40, 3), 50, np.uint8)
+    assert (box_crop(picture, np.float32([30, 30, 50, 50]), 2.0, 32) == 50).all()
+
+
+def test_normalisation_is_exact_and_transposes() -> None:
+    pixels = np.random.RandomState(0).randint(0, 256, (5, 7, 3)).astype(np.uint8)
+    out = np.empty((3, 5, 7), np.float32)
+    write_channels(pixels, out, (1.0, 0.5, 0.25), (0.0, -1.0, 2.0))
+    wanted = (pixels * np.float32([1, 0.5, 0.25]) + np.float32([0, -1, 2])).transpose(2, 0, 1)
+    np.testing.assert_array_equal(out, wanted)
+
+
+def test_blazeface_decodes_the_reference_outputs_layout(tmp_path: Path) -> None:
+    fixture = SHARED / "fixtures" / "tfjs" / "blazeface.npz"
+    if not fixture.is_file():
+        pytest.skip(f"{fixture} is not here")
+    made = adapter(tmp_path, "blazeface")
+    context = prepare(made, np.zeros((256, 256, 3), np.uint8), None)[1]
+    with np.load(fixture) as reference:
+        outputs = {alias: reference[alias] for alias in FAMILIES["blazeface"][1]}
+    # The reference input is noise, in which there is no face.
+    assert len(made.decode(outputs, [context])[0]) == 0
