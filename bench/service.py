@@ -1,0 +1,76 @@
+"""The service started for a measurement: the project's own configuration, other ports."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+# Longer than any request may take (limits.request_timeout_ms), which a clean end waits for.
+END_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service. pid: of the process that is the parent of all others."""
+
+    pid: int
+    url: str
+
+
+@contextlib.contextmanager
+def started(config: Path) -> Iterator[Service]:
+    """The service of ``config`` on free ports of this machine, ended when the block is left.
+
+    Raises RuntimeError if it does not start; it has said why on standard error by then.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        copy, url = _on_free_ports(config.resolve(), Path(folder))
+        command = [sys.executable, "web_service.py", "--config", str(copy)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                _wait_until_ready(process)
+                yield Service(process.pid, url)
+            finally:
+                _end(process)
+
+
+def _on_free_ports(config: Path, folder: Path) -> tuple[Path, str]:
+    """A copy of the configuration that can run beside the original; the service's address."""
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    with socket.socket() as one, socket.socket() as other:
+        for unused in (one, other):
+            unused.bind(("127.0.0.1", 0))
+        settings["rpc_port"], settings["http_port"] = (s.getsockname()[1] for s in (one, other))
+    # Relative paths start at the configuration's folder, which is another one now.
+    settings["models_dir"] = str(config.parent / settings.get("models_dir", "models"))
+    settings.setdefault("log", {})["dir"] = str(folder)
+    copy = folder / "config.yml"
+    copy.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    name = settings.get("name", "ArcFace")
+    return copy, f"http://127.0.0.1:{settings['http_port']}/{name}/prediction"
+
+
+def _wait_until_ready(process: subprocess.Popen[str]) -> None:
+    if process.stdout is None:
+        raise TypeError("the process was started without a pipe")
+    for line in process.stdout:
+        if line.startswith("ready"):
+            return
+    raise RuntimeError(f"the service ended with status {process.wait()} before it was ready")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
