@@ -11,7 +11,7 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -33,12 +33,12 @@ class Options:
     aligned: the picture already is one aligned face; nothing is detected.
     """
 
-    max_faces: Optional[int] = None
-    min_score: Optional[float] = None
-    min_size: Optional[int] = None
-    want: Optional[tuple[str, ...]] = None
-    embedding_format: Optional[str] = None
-    aligned: Optional[bool] = None
+    max_faces: int | None = None
+    min_score: float | None = None
+    min_size: int | None = None
+    want: tuple[str, ...] | None = None
+    embedding_format: str | None = None
+    aligned: bool | None = None
 
     def to_json(self) -> str:
         """The ``options`` value of a request; only what was set."""
@@ -60,10 +60,10 @@ class FaceAnswer:
 
     box: tuple[float, float, float, float]
     score: float
-    landmarks: Optional[np.ndarray] = None
-    embedding: Optional[np.ndarray] = None
+    landmarks: np.ndarray | None = None
+    embedding: np.ndarray | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    liveness: Optional[float] = None
+    liveness: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class ImageAnswer:
     width: int
     height: int
     faces: tuple[FaceAnswer, ...] = ()
-    error: Optional[ClientError] = None
+    error: ClientError | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _read_face(face: Mapping[str, Any]) -> FaceAnswer:
     )
 
 
-def _read_embedding(value: Any) -> Optional[np.ndarray]:
+def _read_embedding(value: Any) -> np.ndarray | None:
     if value is None:
         return None
     if isinstance(value, str):

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -154,7 +153,7 @@ def _json_line(outcome: Outcome) -> str:
     return json.dumps(line, ensure_ascii=False)
 
 
-def _refuse_overwriting(save: Optional[str], pictures: Sequence[Picture]) -> None:
+def _refuse_overwriting(save: str | None, pictures: Sequence[Picture]) -> None:
     """Raises ValueError where an annotated picture would replace a picture that was given."""
     if save is None:
         return

@@ -31,8 +31,8 @@ def target(directory: Path, picture: Picture) -> Path:
 def save(directory: Path, picture: Picture, answer: ImageAnswer) -> Path:
     """Writes the annotated picture and returns its path.
 
-    Raises UnreadableError where OpenCV cannot decode the picture as the service did, OSError where the
-    file cannot be written.
+    Raises UnreadableError where OpenCV cannot decode the picture as the service did, OSError
+    where the file cannot be written.
     """
     path = target(directory, picture)
     annotated = draw_faces(decode(picture, answer.width, answer.height), answer.faces)
@@ -47,8 +47,8 @@ def save(directory: Path, picture: Picture, answer: ImageAnswer) -> Path:
 def decode(picture: Picture, width: int, height: int) -> np.ndarray:
     """The upright picture, (height, width, 3) uint8 BGR; EXIF orientation is applied.
 
-    Raises UnreadableError where it cannot be decoded or its size is not the one that the service saw,
-    since boxes would then be in the wrong place.
+    Raises UnreadableError where it cannot be decoded or its size is not the one that the
+    service saw, since boxes would then be in the wrong place.
     """
     encoded = np.frombuffer(picture.data(), np.uint8)
     pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None

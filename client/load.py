@@ -9,7 +9,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +32,9 @@ class Outcome:
 
     picture: Picture
     turn: int
-    seconds: Optional[float]
-    answer: Optional[Answer] = None
-    error: Optional[ClientError] = None
+    seconds: float | None
+    answer: Answer | None = None
+    error: ClientError | None = None
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Summary:
     latencies: array[float] = field(default_factory=lambda: array("d"))
     errors: collections.Counter[str] = field(default_factory=collections.Counter)
     interrupted: bool = False
-    unreachable: Optional[UnreachableError] = None
+    unreachable: UnreachableError | None = None
 
     @property
     def answered(self) -> int:
@@ -143,7 +143,7 @@ class LoadRun:
         self._jobs_lock = threading.Lock()
         self._stop = threading.Event()
         self._threads = min(concurrency, repeat * len(pictures))
-        self._outcomes: queue.Queue[Optional[Outcome]] = queue.Queue(4 * self._threads)
+        self._outcomes: queue.Queue[Outcome | None] = queue.Queue(4 * self._threads)
         self.summary = Summary(planned=repeat * len(pictures))
 
     def run(self, on_outcome: Callable[[Outcome], None]) -> Summary:
@@ -189,6 +189,6 @@ class LoadRun:
         finally:
             self._outcomes.put(None)
 
-    def _next_job(self) -> Optional[tuple[int, Picture]]:
+    def _next_job(self) -> tuple[int, Picture] | None:
         with self._jobs_lock:
             return None if self._stop.is_set() else next(self._jobs, None)

@@ -7,7 +7,6 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 
@@ -22,7 +21,7 @@ class Picture:
     """A picture to send. name: what tables and saved files call it; path: None for the sample."""
 
     name: str
-    path: Optional[Path] = None
+    path: Path | None = None
 
     @staticmethod
     def from_file(path: str | Path) -> Picture:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
 
 import numpy as np
 from rich.console import Console
@@ -78,7 +77,7 @@ def _note_rest(count: int, what: str, console: Console) -> None:
         console.print(f"... and {count - MAX_ROWS} more {what} (--json has them all)")
 
 
-def _embedding(vector: Optional[np.ndarray]) -> str:
+def _embedding(vector: np.ndarray | None) -> str:
     """Dimension, length and first values, e.g. ``128-d |1.000| +0.02 -0.11 +0.05 ...``."""
     if vector is None:
         return ""

@@ -13,7 +13,7 @@ class Transport(typing.Protocol):
     def predict(self, picture: str, options: Options) -> Answer:
         """The answer to one picture, given as base64 of its file's bytes.
 
-        Raises ClientError: UnreachableError, ServiceTimeoutError, ConnectionLostError, MalformedAnswerError, or with
+        Raises ClientError: one of its subclasses, or itself with
         the service's own code where it refused the request.
         """
 
