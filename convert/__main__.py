@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 from convert.catalog import Catalog, load_catalog
 from convert.environment import ROOT
@@ -16,7 +15,7 @@ from convert.run import Run
 from convert.terminal import CONSOLE, print_models
 
 
-def main(arguments: Optional[Sequence[str]] = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 for a failure, 130 for Ctrl-C."""
     # Paddle logs each predictor's passes otherwise.
     os.environ.setdefault("GLOG_minloglevel", "2")
@@ -28,7 +27,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         parser.error("--source is for one model: python -m convert NAME --source PATH")
     try:
         return _run(load_catalog(), options)
-    except ConvertError as error:
+    except (ConvertError, OSError) as error:
         CONSOLE.print(f"convert: {error}", style="red", markup=False)
         return 1
     except KeyboardInterrupt:

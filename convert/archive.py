@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Optional
+from typing import IO
 
 from convert.errors import ConvertError
 
@@ -87,7 +87,7 @@ def _check_size(archive: Path, total: int) -> None:
         raise ConvertError(f"{archive} is refused: it unpacks to {total} bytes")
 
 
-def _write(out_dir: Path, name: str, content: Optional[IO[bytes]]) -> Path:
+def _write(out_dir: Path, name: str, content: IO[bytes] | None) -> Path:
     assert content is not None  # only regular files come here
     path = out_dir / PurePosixPath(name)
     path.parent.mkdir(parents=True, exist_ok=True)

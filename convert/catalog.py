@@ -1,5 +1,6 @@
 """The catalog of known models: ``catalog.yml``, read and validated."""
 
+# ruff: noqa: UP045  (pydantic evaluates annotations, and Python 3.9 knows no X | None)
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -63,6 +64,7 @@ class UrlSource(_Frozen):
 
     @property
     def host(self) -> str:
+        """The host that is asked."""
         return urlsplit(self.url).hostname or self.url
 
 
@@ -183,8 +185,6 @@ def _checked(files: Mapping[str, Optional[str]]) -> Mapping[str, Optional[str]]:
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts:
             raise ValueError(f"{path} leaves the archive")
-        if digest is not None and (
-            len(digest) != 64 or not set(digest) <= set("0123456789abcdef")
-        ):
+        if digest is not None and (len(digest) != 64 or not set(digest) <= set("0123456789abcdef")):
             raise ValueError(f"{path}: {digest} is no sha256")
     return files

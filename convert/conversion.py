@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Optional
 
 from convert import face_resnet, onnx_model, paddle_export, tfjs
 from convert.catalog import Entry
@@ -15,7 +14,7 @@ from convert.model_directory import put_in_place, work_directory, write_manifest
 from convert.serving import write_serving_format
 from convert.terminal import CONSOLE
 from convert.translation import Translation
-from convert.verify import verify
+from convert.verify import verify_apart
 
 Verify = Callable[[Path], None]
 
@@ -25,8 +24,8 @@ def convert(
     models_dir: Path,
     fetcher: Fetcher,
     *,
-    source: Optional[Path] = None,
-    check: Verify = verify,
+    source: Path | None = None,
+    check: Verify = verify_apart,
 ) -> None:
     """Make ``models_dir/NAME`` anew; the caller holds the lock on ``models_dir``.
 
@@ -52,7 +51,7 @@ def convert(
 
 
 def translate(entry: Entry, source_dir: Path, out_dir: Path) -> Translation:
-    """Write the files of ``entry`` below ``source_dir`` as Paddle inference model to ``out_dir``."""
+    """Write the model whose files are below ``source_dir`` as Paddle model to ``out_dir``."""
     try:
         if entry.format == "tfjs":
             return tfjs.translate(only_file(source_dir, ".json"), out_dir)

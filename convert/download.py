@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Optional
+from typing import IO
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -34,11 +34,11 @@ ATTEMPTS = 3  # connections that break half-way are taken up again
 _CHUNK = 1 << 16
 
 
-class _Interrupted(Exception):
+class _InterruptedError(Exception):
     """The connection broke after it had been made."""
 
 
-def download(url: str, path: Path, *, max_size: int, sha256: Optional[str] = None) -> None:
+def download(url: str, path: Path, *, max_size: int, sha256: str | None = None) -> None:
     """Fetch ``url`` into ``path``; ``path`` appears only when complete and checked.
 
     What has come is kept in ``path.part`` and completed by the next call.
@@ -96,7 +96,7 @@ def _fetch_into(url: str, part: Path, max_size: int, pinned: bool) -> None:
                 for done, total in _stream(client, url, part, max_size, pinned):
                     progress.update(bar, completed=done, total=total)
                 return
-            except _Interrupted as error:
+            except _InterruptedError as error:
                 if attempt == ATTEMPTS:
                     raise UnreachableError(
                         f"{url}: the connection broke {ATTEMPTS} times ({error}); "
@@ -107,14 +107,14 @@ def _fetch_into(url: str, part: Path, max_size: int, pinned: bool) -> None:
 
 def _stream(
     client: httpx.Client, url: str, part: Path, max_size: int, pinned: bool
-) -> Iterator[tuple[int, Optional[int]]]:
+) -> Iterator[tuple[int, int | None]]:
     """Append to ``part`` what is missing; yields the bytes so far and the total if known."""
     headers = _resume_headers(part, pinned)
     try:
         with client.stream("GET", url, headers=headers) as response:
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                 _forget(part)
-                raise _Interrupted("the rest asked for is not there")
+                raise _InterruptedError("the rest asked for is not there")
             if response.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
                 raise UnreachableError(f"{url} answers {response.status_code}")
             resuming = response.status_code == httpx.codes.PARTIAL_CONTENT
@@ -130,7 +130,7 @@ def _stream(
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise UnreachableError(f"{urlsplit(url).hostname} cannot be reached: {error}") from error
     except (httpx.TransportError, httpx.StreamError) as error:
-        raise _Interrupted(str(error) or type(error).__name__) from error
+        raise _InterruptedError(str(error) or type(error).__name__) from error
     except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
         raise UnreachableError(f"{url}: {error}") from error
 
@@ -184,7 +184,7 @@ def _check_limit(url: str, size: int, max_size: int) -> None:
         raise IntegrityError(f"{url} is larger than the {max_size} bytes that were expected")
 
 
-def _check_digest(url: str, part: Path, sha256: Optional[str]) -> None:
+def _check_digest(url: str, part: Path, sha256: str | None) -> None:
     if sha256 is None:
         return
     actual = file_sha256(part)

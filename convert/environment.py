@@ -41,10 +41,8 @@ def environment_python(directory: Path, lock_file: Path, purpose: str) -> Path:
 
 
 def _run(command: Sequence[str], purpose: str) -> None:
-    # Standard output goes to the terminal for pip's progress bars.
-    process = subprocess.run(
-        command, stdout=sys.stderr.fileno(), stderr=subprocess.PIPE, text=True, check=False
-    )
+    # To this process's standard error: pip writes its progress bars to standard output.
+    process = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, check=False)
     if process.returncode != 0:
         raise UnreachableError(f"{purpose} cannot be set up: {last_line(process.stderr)}")
 
@@ -54,5 +52,3 @@ def last_line(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")]
     return (errors or lines or ["no message"])[-1]
-
-

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Optional
 from urllib.parse import urlsplit
 
 from convert.archive import extract, is_archive
@@ -107,7 +106,7 @@ def fetch_local(entry: Entry, location: Path, out_dir: Path) -> str:
     raise problems[0]
 
 
-def collect(location: Path, files: Mapping[str, Optional[str]], out_dir: Path) -> None:
+def collect(location: Path, files: Mapping[str, str | None], out_dir: Path) -> None:
     """Copy ``files`` from an archive, a directory or a single file to ``out_dir``.
 
     files: path to SHA-256 or None. A path may stand anywhere below ``location`` (npm puts all
@@ -151,7 +150,7 @@ def _members(location: Path, names: Iterable[str], unpack_dir: Path) -> list[Pat
     return [p for p in sorted(directory.rglob("*")) if p.is_file() and wanted(PurePosixPath(p))]
 
 
-def _best_match(path: PurePosixPath, found: list[Path]) -> Optional[Path]:
+def _best_match(path: PurePosixPath, found: list[Path]) -> Path | None:
     """The found file whose path ends as ``path``, else the one with its name."""
     for candidate in found:
         if candidate.parts[-len(path.parts) :] == path.parts:
@@ -180,7 +179,7 @@ def _collect_by_kind(entry: Entry, location: Path, out_dir: Path) -> bool:
     return False
 
 
-def _digest(source: UrlSource) -> Optional[str]:
+def _digest(source: UrlSource) -> str | None:
     """What is known of the download itself: its own digest, or that of its only file."""
     name = PurePosixPath(urlsplit(source.url).path).name
     return source.sha256 or source.files.get(name)

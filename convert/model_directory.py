@@ -59,9 +59,7 @@ def write_manifest(
     if entry.embedding is not None:
         manifest["embedding"] = {"dim": entry.embedding.dim}
     manifest["options"] = dict(entry.options)
-    manifest["files"] = {
-        name: file_sha256(server_dir / name) for name in (MODEL_FILE, PARAMS_FILE)
-    }
+    manifest["files"] = {name: file_sha256(server_dir / name) for name in (MODEL_FILE, PARAMS_FILE)}
     text = yaml.safe_dump(manifest, sort_keys=False, default_flow_style=None, width=100)
     (model_dir / MANIFEST).write_text(text, encoding="utf-8")
 

@@ -88,7 +88,7 @@ def _npm(cache_dir: Path) -> list[str]:
 
 
 def _reason(output: str) -> str:
-    """npm's error in a line: the first of its error lines that is a sentence."""
+    """The reason in npm's error output: the first of its error lines that is a sentence."""
     for line in output.splitlines():
         for prefix in ("npm error ", "npm ERR! "):
             text = line[len(prefix) :].strip() if line.startswith(prefix) else ""

@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def translate(
     *,
     inputs: Sequence[str],
     outputs: Sequence[str],
-    input_size: Optional[tuple[int, int]] = None,
+    input_size: tuple[int, int] | None = None,
     environment: Path = ENVIRONMENT,
 ) -> Translation:
     """Write ``onnx_file`` as a Paddle inference model with a dynamic batch into ``out_dir``.
@@ -79,7 +79,7 @@ def _run_job(python: Path, spec_file: Path, name: str) -> None:
 
 
 def _with_known_shapes(
-    exported: Translation, paddle_dir: Path, input_size: Optional[tuple[int, int]]
+    exported: Translation, paddle_dir: Path, input_size: tuple[int, int] | None
 ) -> Translation:
     """The variables with the sizes that X2Paddle's program leaves open, taken from one run."""
     inputs = []
@@ -109,9 +109,7 @@ def compare_with_onnxruntime(onnx_file: Path, paddle_dir: Path, translation: Tra
         for variable in translation.inputs
     ]
     expected = session.run(None, dict(zip((i.name for i in session.get_inputs()), feeds)))
-    actual = run_paddle(
-        paddle_dir, {v.name: feed for v, feed in zip(translation.inputs, feeds)}
-    )
+    actual = run_paddle(paddle_dir, {v.name: feed for v, feed in zip(translation.inputs, feeds)})
     for variable, wanted in zip(translation.outputs, expected):
         got = actual[variable.name]
         if got.size != wanted.size:

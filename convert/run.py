@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 from convert.catalog import Catalog, Entry
 from convert.errors import ConvertError, UnreachableError
@@ -58,7 +57,7 @@ class Run:
                 if self.force or not self.is_converted(stand_in):
                     self.convert(stand_in)
 
-    def convert_each(self, entries: Sequence[Entry], source: Optional[Path] = None) -> list[str]:
+    def convert_each(self, entries: Sequence[Entry], source: Path | None = None) -> list[str]:
         """Make every model that is not intact; the names of those that failed.
 
         One model's failure is a line, and the others are still made.
@@ -75,7 +74,7 @@ class Run:
                 failed.append(entry.name)
         return failed
 
-    def convert(self, entry: Entry, source: Optional[Path] = None) -> None:
+    def convert(self, entry: Entry, source: Path | None = None) -> None:
         """Make one model, whether or not it is there; raises ConvertError."""
         with locked(self.models_dir):
             # Imported late: Paddle takes seconds, and a run without work takes none.
@@ -85,5 +84,5 @@ class Run:
         licence = "" if entry.licence.commercial else ", not for commercial use"
         CONSOLE.print(f"{entry.name}: converted and verified ({entry.licence.name}{licence})")
 
-    def _stand_in(self, entry: Entry) -> Optional[Entry]:
+    def _stand_in(self, entry: Entry) -> Entry | None:
         return None if entry.fallback is None else self.catalog.entry(entry.fallback)

@@ -36,13 +36,13 @@ def sample_face() -> tuple[np.ndarray, Face]:
     """The picture, (512, 512, 3) uint8 RGB, and its face."""
     from skimage import data
 
-    return data.astronaut(), face_at(np.array(BOX), np.array(POINTS))
+    picture = data.astronaut()  # type: ignore[no-untyped-call]
+    return picture, face_at(np.array(BOX), np.array(POINTS))
 
 
 def face_at(box: np.ndarray, points: np.ndarray) -> Face:
-    return Face(
-        box=box.astype(np.float32), score=1.0, landmarks=points.astype(np.float32)
-    )
+    """A face with a box (4,) and five points (5, 2) in pixels."""
+    return Face(box=box.astype(np.float32), score=1.0, landmarks=points.astype(np.float32))
 
 
 def mirrored(picture: np.ndarray, face: Face) -> tuple[np.ndarray, Face]:
@@ -124,7 +124,7 @@ def strangers(subject: Subject) -> np.ndarray:
     """Embeddings (STRANGERS, D) of other people; their pictures are faces already."""
     from skimage import data
 
-    grey = (data.lfw_subset()[:STRANGERS] * 255).astype(np.uint8)
+    grey = (data.lfw_subset()[:STRANGERS] * 255).astype(np.uint8)  # type: ignore[no-untyped-call]
     found = []
     for pixels in grey:
         side, middle = pixels.shape[0], np.float32(112 / 2)
@@ -168,7 +168,7 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
     return shared / total
 
 
-CHECKS: dict[str, Callable[["Subject", np.ndarray, Face], None]] = {
+CHECKS: dict[str, Callable[[Subject, np.ndarray, Face], None]] = {
     "detection": check_detection,
     "landmark": check_landmarks,
     "recognition": check_recognition,

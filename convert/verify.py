@@ -2,21 +2,61 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn
 
 import numpy as np
 
 from convert import task_checks
+from convert.environment import ROOT, last_line
 from convert.errors import VerificationError
 from ops.adapters import Adapter, create_adapter
 from ops.engine import Model, Predictor
 from ops.face import Face
-from ops.manifest import Manifest
+from ops.manifest import Manifest, ManifestError
 
 # A batch of another size may take another kernel: share of an output's largest value.
 BATCH_TOLERANCE = 1e-3
+TIMEOUT = 300  # seconds; the largest known model takes ten
+REFUSED = 3  # exit status of `python -m convert.verify DIR` with the reason on standard output
+
+
+def verify_apart(model_dir: Path) -> None:
+    """:func:`verify` in a process of its own.
+
+    A model that makes one of Paddle's kernels crash is refused like any other that fails, and
+    does not take the conversion down with it.
+
+    Raises VerificationError that says what is wrong.
+    """
+    command = [sys.executable, "-m", "convert.verify", str(model_dir.resolve())]
+    try:
+        process = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "GLOG_minloglevel": "2"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise VerificationError(
+            f"{model_dir.name} is refused: its checks have not ended in {TIMEOUT} s"
+        ) from None
+    if process.returncode == REFUSED:
+        raise VerificationError(process.stdout)
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        raise VerificationError(f"{model_dir.name} is refused: running it ended with {name}")
+    if process.returncode != 0:
+        raise VerificationError(f"{model_dir.name} is refused: {last_line(process.stderr)}")
 
 
 def verify(model_dir: Path) -> None:
@@ -65,7 +105,7 @@ class Subject:
         """Raise VerificationError with the model's name."""
         raise VerificationError(f"{self.manifest.name} is refused: {problem}")
 
-    def _subject_face(self, face: Face) -> Optional[Face]:
+    def _subject_face(self, face: Face) -> Face | None:
         return None if self.manifest.task == "detection" else face
 
 
@@ -112,3 +152,17 @@ def fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
     return len(shape) == len(declared) and all(
         wanted in (-1, size) for size, wanted in zip(shape, declared)
     )
+
+
+def main(model_dir: str) -> int:
+    """``python -m convert.verify DIR``: what :func:`verify_apart` starts; the exit status."""
+    try:
+        verify(Path(model_dir))
+    except (VerificationError, ManifestError) as error:
+        print(error)
+        return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,6 +23,7 @@ ROWS_OF_EACH_PICTURE = [0, 2, 3, 1]
 
 
 def main(spec_file: str) -> None:
+    """Convert as the JSON file says; X2Paddle writes below ``out_dir/x2paddle``."""
     spec = json.loads(Path(spec_file).read_text())
     model = onnx.load(spec["onnx"])
     free_batch(model.graph, spec["input_size"])
@@ -37,7 +38,7 @@ def main(spec_file: str) -> None:
     onnx2paddle(str(patched), str(out_dir / "x2paddle"), disable_feedback=True)
 
 
-def free_batch(graph: Any, input_size: Optional[list[int]]) -> None:
+def free_batch(graph: Any, input_size: list[int] | None) -> None:
     """Make the batch dimension dynamic, and the picture's size fixed where one is given.
 
     A reshape to (1, K) or to rows (-1, K) of all samples together keeps the batch apart instead:
