@@ -37,5 +37,6 @@ lock:  ## make the lock files again from pyproject.toml (ARGS=--upgrade for the 
 	@scripts/lock $(ARGS)
 
 clean:  ## remove .venv, caches and logs; models/ stays
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis PipelineServingLogs logs
+	@[ ! -e .venv ] || mv .venv .venv-old
+	rm -rf .venv-old .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis PipelineServingLogs logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -84,7 +84,7 @@ def work(url: str, requests: int) -> int:
         with ThreadPoolExecutor(CONCURRENCY) as pool:
             turns = (pictures[turn % len(pictures)] for turn in range(requests))
             answers = list(pool.map(lambda picture: transport.predict(picture, options), turns))
-    return sum(len(image.faces) for answer in answers for image in answer.images)
+    return sum(len(answer.image.faces) for answer in answers)
 
 
 def show(usages: Sequence[Usage], limit_mb: float, console: Console) -> None:
@@ -96,7 +96,11 @@ def show(usages: Sequence[Usage], limit_mb: float, console: Console) -> None:
         figures = (f"{figure / MB:.1f}" for figure in (usage.rss, usage.pss, usage.uss))
         table.add_row(str(usage.pid), usage.command, *figures)
     table.add_section()
-    totals = [sum(getattr(usage, name) for usage in usages) for name in ("rss", "pss", "uss")]
+    totals = (
+        sum(usage.rss for usage in usages),
+        total_pss(usages),
+        sum(usage.uss for usage in usages),
+    )
     table.add_row("", "all processes", *(f"{total / MB:.1f}" for total in totals))
     console.print(table)
     held = total_pss(usages) / MB
