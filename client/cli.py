@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from client import draw
-from client.answer import EMBEDDING_FORMATS, WANTS, Options
+from client.answer import EMBEDDING_FORMATS, WANTS, ImageAnswer, Options
 from client.errors import ClientError, UnreadableError
 from client.load import MAX_CONCURRENCY, MAX_REPEAT, LoadRun, Outcome, Summary
 from client.pictures import Picture, collect
@@ -124,12 +124,11 @@ class _Session:
         if not self._arguments.json and not self._arguments.no_table:
             self._outcomes[outcome.picture] = outcome
         if self._arguments.save and outcome.answer is not None and outcome.error is None:
-            self._save(outcome)
+            self._save(outcome.picture, outcome.answer.image)
 
-    def _save(self, outcome: Outcome) -> None:
-        assert outcome.answer is not None
+    def _save(self, picture: Picture, answer: ImageAnswer) -> None:
         try:
-            draw.save(Path(self._arguments.save), outcome.picture, outcome.answer.image)
+            draw.save(Path(self._arguments.save), picture, answer)
         except (UnreadableError, OSError) as error:
             self._save_failed = True
             reason = error.message if isinstance(error, ClientError) else str(error)

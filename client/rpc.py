@@ -32,9 +32,8 @@ def pipeline_messages() -> ModuleType:
 
     It is loaded by its file's location: importing it by name runs
     ``paddle_serving_server.pipeline`` first, which makes a log directory in the working
-    directory, takes over the root logger and imports Paddle (seconds). Loading the module a second
-    time in a process that has it under its own name is harmless: the message pool
-    accepts an identical description.
+    directory and takes over the root logger. Loading the module a second time in a process that
+    has it under its own name is harmless: the message pool accepts an identical description.
 
     Raises ImportError where Paddle Serving is not installed.
     """

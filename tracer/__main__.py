@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,10 +42,10 @@ def main(argv: Sequence[str]) -> int:
         print(f"tracer: no {what} in {path} yet", file=sys.stderr)
         return 1
     if arguments.json:
-        print(json.dumps(to_dict(interval, settings)))
+        print(json.dumps(to_dict(interval, settings, os.cpu_count())))
         return 0
     console = Console()
-    show(interval, settings, console)
+    show(interval, settings, os.cpu_count(), console)
     if interval.dag is None and not arguments.busy:
         console.print("The last interval with queries: python -m tracer --busy", style="dim")
     _warn_if_stale(interval, console)
@@ -52,10 +53,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def op_settings(config: Config | None) -> dict[str, OpSettings]:
-    """Threads and batch size of every op; nothing where there is no config.yml."""
+    """Threads, batch size and device of every op; nothing where there is no config.yml."""
     if config is None:
         return {}
-    return {name: OpSettings(op.concurrency, op.batch_size) for name, op in config.op.items()}
+    return {
+        name: OpSettings(op.concurrency, op.batch_size, on_cpu=not op.devices)
+        for name, op in config.op.items()
+    }
 
 
 def _wanted(interval: Interval) -> bool:

@@ -3,8 +3,8 @@
 An op's threads all do the same: wait for input, work, pass on. The share of the time that they
 work is the op's load. Where requests come faster than the service can answer, the op that sets
 the pace has a load near 1, the ops before it are held up passing on (``out``) or by the queue's
-limit, the ops after it wait (``in``). So the busiest op is the one to look at, and the rate at
-which it would be fully loaded is what the service can do.
+limit, the ops after it wait (``in``). So the busiest op is the one to look at. Where as many
+threads are at work as the machine has cores, the cores are the limit, however the work is spread.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tracer.parse import ACTIONS, Interval, OpTimes
+from tracer.parse import ACTIONS, DagTimes, Interval, OpTimes
 
 LIMITED = 0.8  # load from which an op is at its limit: the rest is hand-over between threads
+CORES_BUSY = 0.9  # threads at work per core from which the processor is at its limit
 WAITING = 3.0  # latency in multiples of all work, from which requests mostly wait
 
 
@@ -25,6 +26,7 @@ class OpSettings:
 
     concurrency: int = 1
     batch_size: int = 1
+    on_cpu: bool = True
 
 
 @dataclass(frozen=True)
@@ -35,19 +37,27 @@ class OpLoad:
     load: float
     settings: OpSettings | None
 
+    @property
+    def busy_threads(self) -> float:
+        """How many threads were at work on the processor, on average."""
+        if self.settings is not None and not self.settings.on_cpu:
+            return 0.0
+        return self.load * (self.settings.concurrency if self.settings is not None else 1)
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result. state: ``idle``, ``light`` or ``limited``.
+    """The result. state: ``idle``, ``light``, ``limited`` or ``processor``.
 
-    op: the busiest, None when idle. capacity_qps: queries per second at which that op would be
-    fully loaded, None where it cannot be said. sentence: all of it for a person.
+    op: the busiest, the one with most work where the processor is the limit; None when idle.
+    load: of that op. busy_threads: all threads at work on the processor, on average.
+    sentence: all of it for a person.
     """
 
     state: str
     op: str | None
     load: float
-    capacity_qps: float | None
+    busy_threads: float
     sentence: str
 
 
@@ -75,43 +85,69 @@ def _load(op: OpTimes, interval: Interval, settings: OpSettings | None) -> float
     return min(1.0, max(load, worked_ms / available_ms))
 
 
-def judge(interval: Interval, settings: Mapping[str, OpSettings]) -> Verdict:
-    """Says which op limits the throughput, that none does, or that there was nothing to do."""
-    dag = interval.dag
-    if dag is None or dag.queries == 0:
-        return Verdict("idle", None, 0.0, None, "The service was idle: no query was answered.")
-    busy = loads(interval, settings)
-    if not busy:
+def judge(
+    interval: Interval, settings: Mapping[str, OpSettings], cores: int | None = None
+) -> Verdict:
+    """Says which op limits the throughput, that none does, or that there was nothing to do.
+
+    cores: processor cores of the service's machine, None where not known.
+    """
+    if interval.dag is None or interval.dag.queries == 0:
+        return Verdict("idle", None, 0.0, 0.0, "The service was idle: no query was answered.")
+    ops = loads(interval, settings)
+    if not ops:
         text = "No op finished a batch: every query was refused before the first op."
-        return Verdict("idle", None, 0.0, None, text)
-    top = max(busy, key=lambda op: op.load)
-    capacity = dag.qps / top.load if top.load > 0 else None
+        return Verdict("idle", None, 0.0, 0.0, text)
+    threads = sum(op.busy_threads for op in ops)
+    full = cores is not None and threads >= CORES_BUSY * cores
+    top = max(ops, key=lambda op: op.load)
     if top.load >= LIMITED:
-        return Verdict("limited", top.times.name, top.load, capacity, _limited(top, capacity))
-    return Verdict("light", top.times.name, top.load, capacity, _light(top, interval, capacity))
+        state, text = "limited", _limited(top, threads, cores if full else None)
+    elif full:
+        top = max(ops, key=lambda op: op.busy_threads)
+        state, text = "processor", _processor(top, threads, cores)
+    else:
+        state, text = "light", _light(top, interval)
+    return Verdict(state, top.times.name, top.load, threads, text)
 
 
-def _limited(top: OpLoad, capacity: float | None) -> str:
+def _limited(top: OpLoad, threads: float, full_cores: int | None) -> str:
     name = top.times.name
-    rate = f" and more than about {capacity:.3g} queries/s will not go through" if capacity else ""
     longest = max(("prep", "midp", "postp"), key=lambda action: top.times.ms.get(action, 0.0))
+    if full_cores is None:
+        advice = f"raise op.{name}.concurrency where processor cores are free"
+    else:
+        advice = (
+            f"more threads won't help, since {threads:.1f} are at work on {_cores(full_cores)}: "
+            "it takes a lighter model or more cores"
+        )
     return (
-        f"{name} limits the throughput: {_threads(top)} busy {top.load:.0%} of the time, mostly "
-        f"in {longest}{rate}; raise op.{name}.concurrency where processor cores are free."
+        f"{name} limits the throughput: {_threads(top)} at work {top.load:.0%} of the time, mostly "
+        f"in {longest}; {advice}."
     )
 
 
-def _light(top: OpLoad, interval: Interval, capacity: float | None) -> str:
-    text = (
-        f"No op was at its limit: the busiest, {top.times.name}, worked {top.load:.0%} of the time"
+def _processor(top: OpLoad, threads: float, cores: int | None) -> str:
+    share = top.busy_threads / threads
+    return (
+        f"The processor limits the throughput: {threads:.1f} threads are at work on "
+        f"{_cores(cores)}, {share:.0%} of that in {top.times.name}."
     )
+
+
+def _light(top: OpLoad, interval: Interval) -> str:
+    name = top.times.name
+    text = f"No op was at its limit: the busiest, {name}, was at work {top.load:.0%} of the time"
     if _requests_wait(interval):
         return (
             f"{text}, yet requests took far longer than the work in all ops: they wait outside "
             "of them, for a processor core, for Python's interpreter lock or in the HTTP gateway."
         )
-    rate = f", so about {capacity:.3g} queries/s would go through" if capacity else ""
-    return f"{text}{rate}."
+    return f"{text}."
+
+
+def _cores(count: int | None) -> str:
+    return "1 core" if count == 1 else f"{count} cores"
 
 
 def _requests_wait(interval: Interval) -> bool:
@@ -121,19 +157,21 @@ def _requests_wait(interval: Interval) -> bool:
 
 def _threads(op: OpLoad) -> str:
     if op.settings is None:
-        return "it was"
+        return "it is"
     count = op.settings.concurrency
-    return "its one thread was" if count == 1 else f"its {count} threads were"
+    return "its one thread is" if count == 1 else f"its {count} threads are"
 
 
-def to_dict(interval: Interval, settings: Mapping[str, OpSettings]) -> dict[str, Any]:
+def to_dict(
+    interval: Interval, settings: Mapping[str, OpSettings], cores: int | None = None
+) -> dict[str, Any]:
     """The interval, the loads and the verdict, JSON-ready."""
-    verdict = judge(interval, settings)
+    verdict = judge(interval, settings, cores)
     return {
         "time": interval.time.isoformat(timespec="milliseconds"),
         "seconds": interval.seconds,
         "ops": [_op_dict(op) for op in loads(interval, settings)],
-        "dag": None if interval.dag is None else _dag_dict(interval),
+        "dag": None if interval.dag is None else _dag_dict(interval.dag),
         "channels": [
             {**vars(channel), "producers": list(channel.producers),
              "consumers": list(channel.consumers)}
@@ -153,9 +191,7 @@ def _op_dict(op: OpLoad) -> dict[str, Any]:
     }
 
 
-def _dag_dict(interval: Interval) -> dict[str, Any]:
-    assert interval.dag is not None
-    dag = interval.dag
+def _dag_dict(dag: DagTimes) -> dict[str, Any]:
     return {
         "queries": dag.queries,
         "qps": dag.qps,

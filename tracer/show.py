@@ -12,9 +12,11 @@ from tracer.analyse import OpSettings, Verdict, judge, loads
 from tracer.parse import ACTIONS, Channel, DagTimes, Interval
 
 
-def show(interval: Interval, settings: Mapping[str, OpSettings], console: Console) -> None:
+def show(
+    interval: Interval, settings: Mapping[str, OpSettings], cores: int | None, console: Console
+) -> None:
     """Prints the ops, the requests, the queues that hold something, and the verdict."""
-    verdict = judge(interval, settings)
+    verdict = judge(interval, settings, cores)
     length = f", {interval.seconds:g} s" if interval.seconds else ""
     console.print(f"[bold]Interval up to {interval.time:%Y-%m-%d %H:%M:%S}{length}[/]")
     if interval.ops:
@@ -36,7 +38,8 @@ def _op_table(interval: Interval, settings: Mapping[str, OpSettings], verdict: V
     for op in loads(interval, settings):
         threads = "" if op.settings is None else str(op.settings.concurrency)
         times = (_milliseconds(op.times.ms.get(action)) for action in ACTIONS)
-        style = "bold red" if verdict.state == "limited" and op.times.name == verdict.op else ""
+        limits = verdict.state in ("limited", "processor") and op.times.name == verdict.op
+        style = "bold red" if limits else ""
         name = escape(op.times.name)
         table.add_row(name, threads, *times, f"{op.times.idle:.0%}", style=style)
     return table
@@ -52,7 +55,7 @@ def _dag_line(dag: DagTimes) -> str:
     failed = f" ({len(dag.failed)} failed)" if dag.failed else ""
     return (
         f"{dag.queries} queries, {dag.qps:.1f}/s, {dag.success:.1%} answered{failed}\n"
-        f"latency {', '.join(latency)} ms"
+        f"latency in ms: {', '.join(latency)}"
     )
 
 
