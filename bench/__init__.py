@@ -1,1 +1,1 @@
-"""Measurements of the project, each printed with what it is compared to: ``python -m bench NAME``."""
+"""Measurements, each printed with what it is compared to: ``python -m bench NAME``."""

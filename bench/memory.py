@@ -80,10 +80,9 @@ def work(url: str, requests: int) -> int:
     """
     pictures = sample_pictures()
     options = Options(want=WANTS)
-    with contextlib.closing(HttpTransport(url, timeout=120.0)) as transport:
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            turns = (pictures[turn % len(pictures)] for turn in range(requests))
-            answers = list(pool.map(lambda picture: transport.predict(picture, options), turns))
+    turns = (pictures[turn % len(pictures)] for turn in range(requests))
+    with HttpTransport(url, timeout=120.0) as transport, ThreadPoolExecutor(CONCURRENCY) as pool:
+        answers = list(pool.map(lambda picture: transport.predict(picture, options), turns))
     return sum(len(answer.image.faces) for answer in answers)
 
 
