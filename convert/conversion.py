@@ -54,7 +54,8 @@ def translate(entry: Entry, source_dir: Path, out_dir: Path) -> Translation:
     """Write the model whose files are below ``source_dir`` as Paddle model to ``out_dir``."""
     try:
         if entry.format == "tfjs":
-            return tfjs.translate(only_file(source_dir, ".json"), out_dir)
+            wanted = list(entry.outputs) or None
+            return tfjs.translate(only_file(source_dir, ".json"), out_dir, outputs=wanted)
         if entry.format == "face_resnet":
             return face_resnet.translate(source_dir, out_dir)
     except GraphError as error:

@@ -24,14 +24,13 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from convert.errors import ConvertError, IntegrityError, UnreachableError
+from convert.errors import ConvertError, IntegrityError, MissingError, UnreachableError
 from convert.model_directory import file_sha256
 from convert.terminal import CONSOLE
 
 CONNECT_TIMEOUT = 5.0  # seconds, for the name look-up and for the connection each
 READ_TIMEOUT = 30.0  # seconds without a byte
 ATTEMPTS = 3  # connections that break half-way are taken up again
-_CHUNK = 1 << 16
 
 
 class _InterruptedError(Exception):
@@ -44,8 +43,8 @@ def download(url: str, path: Path, *, max_size: int, sha256: str | None = None) 
     What has come is kept in ``path.part`` and completed by the next call.
     max_size: bytes; sha256: of the whole, None for a file that nobody has published one for.
 
-    Raises UnreachableError where the host gives no answer, or none with this file, and
-    IntegrityError for another digest or a longer file.
+    Raises UnreachableError where the host gives no answer, MissingError where it answers without
+    the file, and IntegrityError for another digest or a longer file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
@@ -116,7 +115,7 @@ def _stream(
                 _forget(part)
                 raise _InterruptedError("the rest asked for is not there")
             if response.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
-                raise UnreachableError(f"{url} answers {response.status_code}")
+                raise MissingError(f"{url} answers {response.status_code}")
             resuming = response.status_code == httpx.codes.PARTIAL_CONTENT
             start = part.stat().st_size if resuming else 0
             length = response.headers.get("content-length")
@@ -137,7 +136,7 @@ def _stream(
 
 def _write_chunks(response: httpx.Response, file: IO[bytes], done: int) -> Iterator[int]:
     # The raw bytes: Content-Length counts them, and archives are not compressed once more.
-    for chunk in response.iter_raw(_CHUNK):
+    for chunk in response.iter_raw():
         file.write(chunk)
         done += len(chunk)
         yield done

@@ -14,6 +14,14 @@ class UnreachableError(ConvertError):
     """A source that gives no answer: no network, no such host, or an error from the host."""
 
 
+class MissingError(UnreachableError):
+    """A host that answers, but not with the file."""
+
+
+class BusyError(ConvertError):
+    """Another conversion is at work in the same directory."""
+
+
 class IntegrityError(ConvertError):
     """Bytes that are not the ones the catalog promises."""
 

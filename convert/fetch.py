@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from convert.archive import extract, is_archive
 from convert.catalog import Catalog, Entry, Source, UrlSource
 from convert.environment import ROOT
-from convert.errors import ConvertError, IntegrityError, UnreachableError
+from convert.errors import ConvertError, IntegrityError, MissingError, UnreachableError
 from convert.model_directory import file_sha256
 from convert.paddle_export import FILE_PAIRS
 from convert.terminal import CONSOLE
@@ -41,7 +41,7 @@ class Fetcher:
             try:
                 archive = self._obtain(source)
                 shutil.rmtree(out_dir, ignore_errors=True)
-                collect(archive, source.files, out_dir)
+                self._collect(source, archive, out_dir)
                 return self._provenance(source, archive)
             except ConvertError as error:
                 failure = error
@@ -58,8 +58,20 @@ class Fetcher:
             from convert import npm
 
             return npm.pack(self.catalog.packages[source.package], self.cache_dir / "npm")
+        except MissingError:
+            raise
         except UnreachableError as error:
             self._unreachable[who] = str(error)
+            raise
+
+    def _collect(self, source: Source, archive: Path, out_dir: Path) -> None:
+        try:
+            if not is_archive(archive) and archive.name not in source.files:
+                raise ConvertError(f"{self.catalog.describe(source)} gave no tar or zip")
+            collect(archive, source.files, out_dir)
+        except ConvertError:
+            # Not what it should be, such as a proxy's page instead of an archive: not kept.
+            archive.unlink()
             raise
 
     def _download(self, source: UrlSource) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from convert.catalog import Entry
-from convert.errors import ConvertError
+from convert.errors import BusyError
 from convert.serving import CLIENT_DIR, MODEL_FILE, PARAMS_FILE, SERVER_DIR
 from convert.translation import Translation, Variable
 
@@ -100,7 +100,10 @@ def _agrees(manifest: Any, entry: Entry) -> bool:
         "max_batch": entry.max_batch,
         "options": dict(entry.options),
     }
-    return all(manifest.get(key) == value for key, value in expected.items())
+    if not all(manifest.get(key) == value for key, value in expected.items()):
+        return False
+    aliases = [output["alias"] for output in manifest["outputs"]]
+    return not entry.outputs or aliases == [name.replace("/", "_") for name in entry.outputs]
 
 
 def _as_mapping(variable: Variable) -> dict[str, Any]:
@@ -111,7 +114,7 @@ def _as_mapping(variable: Variable) -> dict[str, Any]:
 def locked(models_dir: Path) -> Iterator[None]:
     """Keep other conversions out of ``models_dir``, and clear up after an interrupted one.
 
-    Raises ConvertError at once where another conversion is at work.
+    Raises BusyError at once where another conversion is at work.
     """
     models_dir.mkdir(parents=True, exist_ok=True)
     with (models_dir / _LOCK).open("a+") as lock:
@@ -119,7 +122,7 @@ def locked(models_dir: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.seek(0)
-            raise ConvertError(
+            raise BusyError(
                 f"another conversion (process {lock.read().strip() or 'unknown'}) works in "
                 f"{models_dir}; run this again when it has ended"
             ) from None

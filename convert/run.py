@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convert.catalog import Catalog, Entry
-from convert.errors import ConvertError, UnreachableError
+from convert.errors import BusyError, ConvertError
 from convert.fetch import CACHE_DIR, Fetcher
 from convert.model_directory import is_intact, locked
 from convert.terminal import CONSOLE
@@ -33,7 +33,7 @@ class Run:
         return is_intact(self.models_dir / entry.name, entry)
 
     def convert_default(self) -> None:
-        """Make what set-up needs; a model that cannot be reached is replaced by its fallback.
+        """Make what set-up needs; a model that cannot be had is replaced by its fallback.
 
         A fallback that is there already stays in use: taking the other recogniser some day by
         itself would make all stored embeddings worthless. Raises ConvertError.
@@ -50,7 +50,9 @@ class Run:
                 continue
             try:
                 self.convert(entry)
-            except UnreachableError as error:
+            except BusyError:
+                raise
+            except ConvertError as error:
                 if stand_in is None:
                     raise
                 CONSOLE.print(f"Falling back to {stand_in.name} for {entry.name}: {error}")

@@ -1,0 +1,63 @@
+"""Paddle models small enough to be made within a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from convert.catalog import Catalog, Entry
+
+
+def write_tiny_model(directory: Path, batch: int = -1, bias: float = 0.0) -> None:
+    """Write ``inference.pdmodel`` and ``inference.pdiparams``: (N, 3, 8, 8) to (N, 4).
+
+    batch: the batch dimension that the program is written with; 1 stands in its reshape, too.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    paddle.enable_static()
+    try:
+        program, startup = paddle.static.Program(), paddle.static.Program()
+        scope = paddle.static.Scope()
+        with paddle.static.program_guard(program, startup), paddle.static.scope_guard(scope):
+            paddle.seed(1)
+            image = paddle.static.data("x", [batch, 3, 8, 8], "float32")
+            features = paddle.nn.Conv2D(3, 2, 3)(image)
+            rows = paddle.reshape(features, [batch, 72])
+            embedding = paddle.nn.Linear(72, 4)(rows) + bias
+            executor = paddle.static.Executor(paddle.CPUPlace())
+            executor.run(startup)
+            paddle.static.save_inference_model(
+                str(directory / "inference"), [image], [embedding], executor, program=program
+            )
+    finally:
+        paddle.disable_static()
+
+
+def tiny_entry(**changes: Any) -> Entry:
+    """A catalog entry for :func:`write_tiny_model`, its source an address that nobody has."""
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "task": "recognition",
+        "family": "arcface",
+        "format": "paddle",
+        "licence": {"name": "MIT"},
+        "inputs": ["image"],
+        "outputs": ["embedding"],
+        "embedding": {"dim": 4},
+        "sources": [
+            {
+                "url": "http://127.0.0.1:9/tiny.tar",
+                "max_size": 1_000_000,
+                "files": {"inference.pdmodel": None, "inference.pdiparams": None},
+            }
+        ],
+        **changes,
+    }
+    return Entry.model_validate(values)
+
+
+def catalog_of(*entries: Entry) -> Catalog:
+    """A catalog of these entries and no packages."""
+    return Catalog(packages={}, models={entry.name: entry for entry in entries})
