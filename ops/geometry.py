@@ -86,6 +86,30 @@ def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return moved.astype(np.float32, copy=False)
 
 
+def halve(picture: np.ndarray, times: int) -> np.ndarray:
+    """Average squares of 2 x 2 pixels, ``times`` times over; (H, W, C) uint8.
+
+    Before a strong reduction, a warp or linear resize that samples four pixels a point would
+    alias; averaging in one go costs eight times as much as halves do. What doesn't fill a
+    square at the right and the bottom is left out.
+    """
+    for _ in range(times):
+        rows, columns = picture.shape[0] // 2, picture.shape[1] // 2
+        picture = cv2.resize(
+            picture[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA
+        )
+    return picture
+
+
+def halvings(picture: np.ndarray, scale: float) -> int:
+    """How often to halve a picture that is to be scaled by ``scale``, to leave 0.5 to 1.
+
+    Never so often that less than a pixel is left.
+    """
+    wanted = int(-np.log2(max(scale, 1e-6)))
+    return max(0, min(wanted, int(np.log2(min(picture.shape[:2])))))
+
+
 def warp(
     picture: np.ndarray, matrix: np.ndarray, size: int, border: int = cv2.BORDER_CONSTANT
 ) -> np.ndarray:
@@ -94,33 +118,27 @@ def warp(
     picture: (H, W, C) uint8; matrix: (2, 3); border: what lies outside the picture, black or
     with BORDER_REPLICATE the nearest pixel. Returns (size, size, C) uint8.
     """
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if scale < 0.5:
-        picture, matrix = _shrink_source(picture, matrix, size, scale)
+    times = halvings(picture, float(np.hypot(matrix[0, 0], matrix[1, 0])))
+    if times:
+        picture, matrix = _shrink_source(picture, matrix, size, times)
     return cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
 
 
 def _shrink_source(
-    picture: np.ndarray, matrix: np.ndarray, size: int, scale: float
+    picture: np.ndarray, matrix: np.ndarray, size: int, times: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Average blocks of the part that will be cut, for a crop that shrinks by more than half.
-
-    A warp samples four pixels a point and would alias. Returns the smaller picture and the
-    transform from it to the crop.
-    """
+    """Halve the part of a picture that will be cut; also the transform from it to the crop."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], dtype=np.float32)
     corners = transform(invert(matrix), corners)
-    height, width = picture.shape[:2]
-    factor = int(1 / scale)
-    left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int) - factor, 0)
-    right, bottom = np.ceil(corners.max(axis=0)).astype(int) + 2 * factor
-    columns = (min(right, width) - left) // factor
-    rows = (min(bottom, height) - top) // factor
-    if columns < 1 or rows < 1:
+    factor = 2**times
+    limit = np.array(picture.shape[1::-1])
+    start = np.clip(np.floor(corners.min(axis=0)) - factor, 0, limit).astype(int)
+    stop = np.clip(np.ceil(corners.max(axis=0)) + 2 * factor, 0, limit).astype(int)
+    (left, top), (right, bottom) = start, stop
+    if min(right - left, bottom - top) < factor:
         return picture, matrix
-    part = picture[top : top + rows * factor, left : left + columns * factor]
-    small = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
-    # Pixel i of the small part covers factor pixels whose common centre is:
+    small = halve(picture[top:bottom, left:right], times)
+    # Pixel i of the small part covers ``factor`` pixels, in whose middle its centre lies.
     middle = (factor - 1) / 2
     to_picture = np.array([[factor, 0, left + middle], [0, factor, top + middle]], np.float32)
     return small, compose(matrix, to_picture)

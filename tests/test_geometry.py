@@ -14,6 +14,8 @@ from ops.geometry import (
     eye_angle,
     fit_similarity,
     five_points,
+    halve,
+    halvings,
     invert,
     overlaps,
     rotated_square,
@@ -104,6 +106,22 @@ def test_a_warp_puts_a_mark_where_the_transform_says(factor: float) -> None:
 def test_a_strong_reduction_averages_and_does_not_alias(random: np.random.RandomState) -> None:
     noise = random.randint(0, 2, (1120, 1120, 1)).astype(np.uint8) * np.full(3, 255, np.uint8)
     assert warp(noise, similarity(0.1, 0.3, (-7, -40)), 60).std() < 30
+
+
+def test_halving_averages_squares_and_ends_at_one_pixel() -> None:
+    picture = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3)
+    half = halve(picture, 1)
+    assert half.shape == (3, 2, 3)
+    np.testing.assert_allclose(half[0, 0], picture[:2, :2].mean(axis=(0, 1)), atol=0.5)
+    assert [halvings(picture, scale) for scale in (2.0, 1.0, 0.51, 0.5, 0.26, 1e-9)] == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        2,
+    ]
+    assert halvings(np.zeros((1, 900, 3), np.uint8), 0.1) == 0
 
 
 def test_a_warp_copes_with_a_face_partly_or_wholly_outside() -> None:

@@ -6,4 +6,10 @@ from ops.adapters.liveness import Liveness
 
 
 class AntiSpoof(Liveness):
-    """Input as of :class:`Liveness`. Output: (N, 1) through a sigmoid, near 1 is live."""
+    """Input: RGB, 0 to 1, an upright square crop with some of what is around the face.
+
+    Output: (N, 1) through a sigmoid, near 1 is live. Option ``scale`` as of :class:`Liveness`.
+    """
+
+    default_scale = 1.5
+    bgr = False

@@ -9,7 +9,7 @@ import numpy as np
 
 from ops.adapters.base import Adapter, Triple, write_channels
 from ops.face import Detections
-from ops.geometry import Letterbox, blend, suppress
+from ops.geometry import Letterbox, blend, halve, halvings, suppress
 from ops.manifest import Manifest, ManifestError
 
 # More candidates than this a picture (the best are kept) are an adversary's, not a crowd's.
@@ -60,9 +60,12 @@ class Detector(Adapter):
 
         The border is what a black pixel would be.
         """
-        height, width = picture.shape[:2]
+        times = halvings(picture, self.side * self.fill / max(picture.shape[:2]))
+        small = halve(picture, times)
+        # What halving leaves of the picture; a row or column short of it at most.
+        height, width = (length * 2**times for length in small.shape[:2])
         place = Letterbox.fit(width, height, self.side, self.fill)
-        small = resize(picture, place.width, place.height)
+        small = resize(small, place.width, place.height)
         inside = out[:, place.top : place.top + place.height, place.left : place.left + place.width]
         if inside.shape != out.shape:
             out[:] = np.reshape(np.asarray(offset, dtype=np.float32), (-1, 1, 1))
@@ -98,6 +101,8 @@ def resize(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     """Resize (H, W, 3) uint8, averaging where it shrinks and interpolating where it grows."""
     if picture.shape[:2] == (height, width):
         return picture
+    scale = max(height / picture.shape[0], width / picture.shape[1])
+    picture = halve(picture, halvings(picture, scale))
     shrinks = picture.shape[0] > height or picture.shape[1] > width
     mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(picture, (width, height), interpolation=mode)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ops.adapters.base import Adapter, box_crop, write_channels
@@ -13,12 +14,14 @@ from ops.manifest import Manifest
 
 
 class Liveness(Adapter):
-    """Input: RGB, 0 to 1, an upright square crop. Output: (N, 2), the second is live.
+    """Input: BGR, 0 to 1, a tight upright square crop. Output: (N, 2), the second is live.
 
+    It was trained on frames as OpenCV reads them: fed with RGB it calls everyone a fake.
     Option ``scale``: side of the crop as a multiple of the box's longer side.
     """
 
-    default_scale = 1.4
+    default_scale = 0.8
+    bgr = True
 
     def __init__(self, manifest: Manifest) -> None:
         super().__init__(manifest)
@@ -30,6 +33,8 @@ class Liveness(Adapter):
         if face is None:
             raise ValueError(f"{self.manifest.name} needs a face")
         crop = box_crop(picture, face.box, self.scale, self.side)
+        if self.bgr:
+            crop = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
         write_channels(crop, out, 1 / 255, 0.0)
 
     def decode(self, outputs: Mapping[str, np.ndarray], contexts: Sequence[Any]) -> list[float]:
