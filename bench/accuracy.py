@@ -258,13 +258,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--service", help="http://127.0.0.1:9998/ArcFace/prediction")
     parser.add_argument("--json", type=Path, help="write the report to this file as well")
     arguments = parser.parse_args(argv)
-    console = Console()
-    directories = chosen_models(arguments)
-    if directories["detection"] is None or directories["recognition"] is None:
-        parser.error("a detection and a recognition model are needed")
-    chain = Chain(directories["detection"], directories["landmark"], directories["recognition"])
-    models = {stage: path.name for stage, path in directories.items() if path is not None}
+    console = Console(soft_wrap=True, highlight=False)
     try:
+        directories = chosen_models(arguments)
+        models = {keyword: path.name for keyword, path in directories.items()}
+        chain = Chain(directories["detection"], directories["landmark"], directories["recognition"])
         report = measure(chain, arguments.gallery, models, arguments.service, console)
     except (OSError, ValueError, RuntimeError, httpx.HTTPError) as error:
         console.print(f"[red]{error}")

@@ -63,7 +63,7 @@ def fit_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     a = np.where(degenerate, 1.0, (p * q).sum(axis=(-2, -1)) / spread)
     cross = p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0]
     b = np.where(degenerate, 0.0, cross.sum(axis=-1) / spread)
-    matrix = np.empty(source.shape[:-2] + (2, 3), dtype=np.float32)
+    matrix = np.empty((*source.shape[:-2], 2, 3), dtype=np.float32)
     matrix[..., 0, 0] = matrix[..., 1, 1] = a
     matrix[..., 0, 1] = -b
     matrix[..., 1, 0] = b

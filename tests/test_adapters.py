@@ -223,8 +223,8 @@ def test_a_face_planted_at_a_blazeface_anchor_is_found(
     outputs[scores][0, anchor] = 2.0
     outputs[offsets][0, anchor] = [3, -2, 40, 30, *points.ravel()]
     (found,) = made.decode(outputs, [(place, shape)])
-    middle = center + [3, -2]
-    corners = np.stack([middle - [20, 15], middle + [20, 15]])
+    middle = center + np.array([3, -2])
+    corners = np.stack([middle - [20, 15], middle + np.array([20, 15])])
     np.testing.assert_allclose(
         found.boxes[0].reshape(2, 2), expected_in_picture(corners, place), rtol=1e-4
     )
@@ -255,7 +255,7 @@ def test_a_face_planted_at_an_scrfd_anchor_is_found(tmp_path: Path) -> None:
     outputs["boxes_16"][0, anchor] = [2, 3, 4, 5]
     outputs["points_16"][0, anchor] = np.arange(10) / 10
     (found,) = made.decode(outputs, [context])
-    corners = np.stack([center - [32, 48], center + [64, 80]])
+    corners = np.stack([center - [32, 48], center + np.array([64, 80])])
     points = center + np.arange(10).reshape(5, 2) / 10 * 16
     wanted = expected_in_picture(corners, context[0])
     np.testing.assert_allclose(found.boxes[0].reshape(2, 2), wanted, rtol=1e-4)

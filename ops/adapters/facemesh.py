@@ -45,8 +45,10 @@ class FaceMesh(Adapter):
         raise ManifestError(f"{self.manifest.path}: outputs: none has the shape [-1, {values}]")
 
     def prepare(self, picture: np.ndarray, face: Face | None, out: np.ndarray) -> Context:
-        """Crop about the face's box; the context is the transform back and the five points that
-        the detector's keypoints give. Raises ValueError without a face."""
+        """Crop about the face's box; raises ValueError without a face.
+
+        The context is the transform back and the five points that the detector's keypoints give.
+        """
         if face is None:
             raise ValueError(f"{self.manifest.name} needs a face")
         side = float((face.box[2:] - face.box[:2]).max()) * self.scale

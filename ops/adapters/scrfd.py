@@ -18,9 +18,9 @@ Context = tuple[Letterbox, tuple[int, int]]
 
 
 class Scrfd(Detector):
-    """Input: RGB, (x - 127.5) / 128. Outputs for each stride S: ``scores_S``, ``boxes_S`` and
-    ``points_S``, distances from the anchor in strides.
+    """Input: RGB, (x - 127.5) / 128. Outputs: distances from the anchors, in strides.
 
+    For each stride S there are ``scores_S``, ``boxes_S`` and ``points_S``.
     Its largest anchors don't hold a face that fills the input. With a smaller picture in a wide
     border every face of a gallery of portraits was found, without one hardly any.
     """
