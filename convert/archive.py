@@ -49,7 +49,16 @@ def _extract_tar(
             raise ConvertError(f"{archive} is refused: {member.name} is a link or a device")
     chosen = [m for m in members if m.isfile() and wanted(PurePosixPath(m.name))]
     _check_size(archive, sum(member.size for member in chosen))
-    return [_write(out_dir, member.name, opened.extractfile(member)) for member in chosen]
+    return list(_write_tar_members(opened, chosen, out_dir))
+
+
+def _write_tar_members(
+    opened: tarfile.TarFile, members: list[tarfile.TarInfo], out_dir: Path
+) -> Iterator[Path]:
+    for member in members:
+        content = opened.extractfile(member)
+        if content is not None:  # never for a regular file
+            yield _write(out_dir, member.name, content)
 
 
 def _extract_zip(
@@ -87,8 +96,7 @@ def _check_size(archive: Path, total: int) -> None:
         raise ConvertError(f"{archive} is refused: it unpacks to {total} bytes")
 
 
-def _write(out_dir: Path, name: str, content: IO[bytes] | None) -> Path:
-    assert content is not None  # only regular files come here
+def _write(out_dir: Path, name: str, content: IO[bytes]) -> Path:
     path = out_dir / PurePosixPath(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:

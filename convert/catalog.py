@@ -1,6 +1,5 @@
 """The catalog of known models: ``catalog.yml``, read and validated."""
 
-# ruff: noqa: UP045  (pydantic evaluates annotations, and Python 3.9 knows no X | None)
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -161,7 +160,7 @@ class Catalog(_Frozen):
 def load_catalog(path: Path = CATALOG_FILE) -> Catalog:
     """Read a catalog; raises ConvertError that names the file, the key and what is wrong."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_FAST_LOADER)
+        content = read_yaml(path)
     except (OSError, yaml.YAMLError) as error:
         raise ConvertError(f"{path}: {error}") from error
     try:
@@ -176,8 +175,18 @@ def load_catalog(path: Path = CATALOG_FILE) -> Catalog:
         raise ConvertError(f"{path}: expected the maps packages and models") from error
 
 
-# The C parser where PyYAML has it: starting the service reads this file each time.
-_FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+def read_yaml(path: Path) -> Any:
+    """The document in ``path``; raises OSError and yaml.YAMLError.
+
+    By PyYAML's C parser where it has one: each start of the service reads the catalog.
+    """
+    if not hasattr(yaml, "CSafeLoader"):
+        return yaml.safe_load(path.read_bytes())
+    loader = yaml.CSafeLoader(path.read_bytes())
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _checked(files: Mapping[str, Optional[str]]) -> Mapping[str, Optional[str]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from convert.catalog import Entry
+from convert.catalog import Entry, read_yaml
 from convert.errors import BusyError
 from convert.serving import CLIENT_DIR, MODEL_FILE, PARAMS_FILE, SERVER_DIR
 from convert.translation import Translation, Variable
@@ -70,9 +70,7 @@ def is_intact(model_dir: Path, entry: Entry) -> bool:
     Up to date: its manifest says what the catalog says now. Needs no Paddle.
     """
     try:
-        manifest = yaml.load(
-            (model_dir / MANIFEST).read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
+        manifest = read_yaml(model_dir / MANIFEST)
         if not _agrees(manifest, entry):
             return False
         files = dict(manifest["files"])

@@ -1,4 +1,4 @@
-"""Takes a published Paddle inference model as it is, and frees its batch dimension if fixed."""
+"""Takes a published Paddle inference model, its batch dimension made dynamic where it is not."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import ConvertError
+from convert.program_rewrites import attach_biases, free_batch
 from convert.serving import MODEL_FILE, PARAMS_FILE
 from convert.translation import Translation, Variable
 
@@ -28,7 +29,7 @@ def translate(
     outputs: Sequence[str],
     fixed_batch: bool = False,
 ) -> Translation:
-    """Copy the export below ``source_dir`` into ``out_dir`` and tell its variables.
+    """Bring the export below ``source_dir`` into ``out_dir`` and tell its variables.
 
     inputs, outputs: the roles of the feed and fetch variables. A feed variable that carries the
         name of a role gets it; else roles are given in the program's order.
@@ -42,7 +43,11 @@ def translate(
     shutil.copyfile(params_file, out_dir / PARAMS_FILE)
     with _static_mode():
         program = _read_program(model_file)
-        if not fixed_batch and _free_batch(program):
+        feeds = [variable.name for variable in _variables(program, "feed")]
+        changed = attach_biases(program)
+        if not fixed_batch:
+            changed = free_batch(program, feeds) or changed
+        if changed:
             (out_dir / MODEL_FILE).write_bytes(program.desc.serialize_to_string())
         else:
             shutil.copyfile(model_file, out_dir / MODEL_FILE)
@@ -113,39 +118,3 @@ def _with_roles(variables: list[Variable], roles: Sequence[str]) -> list[Variabl
         Variable(variable.name, role, variable.dtype, variable.shape)
         for variable, role in zip(variables, roles)
     ]
-
-
-def _free_batch(program: Any) -> bool:
-    """Make the first dimension of every feed dynamic; whether anything had to be changed.
-
-    Reshapes of activations that name a batch of 1 are told to keep the batch instead (Paddle
-    reads a 0 in a reshape's target as "this dimension as it was"). Reshapes of parameters,
-    such as a PReLU's slopes to (1, C, 1, 1), stay.
-    """
-    block = program.global_block()
-    feeds = [variable.name for variable in _variables(program, "feed")]
-    dependent = set(feeds)
-    changed = False
-    for name in feeds:
-        var = block.var(name)
-        if var.shape and var.shape[0] != -1:
-            var.desc.set_shape([-1, *var.shape[1:]])
-            changed = True
-    for operator in block.ops:
-        if not dependent.intersection(operator.input_arg_names):
-            continue
-        dependent.update(operator.output_arg_names)
-        if operator.type == "reshape2":
-            target = list(operator.attr("shape"))
-            if target and target[0] == 1:
-                operator._set_attr("shape", [0, *target[1:]])
-                changed = True
-    if changed:
-        _infer_shapes(block)
-    return changed
-
-
-def _infer_shapes(block: Any) -> None:
-    for operator in block.ops:
-        if operator.type not in ("feed", "fetch"):
-            operator.desc.infer_shape(block.desc)

@@ -47,10 +47,9 @@ def face_at(box: np.ndarray, points: np.ndarray) -> Face:
 
 def mirrored(picture: np.ndarray, face: Face) -> tuple[np.ndarray, Face]:
     """The picture and its face as a mirror shows them."""
-    assert face.landmarks is not None
     width = picture.shape[1]
     left, top, right, bottom = face.box
-    points = face.landmarks[list(_MIRRORED)] * [-1, 1] + [width - 1, 0]
+    points = np.array(face.landmarks)[list(_MIRRORED)] * [-1, 1] + [width - 1, 0]
     box = np.array([width - right, top, width - left, bottom])
     return np.ascontiguousarray(picture[:, ::-1]), face_at(box, points)
 
@@ -59,12 +58,11 @@ def turned(
     picture: np.ndarray, face: Face, degrees: float, scale: float
 ) -> tuple[np.ndarray, Face]:
     """The picture turned and scaled about its middle and brightened a little."""
-    assert face.landmarks is not None
     height, width = picture.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, scale)
     view = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     view = cv2.convertScaleAbs(view, alpha=1.1, beta=10)
-    points = face.landmarks @ matrix[:, :2].T + matrix[:, 2]
+    points = np.array(face.landmarks) @ matrix[:, :2].T + matrix[:, 2]
     corners = face.box.reshape(2, 2) @ matrix[:, :2].T + matrix[:, 2]
     box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
     return view, face_at(box, points)

@@ -1,13 +1,17 @@
-"""Paddle models small enough to be made within a test."""
+"""Paddle models small enough to be made and converted within a test."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import paddle
 
 from convert.catalog import Catalog, Entry
+from convert.conversion import convert
+from convert.fetch import Fetcher
+from convert.model_directory import locked
 
 
 def write_tiny_model(directory: Path, batch: int = -1, bias: float = 0.0) -> None:
@@ -61,3 +65,21 @@ def tiny_entry(**changes: Any) -> Entry:
 def catalog_of(*entries: Entry) -> Catalog:
     """A catalog of these entries and no packages."""
     return Catalog(packages={}, models={entry.name: entry for entry in entries})
+
+
+def accept(model_dir: Path) -> None:
+    """A check that every model passes."""
+
+
+def convert_tiny(
+    work_dir: Path, source: Optional[Path] = None, check: Callable[[Path], None] = accept
+) -> Path:
+    """Convert the tiny model into ``work_dir/models``; returns its directory there."""
+    entry, models_dir = tiny_entry(), work_dir / "models"
+    if source is None:
+        source = work_dir / "export"
+        write_tiny_model(source)
+    with locked(models_dir):
+        fetcher = Fetcher(catalog_of(entry), work_dir / "cache")
+        convert(entry, models_dir, fetcher, source=source, check=check)
+    return models_dir / entry.name
