@@ -105,7 +105,10 @@ class _Session:
             TextColumn("{task.fields[failed]}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self._stderr, transient=True) as progress:
+        # Rich would send standard output through its console, which is standard error.
+        with Progress(
+            *columns, console=self._stderr, transient=True, redirect_stdout=False
+        ) as progress:
             task = progress.add_task("pictures", total=load.summary.planned, failed="")
 
             def take(outcome: Outcome) -> None:
