@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,11 +123,14 @@ def _read_image(image: Mapping[str, Any]) -> ImageAnswer:
 
 def _read_face(face: Mapping[str, Any]) -> FaceAnswer:
     x1, y1, x2, y2 = (float(value) for value in face["box"])
+    score = float(face["score"])
+    if not all(map(math.isfinite, (x1, y1, x2, y2, score))):
+        raise ValueError("a box or score that is not finite")
     points = face.get("landmarks")
     liveness = face.get("liveness")
     return FaceAnswer(
         box=(x1, y1, x2, y2),
-        score=float(face["score"]),
+        score=score,
         landmarks=None if points is None else np.asarray(points, np.float32).reshape(5, 2),
         embedding=_read_embedding(face.get("embedding")),
         attributes=dict(face.get("attributes") or {}),

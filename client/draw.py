@@ -20,6 +20,7 @@ POINT = (60, 180, 255)
 INK = (30, 30, 30)
 FONT = cv2.FONT_HERSHEY_DUPLEX
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel where coordinates are given in fixed point
+FARTHEST = 1e6  # pixels: fits the fixed point's 32 bits, and no picture is as large
 JPEG_QUALITY = 92
 
 
@@ -63,15 +64,17 @@ def decode(picture: Picture, width: int, height: int) -> np.ndarray:
 def draw_faces(picture: np.ndarray, faces: Sequence[FaceAnswer]) -> np.ndarray:
     """A copy of the picture, (H, W, 3) uint8 BGR, with all faces drawn in.
 
-    Lines and letters grow with the picture, so that it reads the same at any size on a screen.
+    Lines and letters grow with the picture, so that it reads the same at any size on a screen,
+    but not beyond what a small face in a large picture bears.
     """
     canvas: np.ndarray = picture.copy()
-    line = line_width(picture.shape[0], picture.shape[1])
-    for face in faces:
+    widest = line_width(picture.shape[0], picture.shape[1])
+    lines = [max(1, min(widest, round(_side(face) / 30))) for face in faces]
+    for face, line in zip(faces, lines):
         _draw_box(canvas, face.box, line)
-    for face in faces:
+    for face, line in zip(faces, lines):
         _draw_landmarks(canvas, face, line)
-    for face in faces:  # last, so that no other face's box crosses a label
+    for face, line in zip(faces, lines):  # last, so that no other face's box crosses a label
         _draw_label(canvas, face.box, caption(face), line)
     return canvas
 
@@ -79,6 +82,12 @@ def draw_faces(picture: np.ndarray, faces: Sequence[FaceAnswer]) -> np.ndarray:
 def line_width(height: int, width: int) -> int:
     """Pixels, with the root of the longer side: 1 for a thumbnail, 2 at 512, 4 at 2048."""
     return max(1, round(math.sqrt(max(height, width)) / 11))
+
+
+def _side(face: FaceAnswer) -> float:
+    """Pixels of the box's shorter side."""
+    x1, y1, x2, y2 = face.box
+    return min(x2 - x1, y2 - y1)
 
 
 def caption(face: FaceAnswer) -> str:
@@ -96,8 +105,9 @@ def caption(face: FaceAnswer) -> str:
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
-    """Pixels in OpenCV's fixed point, int32 of the same shape."""
-    fixed: np.ndarray = np.round(np.asarray(points) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+    """Pixels in OpenCV's fixed point, int32 of the same shape; far outside they are cut off."""
+    near = np.clip(np.asarray(points), -FARTHEST, FARTHEST)
+    fixed: np.ndarray = np.round(near * (1 << SUBPIXEL_BITS)).astype(np.int32)
     return fixed
 
 
@@ -123,9 +133,8 @@ def _draw_line(canvas: np.ndarray, points: np.ndarray, closed: bool, width: int)
 def _draw_landmarks(canvas: np.ndarray, face: FaceAnswer, line: int) -> None:
     if face.landmarks is None:
         return
-    x1, y1, x2, y2 = face.box
     # No larger than the face bears, no smaller than can be seen.
-    radius = max(1.0, min(2.0 * line, 0.03 * min(x2 - x1, y2 - y1)))
+    radius = max(1.0, min(2.0 * line, 0.03 * _side(face)))
     for point in _fixed(face.landmarks):
         for size, colour in ((radius * 1.5, INK), (radius, POINT)):
             cv2.circle(
@@ -144,7 +153,8 @@ def _draw_label(canvas: np.ndarray, box: Sequence[float], text: str, line: int) 
     left = min(max(0, round(box[0]) - line), max(0, canvas.shape[1] - width))
     top = round(box[1]) - line - height
     if top < 0:
-        top = min(max(0, round(box[1]) + line), max(0, canvas.shape[0] - height))
+        top = max(0, round(box[1]) + line)
+    top = min(top, max(0, canvas.shape[0] - height))
     plate = (left, top), (left + width, top + height)
     cv2.rectangle(canvas, *plate, ACCENT, -1, cv2.LINE_AA)
     origin = (left + pad, top + pad + text_height)

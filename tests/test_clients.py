@@ -207,6 +207,7 @@ def test_a_status_without_a_number_keeps_its_own_name(run, fake, way, capsys):
         result({**FACE, "embedding": "not base64!"}),
         result({**FACE, "embedding": [[1.0], [2.0]]}),
         result({**FACE, "score": "high"}),
+        result({**FACE, "box": [0, 0, float("nan"), 5]}),
         Reply(["{}"], ["other"]),
         Reply([]),
     ],

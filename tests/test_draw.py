@@ -55,7 +55,8 @@ def test_lines_grow_with_the_picture():
 
 @pytest.mark.parametrize("size", [1, 8, 40])
 @pytest.mark.parametrize(
-    "box", [(0, 0, 5, 5), (-50, -50, 900, 900), (3, 3, 3, 3), (30, 30, 39, 39)]
+    "box",
+    [(0, 0, 5, 5), (-50, -50, 900, 900), (3, 3, 3, 3), (30, 30, 39, 39), (-1e30, 1e30, 1e30, 2e30)],
 )
 def test_faces_at_and_over_the_edge_and_tiny_pictures_are_drawn(size, box):
     picture = np.zeros((size, size, 3), np.uint8)
