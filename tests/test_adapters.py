@@ -10,7 +10,7 @@ import pytest
 from skimage.data import astronaut
 
 from ops.adapters import ADAPTERS, Adapter, create_adapter
-from ops.adapters.base import box_crop, write_channels
+from ops.adapters.base import box_crop, portrait_box, write_channels
 from ops.adapters.blazeface import anchor_centers
 from ops.adapters.minifasnet import enlarged
 from ops.face import Detections, Face
@@ -417,6 +417,16 @@ def test_liveness_is_a_share_near_one_for_live(tmp_path: Path) -> None:
         (score,) = adapter(tmp_path, family).decode({alias: np.float32(row)}, [None])
         assert isinstance(score, float)
         assert score == pytest.approx(0.9)
+
+
+def test_the_portrait_box_is_the_same_whatever_the_detectors(tmp_path: Path) -> None:
+    face = astronaut_face()
+    wanted = portrait_box(face)
+    np.testing.assert_allclose(wanted, [180.7, 63.4, 271.2, 178.1], atol=12)
+    face.box = face.box + 500
+    np.testing.assert_array_equal(portrait_box(face), wanted)
+    face.landmarks = None
+    np.testing.assert_array_equal(portrait_box(face), face.box)
 
 
 def test_an_enlarged_box_is_moved_into_the_picture(tmp_path: Path) -> None:

@@ -11,5 +11,5 @@ class AntiSpoof(Liveness):
     Output: (N, 1) through a sigmoid, near 1 is live. Option ``scale`` as of :class:`Liveness`.
     """
 
-    default_scale = 1.5
+    default_scale = 1.8
     bgr = False

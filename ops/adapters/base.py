@@ -20,11 +20,17 @@ from ops.geometry import (
     fit_similarity,
     five_points,
     rotated_square,
+    transform,
     warp,
 )
 from ops.manifest import Manifest, ManifestError
 
 Triple = tuple[float, float, float]
+
+# Middle, width and height of SCRFD's boxes about an upright face at ARCFACE_POINTS: medians over
+# 124 portraits.
+PORTRAIT_CENTER = np.array([56, 64], dtype=np.float32)
+PORTRAIT_SIDES = np.array([79, 108], dtype=np.float32)
 
 
 class Adapter(abc.ABC):
@@ -141,6 +147,22 @@ def likely_points(face: Face) -> np.ndarray:
         return points
     guess: np.ndarray = face.box[:2] + ARCFACE_POINTS * (face.box[2:] - face.box[:2]) / ARCFACE_SIZE
     return guess
+
+
+def portrait_box(face: Face) -> np.ndarray:
+    """A face's box from hairline to chin, (4,) float32 x1 y1 x2 y2, whatever the detector.
+
+    Detectors differ in what they call a face (BlazeFace leaves out the forehead), and the
+    liveness models see little beyond it. Hence the box follows from the five points, as RetinaFace
+    and SCRFD would draw it; a face without points keeps the detector's.
+    """
+    points = known_points(face)
+    if points is None:
+        return face.box
+    matrix = fit_similarity(ARCFACE_POINTS, points)
+    middle = transform(matrix, PORTRAIT_CENTER[None])[0]
+    half = PORTRAIT_SIDES / 2 * np.hypot(matrix[0, 0], matrix[1, 0])
+    return np.concatenate([middle - half, middle + half]).astype(np.float32)
 
 
 def box_crop(picture: np.ndarray, box: np.ndarray, scale: float, size: int) -> np.ndarray:

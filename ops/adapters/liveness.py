@@ -16,11 +16,12 @@ from ops.manifest import Manifest
 class Liveness(Adapter):
     """Input: BGR, 0 to 1, a tight upright square crop. Output: (N, 2), the second is live.
 
-    It was trained on frames as OpenCV reads them: fed with RGB it calls everyone a fake.
+    It was trained on frames as OpenCV reads them: fed with RGB it calls everyone a fake. What it
+    says depends on the crop more than is good; it is a hint, MiniFASNet is a check.
     Option ``scale``: side of the crop as a multiple of the box's longer side.
     """
 
-    default_scale = 0.8
+    default_scale = 0.7
     bgr = True
 
     def __init__(self, manifest: Manifest) -> None:

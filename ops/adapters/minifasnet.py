@@ -1,6 +1,6 @@
 """MiniFASNet of Silent-Face-Anti-Spoofing (MiniVision): live or re-captured.
 
-The project uses two of them with crops of different width and adds what they say.
+Two of them see crops of different width, and what they say is averaged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ops.adapters.base import Adapter, write_channels
+from ops.adapters.base import Adapter, portrait_box, write_channels
 from ops.adapters.detector import resize
 from ops.face import Face
 from ops.manifest import Manifest, ManifestError
@@ -37,10 +37,10 @@ class MiniFasNet(Adapter):
         self._output = manifest.outputs[0].alias
 
     def prepare(self, picture: np.ndarray, face: Face | None, out: np.ndarray) -> None:
-        """Crop about the face's box; raises ValueError without a face."""
+        """Crop about the face; raises ValueError without a face."""
         if face is None:
             raise ValueError(f"{self.manifest.name} needs a face")
-        left, top, right, bottom = enlarged(face.box, self.scale, *picture.shape[1::-1])
+        left, top, right, bottom = enlarged(portrait_box(face), self.scale, *picture.shape[1::-1])
         crop = resize(picture[top:bottom, left:right], self.sample_shape[2], self.sample_shape[1])
         write_channels(cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), out, 1.0, 0.0)
 
