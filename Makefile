@@ -38,5 +38,5 @@ lock:  ## make the lock files again from pyproject.toml (ARGS=--upgrade for the 
 
 clean:  ## remove .venv, caches and logs; models/ stays
 	@[ ! -e .venv ] || mv .venv .venv-old
-	rm -rf .venv-old .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis PipelineServingLogs logs
+	rm -rf .venv-* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis PipelineServingLogs logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

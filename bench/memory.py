@@ -4,7 +4,8 @@ Starts the service of ``config.yml`` on free ports, or attaches to a running one
 ``--url``), has every stage work on pictures with one and with several faces, and prints what each
 process holds. RSS counts pages that several processes share once for each of them; USS leaves
 them out. PSS divides each shared page by the number of its users, so the sum of PSS is what the
-service takes from the machine: that sum is held against the limit.
+service takes from the machine: that sum is held against the limit. It is a little smaller while
+other programs use the same libraries.
 """
 
 from __future__ import annotations
