@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,7 +32,7 @@ def environment_python(directory: Path, lock_file: Path, purpose: str) -> Path:
     if python.exists() and marker.is_file() and marker.read_text() == digest:
         return python
     shutil.rmtree(directory, ignore_errors=True)
-    CONSOLE.print(f"Setting up {purpose} in {directory.name} (once)")
+    CONSOLE.print(f"Setting up {purpose} in {os.path.relpath(directory)} (once)")
     _run([sys.executable, "-m", "venv", str(directory)], purpose)
     install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     if not CONSOLE.is_terminal:
@@ -48,7 +50,11 @@ def _run(command: Sequence[str], purpose: str) -> None:
 
 
 def last_line(output: str) -> str:
-    """The last line of a program's error output that says something, for a message."""
+    """The last line of a program's error output that says what went wrong, for a message.
+
+    That is one such as ``ERROR: ...`` (pip) or ``InvalidArgumentError: ...`` (Python, Paddle), else
+    the very last one.
+    """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.lower().startswith("error")]
+    errors = [line for line in lines if re.match(r"[\w.]*error: ", line, re.IGNORECASE)]
     return (errors or lines or ["no message"])[-1]

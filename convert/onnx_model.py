@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,13 +57,11 @@ def translate(
 
 
 def _run_job(python: Path, spec_file: Path, name: str) -> None:
-    # A clean environment: PYTHONPATH and the like are meant for the service's packages.
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    # -I: neither PYTHONPATH nor this package's directory, whose modules are not for X2Paddle.
     try:
         process = subprocess.run(
-            [str(python), str(JOB.resolve()), str(spec_file.resolve())],
+            [str(python), "-I", str(JOB.resolve()), str(spec_file.resolve())],
             cwd=spec_file.parent,  # X2Paddle writes beside itself
-            env=kept,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

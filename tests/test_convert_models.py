@@ -14,9 +14,10 @@ from convert.catalog import load_catalog
 from convert.errors import BusyError, ConvertError, VerificationError
 from convert.model_directory import is_intact, locked
 from convert.onnx_model import run_paddle
+from convert.serving import MODEL_FILE
 from convert.verify import verify, verify_apart
 from ops.manifest import Manifest
-from tests.tiny_models import convert_tiny, tiny_entry, write_tiny_model
+from tests.tiny_models import convert_tiny, operator_count, tiny_entry, write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,6 +46,21 @@ def test_a_fixed_batch_becomes_dynamic_and_the_values_stay(tmp_path):
     together = run_paddle(tmp_path / "free", {"x": images})[name]
     alone = [run_paddle(tmp_path / "fixed", {"x": image[None]})[name][0] for image in images]
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_a_bias_is_added_along_the_channels_and_the_values_stay(tiny_export, tmp_path):
+    translation = paddle_export.translate(
+        tiny_export, tmp_path / "out", inputs=["image"], outputs=["embedding"]
+    )
+    images = np.random.default_rng(7).normal(size=(2, 3, 8, 8)).astype(np.float32)
+    name = translation.outputs[0].name
+    np.testing.assert_allclose(
+        run_paddle(tmp_path / "out", {"x": images})[name],
+        run_paddle(tiny_export, {"x": images})[name],
+        atol=1e-6,
+    )
+    assert operator_count(tiny_export / MODEL_FILE, "reshape2") == 2
+    assert operator_count(tmp_path / "out" / MODEL_FILE, "reshape2") == 1
 
 
 def test_an_export_with_other_variables_than_expected_is_refused(tiny_export, tmp_path):

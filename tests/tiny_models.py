@@ -27,7 +27,10 @@ def write_tiny_model(directory: Path, batch: int = -1, bias: float = 0.0) -> Non
         with paddle.static.program_guard(program, startup), paddle.static.scope_guard(scope):
             paddle.seed(1)
             image = paddle.static.data("x", [batch, 3, 8, 8], "float32")
-            features = paddle.nn.Conv2D(3, 2, 3)(image)
+            features = paddle.nn.Conv2D(3, 2, 3, bias_attr=False)(image)
+            # As Paddle's dynamic graph writes a convolution's bias.
+            shift = paddle.static.create_parameter([2], "float32")
+            features = features + paddle.reshape(shift, [1, 2, 1, 1])
             rows = paddle.reshape(features, [batch, 72])
             embedding = paddle.nn.Linear(72, 4)(rows) + bias
             executor = paddle.static.Executor(paddle.CPUPlace())
@@ -37,6 +40,16 @@ def write_tiny_model(directory: Path, batch: int = -1, bias: float = 0.0) -> Non
             )
     finally:
         paddle.disable_static()
+
+
+def operator_count(program_file: Path, kind: str) -> int:
+    """How many operators of a kind the program in ``inference.pdmodel`` has."""
+    paddle.enable_static()
+    try:
+        program = paddle.static.deserialize_program(program_file.read_bytes())
+    finally:
+        paddle.disable_static()
+    return sum(operator.type == kind for operator in program.global_block().ops)
 
 
 def tiny_entry(**changes: Any) -> Entry:
