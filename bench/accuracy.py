@@ -187,7 +187,8 @@ def measure(
                 continue
             if service is not None:
                 cosine = agreement(embedding, service_embedding(client, service, data))
-                report.service_min_cosine = min(cosine, report.service_min_cosine or 1.0)
+                least = report.service_min_cosine
+                report.service_min_cosine = cosine if least is None else min(cosine, least)
                 if cosine < SAME:
                     report.service_differs.append(name)
             if embedding is None:
@@ -258,14 +259,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--service", help="http://127.0.0.1:9998/ArcFace/prediction")
     parser.add_argument("--json", type=Path, help="write the report to this file as well")
     arguments = parser.parse_args(argv)
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     try:
         directories = chosen_models(arguments)
         models = {keyword: path.name for keyword, path in directories.items()}
         chain = Chain(directories["detection"], directories["landmark"], directories["recognition"])
         report = measure(chain, arguments.gallery, models, arguments.service, console)
     except (OSError, ValueError, RuntimeError, httpx.HTTPError) as error:
-        console.print(f"[red]{error}")
+        console.print(str(error), style="red")
         return 1
     show(report, console)
     if arguments.json:

@@ -39,6 +39,9 @@ DLIB_POINTS = np.array(
     dtype=np.float32,
 )
 
+# A side of a picture must be shorter for OpenCV's warps, which count in 16 bits.
+OPENCV_LIMIT = 2**15 - 2
+
 # Half the width of the mouth as a share of the distance of the eyes, in ARCFACE_POINTS.
 _HALF_MOUTH = 0.414
 
@@ -120,7 +123,7 @@ def warp(
     with BORDER_REPLICATE the nearest pixel. Returns (size, size, C) uint8.
     """
     times = halvings(picture, float(np.hypot(matrix[0, 0], matrix[1, 0])))
-    if times:
+    if times or max(picture.shape[:2]) > OPENCV_LIMIT:
         picture, matrix = _shrink_source(picture, matrix, size, times)
     return cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
 
@@ -131,18 +134,20 @@ def _shrink_source(
     """Halve the part of a picture that will be cut; also the transform from it to the crop."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], dtype=np.float32)
     corners = transform(invert(matrix), corners)
-    factor = 2**times
     limit = np.array(picture.shape[1::-1])
-    start = np.clip(np.floor(corners.min(axis=0)) - factor, 0, limit).astype(int)
-    stop = np.clip(np.ceil(corners.max(axis=0)) + 2 * factor, 0, limit).astype(int)
-    (left, top), (right, bottom) = start, stop
-    if min(right - left, bottom - top) < factor:
-        return picture, matrix
-    small = halve(picture[top:bottom, left:right], times)
-    # Pixel i of the small part covers ``factor`` pixels, in whose middle its centre lies.
-    middle = (factor - 1) / 2
-    to_picture = np.array([[factor, 0, left + middle], [0, factor, top + middle]], np.float32)
-    return small, compose(matrix, to_picture)
+    margin = 2 ** (times + 1)
+    # At least a pixel of the edge stays of a picture that the crop misses, for the border's sake.
+    start = np.clip(np.floor(corners.min(axis=0)) - margin, 0, limit - 1).astype(int)
+    stop = np.clip(np.ceil(corners.max(axis=0)) + margin, start + 1, limit).astype(int)
+    part = picture[start[1] : stop[1], start[0] : stop[0]]
+    times = min(times, int(np.log2(min(part.shape[:2]))))
+    small = halve(part, times)
+    steps = np.ceil(np.array(small.shape[1::-1]) / OPENCV_LIMIT).astype(int)
+    small = np.ascontiguousarray(small[:: steps[1], :: steps[0]])
+    # Pixel i of the small part stands for ``factor`` pixels, in whose middle its centre lies.
+    (across, down), middle = steps * 2**times, (2**times - 1) / 2
+    to_picture = np.array([[across, 0, start[0] + middle], [0, down, start[1] + middle]])
+    return small, compose(matrix, to_picture.astype(np.float32))
 
 
 def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:

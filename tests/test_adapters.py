@@ -61,8 +61,8 @@ def test_the_input_is_wholly_written_and_in_range(tmp_path: Path, family: str) -
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-@pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (3, 2)])
-def test_a_picture_of_a_few_pixels_is_taken(
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (3, 2), (1, 70_000)])
+def test_a_picture_of_a_few_pixels_or_a_thin_strip_is_taken(
     tmp_path: Path, family: str, size: tuple[int, int]
 ) -> None:
     made = adapter(tmp_path, family)

@@ -133,6 +133,24 @@ def test_a_warp_copes_with_a_face_partly_or_wholly_outside() -> None:
     assert warp(picture, outside, 112).max() == 0
 
 
+@pytest.mark.parametrize("shape", [(40, 100_000), (100_000, 40), (1, 3_000_000)])
+@pytest.mark.parametrize("scale", [1.0, 0.3, 0.001, 1e-5])
+def test_a_strip_longer_than_opencv_can_count_is_cut_in_place(
+    shape: tuple[int, int], scale: float
+) -> None:
+    picture = np.zeros((*shape, 3), np.uint8)
+    y, x = shape[0] - 1, shape[1] - 1
+    radius = int(10 / scale)
+    picture[max(0, y - radius) :, max(0, x - radius) :] = 255
+    matrix = similarity(scale, 0.0, (60 - scale * x, 60 - scale * y))
+    crop = warp(picture, matrix, 112, cv2.BORDER_REPLICATE)
+    assert crop[60, 60].min() == 255
+    if scale * max(shape) > 60:
+        assert crop[:30, :30].max() == 0
+    outside = similarity(scale, 0.0, (9999.0, 9999.0))
+    assert warp(picture, outside, 112).max() == 0
+
+
 @pytest.mark.parametrize("scale", [0.001, 1.0, 1000.0])
 def test_a_single_pixel_can_be_warped(scale: float) -> None:
     pixel = np.full((1, 1, 3), 9, np.uint8)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ops.adapters.base import Adapter, Triple, write_channels
 from ops.face import Detections
-from ops.geometry import Letterbox, blend, halve, halvings, suppress
+from ops.geometry import OPENCV_LIMIT, Letterbox, blend, halve, halvings, suppress
 from ops.manifest import Manifest, ManifestError
 
 # More candidates than this a picture (the best are kept) are an adversary's, not a crowd's.
@@ -103,6 +103,9 @@ def resize(picture: np.ndarray, width: int, height: int) -> np.ndarray:
         return picture
     scale = max(height / picture.shape[0], width / picture.shape[1])
     picture = halve(picture, halvings(picture, scale))
+    # Averaging needs a table as long as the side, which a strip of millions of pixels would abuse.
+    rows, columns = (-(-length // OPENCV_LIMIT) for length in picture.shape[:2])
+    picture = picture[::rows, ::columns]
     shrinks = picture.shape[0] > height or picture.shape[1] > width
     mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(picture, (width, height), interpolation=mode)
