@@ -93,9 +93,10 @@ class Model:
             config.disable_gpu()
             config.set_cpu_math_library_num_threads(threads)
             config.enable_mkldnn()
-            # Batches differ in size from run to run; without a bound oneDNN keeps the
-            # primitives of every size ever seen.
-            config.set_mkldnn_cache_capacity(10)
+            # With a bound on oneDNN's cache (10 by default) every run counts the cache of all
+            # predictors without a lock and, with several threads, ends in a segmentation
+            # fault. Batch sizes are few, so the cache stays small without a bound.
+            config.set_mkldnn_cache_capacity(0)
         else:
             config.enable_use_gpu(100, int(device.partition(":")[2]))
         with _LOAD:

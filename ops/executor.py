@@ -39,10 +39,13 @@ class Executor(DAGExecutor):
         self._in_flight = 0
         self._admission = threading.Lock()
         self.stages = Stages(config, self._budget)
-        super().__init__(build_dag(config, self.stages), _server_conf(config), -1)
+        response_op, self._ops = build_dag(config, self.stages)
+        super().__init__(response_op, _server_conf(config), -1)
 
     def start(self) -> None:
-        """Start the thread that takes finished tasks from the DAG."""
+        """Wait until the stages are warm; start the thread that takes tasks out of the DAG."""
+        for op in self._ops:
+            op.wait_until_warm()
         threading.Thread(target=self._collect, name="Executor", daemon=True).start()
 
     @property
@@ -120,8 +123,8 @@ class Executor(DAGExecutor):
             )
 
 
-def build_dag(config: Config, stages: Stages) -> ResponseOp:
-    """The ops of ``config.yml``, wired; every worker's model is loaded and warm."""
+def build_dag(config: Config, stages: Stages) -> tuple[ResponseOp, list[StageOp]]:
+    """The ops of ``config.yml``, wired; every worker's model is loaded."""
     entry = RequestOp()
     made: dict[str, Any] = {}
 
@@ -134,7 +137,7 @@ def build_dag(config: Config, stages: Stages) -> ResponseOp:
         result: StageOp = made[name]
         return result
 
-    return ResponseOp(input_ops=[make("Response")])
+    return ResponseOp(input_ops=[make("Response")]), list(made.values())
 
 
 def _server_conf(config: Config) -> dict[str, Any]:

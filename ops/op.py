@@ -57,6 +57,7 @@ class StageOp(Op):
             batch_size=batch_size,
         )
         self._workers = list(workers)
+        self._warm = threading.Semaphore(0)
 
     def start_with_thread(self) -> list[threading.Thread]:
         """Start a thread for each worker; called by Paddle Serving's DAG."""
@@ -71,9 +72,17 @@ class StageOp(Op):
             thread.start()
         return threads
 
+    def wait_until_warm(self) -> None:
+        """Return when every worker has warmed up."""
+        for _ in self._workers:
+            self._warm.acquire()
+
     def _run_worker(self, worker: Worker, trace: Optional[queue.Queue[Any]]) -> None:
         channel, outputs = self._get_input_channel(), self._get_output_channels()
         try:
+            # In the thread that will do the work: oneDNN keeps its kernels by thread.
+            worker.warm_up()
+            self._warm.release()
             while True:
                 self._step(worker, channel, outputs, trace)
         except ChannelStopError:

@@ -50,15 +50,19 @@ class Runner:
         return results
 
     def warm_up(self) -> None:
-        """One run on a black picture, so that the first request does not pay for set-up."""
-        feeds = {"image": self._buffer[:1], **self._warm_feeds()}
-        self._predictor.run(feeds)
+        """Run a black picture in batches of every size, the largest first.
 
-    def _warm_feeds(self) -> dict[str, np.ndarray]:
+        Kernels are made for each size on its first run: better at start than under load. In
+        this order the memory of the largest batch serves the smaller ones; in the other one
+        it is taken anew for each size, and twice as much is held in the end.
+        """
         black = np.zeros((8, 8, 3), np.uint8)
-        if self.manifest.task != "detection":
-            return {}
-        return self.adapter.extra_feeds([self.adapter.prepare(black, None, self._buffer[0])])
+        contexts = []
+        if self.manifest.task == "detection":
+            contexts = [self.adapter.prepare(black, None, out) for out in self._buffer]
+        for size in range(self._batch_size, 0, -1):
+            extra = self.adapter.extra_feeds(contexts[:size]) if contexts else {}
+            self._predictor.run({"image": self._buffer[:size], **extra})
 
     def _run_batch(self, samples: Sequence[Sample], timing: Timing) -> list[Any]:
         started = time.perf_counter()

@@ -54,7 +54,7 @@ class Stages:
         self._pools[name] = ModelPool(directories, op.batch_size, op.threads)
 
     def worker(self, name: str, number: int) -> Worker:
-        """The worker for thread `number` of a stage, warmed up."""
+        """The worker for thread `number` of a stage."""
         makers: dict[str, Callable[[], Worker]] = {
             "Request": lambda: RequestWorker(self._config.limits, self._budget),
             "Response": lambda: ResponseWorker(self.models),
@@ -63,10 +63,8 @@ class Stages:
             return makers[name]()
         device = self._config.op[name].device(number)
         try:
-            worker = _MODEL_STAGES[name][1](self._pools[name].runners(device))
+            return _MODEL_STAGES[name][1](self._pools[name].runners(device))
         except DeviceError as error:
             raise ConfigError(f"{self._config.path}: op.{name}.devices: {error}") from None
         except ManifestError as error:
             raise ConfigError(f"{self._config.path}: op.{name}: {error}") from None
-        worker.warm_up()
-        return worker

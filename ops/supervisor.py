@@ -88,6 +88,8 @@ class Supervisor:
         self, title: str, module: str, *arguments: str, output: Optional[IO[bytes]] = None
     ) -> None:
         environment = {**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())}
+        # glibc gives threads heaps of their own, which together hold on to much freed memory.
+        environment.setdefault("MALLOC_ARENA_MAX", "2")
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         self._children[title] = subprocess.Popen(  # noqa: S603 - our own modules
