@@ -83,12 +83,6 @@ class Embedding(_Frozen):
     dim: int = Field(gt=0)
 
 
-class OnnxInput(_Frozen):
-    """How an ONNX model's input is fixed; input_size: height and width in pixels."""
-
-    input_size: tuple[int, int]
-
-
 class Entry(_Frozen):
     """One model of the catalog; ``catalog.yml`` says what the fields mean."""
 
@@ -106,7 +100,7 @@ class Entry(_Frozen):
     embedding: Optional[Embedding] = None
     max_batch: int = Field(default=0, ge=0)
     options: Mapping[str, Any] = {}
-    onnx: Optional[OnnxInput] = None
+    input_size: Optional[tuple[int, int]] = None
 
     @model_validator(mode="after")
     def _complete(self) -> Entry:

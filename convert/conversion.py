@@ -66,13 +66,14 @@ def translate(entry: Entry, source_dir: Path, out_dir: Path) -> Translation:
             out_dir,
             inputs=entry.inputs,
             outputs=entry.outputs,
-            input_size=entry.onnx.input_size if entry.onnx is not None else None,
+            input_size=entry.input_size,
         )
     return paddle_export.translate(
         source_dir,
         out_dir,
         inputs=entry.inputs,
         outputs=entry.outputs,
+        input_size=entry.input_size,
         fixed_batch=entry.max_batch == 1,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from convert import paddle_export
 from convert.environment import ROOT, environment_python, last_line
 from convert.errors import ConvertError, VerificationError
 from convert.serving import MODEL_FILE, PARAMS_FILE
-from convert.translation import Translation, Variable
+from convert.translation import Translation
 
 ENVIRONMENT = ROOT / ".venv-x2paddle"
 LOCK_FILE = ROOT / "requirements-x2paddle.lock"
@@ -49,9 +50,9 @@ def translate(
     spec_file.write_text(json.dumps({**spec, "input_size": input_size}))
     _run_job(python, spec_file, onnx_file.name)
     exported = paddle_export.translate(
-        work_dir / "x2paddle", out_dir, inputs=inputs, outputs=outputs
+        work_dir / "x2paddle", out_dir, inputs=inputs, outputs=outputs, input_size=input_size
     )
-    translation = _with_known_shapes(exported, out_dir, input_size)
+    translation = _with_known_shapes(exported, out_dir)
     compare_with_onnxruntime(onnx_file, out_dir, translation)
     return translation
 
@@ -75,22 +76,12 @@ def _run_job(python: Path, spec_file: Path, name: str) -> None:
         raise ConvertError(f"X2Paddle cannot convert {name}: {last_line(process.stdout)}")
 
 
-def _with_known_shapes(
-    exported: Translation, paddle_dir: Path, input_size: tuple[int, int] | None
-) -> Translation:
+def _with_known_shapes(exported: Translation, paddle_dir: Path) -> Translation:
     """The variables with the sizes that X2Paddle's program leaves open, taken from one run."""
-    inputs = []
-    for variable in exported.inputs:
-        sizes = (input_size or ())[: max(0, len(variable.shape) - 2)]
-        shape = (-1, *variable.shape[1 : len(variable.shape) - len(sizes)], *sizes)
-        inputs.append(Variable(variable.name, variable.alias, variable.dtype, shape))
-    feeds = {v.name: np.zeros((1, *v.shape[1:]), v.dtype) for v in inputs}
+    feeds = {v.name: np.zeros((1, *v.shape[1:]), v.dtype) for v in exported.inputs}
     results = run_paddle(paddle_dir, feeds)
-    outputs = [
-        Variable(v.name, v.alias, v.dtype, (-1, *results[v.name].shape[1:]))
-        for v in exported.outputs
-    ]
-    return Translation(inputs=inputs, outputs=outputs)
+    outputs = [replace(v, shape=(-1, *results[v.name].shape[1:])) for v in exported.outputs]
+    return Translation(inputs=exported.inputs, outputs=outputs)
 
 
 def compare_with_onnxruntime(onnx_file: Path, paddle_dir: Path, translation: Translation) -> None:

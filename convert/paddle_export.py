@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,14 @@ def translate(
     *,
     inputs: Sequence[str],
     outputs: Sequence[str],
+    input_size: tuple[int, int] | None = None,
     fixed_batch: bool = False,
 ) -> Translation:
     """Bring the export below ``source_dir`` into ``out_dir`` and tell its variables.
 
     inputs, outputs: the roles of the feed and fetch variables. A feed variable that carries the
         name of a role gets it; else roles are given in the program's order.
+    input_size: height and width that a picture's open dimensions are declared with.
     fixed_batch: leave a batch dimension of 1 as it is.
 
     Raises ConvertError where files are missing, not readable by the installed Paddle, or have
@@ -52,7 +55,7 @@ def translate(
         else:
             shutil.copyfile(model_file, out_dir / MODEL_FILE)
         return Translation(
-            inputs=_with_roles(_variables(program, "feed"), inputs),
+            inputs=_sized(_with_roles(_variables(program, "feed"), inputs), input_size),
             outputs=_with_roles(_variables(program, "fetch"), outputs),
         )
 
@@ -108,13 +111,19 @@ def _variables(program: Any, kind: str) -> list[Variable]:
     return found
 
 
+def _sized(variables: list[Variable], size: tuple[int, int] | None) -> list[Variable]:
+    """The variables with ``size`` in place of a picture's open height and width."""
+    if size is None:
+        return variables
+    return [
+        replace(v, shape=(*v.shape[:2], *size)) if v.shape[2:] == (-1, -1) else v for v in variables
+    ]
+
+
 def _with_roles(variables: list[Variable], roles: Sequence[str]) -> list[Variable]:
     if len(variables) != len(roles):
         names = ", ".join(variable.name for variable in variables)
         raise ConvertError(f"the export has the variables {names}; expected {', '.join(roles)}")
     if {variable.name for variable in variables} == set(roles):
         return variables
-    return [
-        Variable(variable.name, role, variable.dtype, variable.shape)
-        for variable, role in zip(variables, roles)
-    ]
+    return [replace(variable, alias=role) for variable, role in zip(variables, roles)]

@@ -17,7 +17,13 @@ from convert.onnx_model import run_paddle
 from convert.serving import MODEL_FILE
 from convert.verify import verify, verify_apart
 from ops.manifest import Manifest
-from tests.tiny_models import convert_tiny, operator_count, tiny_entry, write_tiny_model
+from tests.tiny_models import (
+    convert_tiny,
+    operator_count,
+    tiny_entry,
+    write_detector_stub,
+    write_tiny_model,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,6 +67,27 @@ def test_a_bias_is_added_along_the_channels_and_the_values_stay(tiny_export, tmp
     )
     assert operator_count(tiny_export / MODEL_FILE, "reshape2") == 2
     assert operator_count(tmp_path / "out" / MODEL_FILE, "reshape2") == 1
+
+
+def test_roles_go_by_name_where_the_export_has_the_names_and_open_sizes_are_declared(tmp_path):
+    write_detector_stub(tmp_path / "export")
+    translation = paddle_export.translate(
+        tmp_path / "export",
+        tmp_path / "out",
+        inputs=["image", "im_shape", "scale_factor"],
+        outputs=["boxes", "counts"],
+        input_size=(640, 640),
+        fixed_batch=True,
+    )
+    assert [(v.name, v.alias, v.shape) for v in translation.inputs] == [
+        ("im_shape", "im_shape", (-1, 2)),
+        ("image", "image", (-1, 3, 640, 640)),
+        ("scale_factor", "scale_factor", (-1, 2)),
+    ]
+    assert [(v.alias, v.dtype) for v in translation.outputs] == [
+        ("boxes", "float32"),
+        ("counts", "int32"),
+    ]
 
 
 def test_an_export_with_other_variables_than_expected_is_refused(tiny_export, tmp_path):

@@ -42,6 +42,30 @@ def write_tiny_model(directory: Path, batch: int = -1, bias: float = 0.0) -> Non
         paddle.disable_static()
 
 
+def write_detector_stub(directory: Path) -> None:
+    """Write an export with the variables of PaddleDetection's detectors, and nothing in it."""
+    paddle.enable_static()
+    try:
+        program = paddle.static.Program()
+        with paddle.static.program_guard(program, paddle.static.Program()):
+            feeds = [
+                paddle.static.data("im_shape", [-1, 2], "float32"),
+                paddle.static.data("image", [-1, 3, -1, -1], "float32"),
+                paddle.static.data("scale_factor", [-1, 2], "float32"),
+            ]
+            means = paddle.mean(feeds[1], axis=[2, 3])
+            boxes = paddle.concat([means, feeds[0], feeds[2][:, :1]], axis=1)
+            counts = paddle.cast(paddle.sum(feeds[2], axis=1), "int32")
+            executor = paddle.static.Executor(paddle.CPUPlace())
+            paddle.static.save_inference_model(
+                str(directory / "inference"), feeds, [boxes, counts], executor, program=program
+            )
+            # A program without parameters gets no file for them.
+            (directory / "inference.pdiparams").touch()
+    finally:
+        paddle.disable_static()
+
+
 def operator_count(program_file: Path, kind: str) -> int:
     """How many operators of a kind the program in ``inference.pdmodel`` has."""
     paddle.enable_static()
