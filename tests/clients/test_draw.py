@@ -15,7 +15,7 @@ from client.cli import Client
 from client.errors import UnreadableError
 from client.http import HttpTransport
 from client.pictures import Picture, sample_png
-from tests.fake_service import FACE, LANDMARKS, FakeHttp, encoded, result
+from tests.clients.fake_service import FACE, LANDMARKS, FakeHttp, encoded, result
 
 CLIENT = Client("http_client", "HTTP", "--url", "http://127.0.0.1:1/x", HttpTransport)
 FACE_ANSWER = FaceAnswer((170.5, 60.25, 285, 195), 0.93, np.array(LANDMARKS, np.float32))

@@ -16,7 +16,14 @@ import cv2
 import grpc
 import numpy as np
 
-from client.rpc import METHOD, pipeline_messages
+from client.cli import Client
+from client.http import HttpTransport
+from client.rpc import METHOD, RpcTransport, pipeline_messages
+
+CLIENTS = {
+    "http": Client("http_client", "HTTP", "--url", "http://127.0.0.1:1/x", HttpTransport),
+    "rpc": Client("rpc_client", "gRPC", "--address", "127.0.0.1:1", RpcTransport),
+}
 
 LANDMARKS = [[210.0, 115.0], [246.0, 114.0], [228.0, 137.0], [212.0, 158.0], [245.0, 157.0]]
 FACE = {
@@ -48,6 +55,7 @@ class Status:
 
 
 Answer = Union[Reply, Status]
+BUSY = Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 429, "3003 BUSY: The queue is full.")
 
 
 def result(*faces: dict[str, Any], width: int = 512, height: int = 512) -> Reply:
