@@ -82,12 +82,12 @@ class Softmax(Node):
 
 @dataclass
 class Add(Node):
-    """Sum of two values of one shape."""
+    """Sum of two values; a dimension of length 1 counts for every element of the other."""
 
 
 @dataclass
 class Multiply(Node):
-    """Product of two values of one shape."""
+    """Product of two values; a dimension of length 1 counts for every element of the other."""
 
 
 @dataclass
@@ -215,6 +215,7 @@ class Graph:
 
 
 def shape_of(node: Node, inputs: list[Shape]) -> Shape:
+    """Shape of a node's value from those of its inputs. Raises GraphError if they do not fit."""
     shape = inputs[0]
     if isinstance(node, Conv):
         if shape[1] != node.weight.shape[1] * node.groups:
@@ -224,8 +225,10 @@ def shape_of(node: Node, inputs: list[Shape]) -> Shape:
     if isinstance(node, Pool):
         return (-1, shape[1], *_windows(shape, list(node.size), node.stride, node.padding))
     if isinstance(node, (Add, Multiply)):
-        if inputs[0] != inputs[1]:
+        pairs = list(zip(inputs[0], inputs[1]))
+        if len(inputs[0]) != len(inputs[1]) or any(a != b and 1 not in (a, b) for a, b in pairs):
             raise GraphError(f"{node.name!r} joins {inputs[0]} with {inputs[1]}")
+        return (-1, *(max(pair) for pair in pairs[1:]))
     elif isinstance(node, Mean):
         return (-1, shape[1], 1, 1) if node.keep_dims else (-1, shape[1])
     elif isinstance(node, Pad):

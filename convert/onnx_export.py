@@ -94,10 +94,14 @@ class _Writer:
             self.append("Relu", node.name, node.inputs)
             return
         low = self.constant(f"{node.name}:low", node.low)
-        self.append("Clip", node.name, [*node.inputs, low, self.constant(f"{node.name}:high", node.high)])
+        self.append(
+            "Clip", node.name, [*node.inputs, low, self.constant(f"{node.name}:high", node.high)]
+        )
 
     def _prelu(self, node: ir.PRelu) -> None:
-        self.append("PRelu", node.name, [*node.inputs, self._per_channel(node, "slope", node.slope)])
+        self.append(
+            "PRelu", node.name, [*node.inputs, self._per_channel(node, "slope", node.slope)]
+        )
 
     def _sigmoid(self, node: ir.Sigmoid) -> None:
         self.append("Sigmoid", node.name, node.inputs)
@@ -131,7 +135,9 @@ class _Writer:
 
     def _pad(self, node: ir.Pad) -> None:
         counts = [before for before, _ in node.pads] + [after for _, after in node.pads]
-        self.append("Pad", node.name, [*node.inputs, self.constant(f"{node.name}:pads", counts, np.int64)])
+        self.append(
+            "Pad", node.name, [*node.inputs, self.constant(f"{node.name}:pads", counts, np.int64)]
+        )
 
     def _concat(self, node: ir.Concat) -> None:
         self.append("Concat", node.name, node.inputs, axis=node.axis)

@@ -29,7 +29,7 @@ Pass = Callable[[Graph], bool]
 def optimize(graph: Graph) -> Graph:
     """Run all passes on ``graph`` in place and return it. Raises GraphError if it is broken."""
     graph.prune()
-    while any([run(graph) for run in PASSES]):
+    while sum(run(graph) for run in PASSES):
         graph.prune()
         graph.shapes()
     return graph
@@ -70,7 +70,7 @@ def fold_affines_forward(graph: Graph) -> bool:
         if isinstance(target, MatMul):
             target.bias = (target.bias + shift @ target.weight).astype(np.float32)
             target.weight = _scaled(target.weight, scale[:, None])
-        elif any(target.padding) and node.shift.any() or target.groups > 1:
+        elif (any(target.padding) and node.shift.any()) or target.groups > 1:
             continue
         else:
             added = np.einsum("oihw,i->o", target.weight.astype(np.float64), shift)
@@ -96,18 +96,26 @@ def merge_clips(graph: Graph) -> bool:
 
 def hoist_clips(graph: Graph) -> bool:
     """A ReLU after a max-pooling moves before it, where it is free: part of a convolution."""
-    return any([_swap(graph, pool, node) for pool, node in _pairs(graph, Pool, Clip)])
+    changed = False
+    for node in graph:
+        pool = _sole_source(graph, node) if isinstance(node, Clip) else None
+        if isinstance(pool, Pool) and pool.kind == "max":
+            _swap(graph, pool, node)
+            changed = True
+    return changed
 
 
 def sink_affines(graph: Graph) -> bool:
     """A growing affine before a max-pooling moves after it: less to compute, nearer to a fold."""
-    return any(
-        [
-            _swap(graph, node, pool)
-            for node, pool in _pairs(graph, Affine, Pool)
-            if (node.scale > 0).all()
-        ]
-    )
+    changed = False
+    for node in graph:
+        affine = _sole_source(graph, node) if isinstance(node, Pool) else None
+        if not isinstance(node, Pool) or not isinstance(affine, Affine):
+            continue
+        if node.kind == "max" and (affine.scale > 0).all():
+            _swap(graph, affine, node)
+            changed = True
+    return changed
 
 
 def fold_pads(graph: Graph) -> bool:
@@ -117,13 +125,18 @@ def fold_pads(graph: Graph) -> bool:
         if not isinstance(node, Pad) or len(node.pads) != 4 or node.pads[1] != (0, 0):
             continue
         readers = graph.consumers(node.name)
-        if graph.is_output(node.name) or not all(isinstance(item, Conv) for item in readers):
+        convolutions = [reader for reader in readers if isinstance(reader, Conv)]
+        if graph.is_output(node.name) or len(convolutions) < len(readers):
             continue
         (top, bottom), (left, right) = node.pads[2:]
-        for conv in readers:
-            assert isinstance(conv, Conv)
+        for conv in convolutions:
             before = conv.padding
-            conv.padding = (before[0] + top, before[1] + bottom, before[2] + left, before[3] + right)
+            conv.padding = (
+                before[0] + top,
+                before[1] + bottom,
+                before[2] + left,
+                before[3] + right,
+            )
         graph.remove(node.name)
         changed = True
     return changed
@@ -174,9 +187,9 @@ def fold_flattening(graph: Graph) -> bool:
     for node in graph:
         product = graph.sole_consumer(node.name)
         source = _sole_source(graph, node) if isinstance(node, Reshape) else None
-        if not isinstance(product, MatMul) or not isinstance(source, Transpose):
+        if not (isinstance(node, Reshape) and len(node.shape) == 2):
             continue
-        if len(node.shape) != 2 if isinstance(node, Reshape) else True:
+        if not isinstance(product, MatMul) or not isinstance(source, Transpose):
             continue
         shape = graph.shapes()[source.inputs[0]]
         rows = np.arange(len(product.weight)).reshape([shape[axis] for axis in source.order[1:]])
@@ -206,18 +219,7 @@ def _sole_source(graph: Graph, node: Node) -> Union[Node, None]:
     return source if source and graph.sole_consumer(source.name) is node else None
 
 
-def _pairs(graph: Graph, first: type, second: type) -> list[tuple[Node, Node]]:
-    """Neighbours of the two types, of which the first is a max-pooling where it is a pooling."""
-    pairs = []
-    for node in graph:
-        source = _sole_source(graph, node) if isinstance(node, second) else None
-        pools = [item for item in (source, node) if isinstance(item, Pool)]
-        if isinstance(source, first) and all(pool.kind == "max" for pool in pools):
-            pairs.append((source, node))
-    return pairs
-
-
-def _swap(graph: Graph, first: Node, second: Node) -> bool:
+def _swap(graph: Graph, first: Node, second: Node) -> None:
     """Exchange two neighbours with one input each; readers of the second read the first."""
     source = first.inputs[0]
     graph.replace(second.name, first.name)
@@ -229,7 +231,6 @@ def _swap(graph: Graph, first: Node, second: Node) -> bool:
         if node is not second:
             order[name] = node
     graph.nodes = order
-    return True
 
 
 def _scaled(values: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ def write_program(graph: Graph, out_dir: Path, *, input_aliases: Sequence[str]) 
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     shapes = graph.shapes()
-    with _static_mode():
+    with static_mode():
         program, scope = paddle.static.Program(), paddle.static.global_scope()
         with paddle.static.program_guard(program, paddle.static.Program()):
             feeds = [
@@ -63,7 +63,7 @@ def _fetch_names(folder: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def _static_mode() -> Iterator[None]:
+def static_mode() -> Iterator[None]:
     """Paddle's static mode with a scope and name counters of its own; what was, comes back."""
     dynamic = paddle.in_dynamic_mode()
     paddle.enable_static()

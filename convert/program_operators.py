@@ -83,10 +83,15 @@ class Writer:
     def _affine(self, node: ir.Affine, name: str, inputs: list[Any]) -> Any:
         if not (node.scale != 1).any():
             return self._biased(name, inputs[0], node.shift)
+        if len(self._shapes[node.name]) == 4:
+            # oneDNN's product with one factor a channel takes several times as long.
+            scale = node.scale[:, None, None, None]
+            conv = ir.Conv(node.name, node.inputs, scale, node.shift, groups=len(scale))
+            return self._conv(conv, name, inputs)
         shifted = bool(node.shift.any())
-        scale = self._parameter(f"{name}.scale", node.scale)
+        factor = self._parameter(f"{name}.scale", node.scale)
         product = f"{name}.product" if shifted else name
-        value = self._append("elementwise_mul", product, {"X": inputs[0], "Y": scale}, axis=1)
+        value = self._append("elementwise_mul", product, {"X": inputs[0], "Y": factor}, axis=1)
         return self._biased(name, value, node.shift) if shifted else value
 
     def _clip(self, node: ir.Clip, name: str, inputs: list[Any]) -> Any:
@@ -140,8 +145,8 @@ class Writer:
         )
 
     def _pad(self, node: ir.Pad, name: str, inputs: list[Any]) -> Any:
-        """A convolution that copies the channels: Paddle 2.6's ``pad`` operator writes past its
-        buffers for images, and a convolution takes the sum and the ReLU that follow it along."""
+        # A convolution that copies the channels: Paddle 2.6's `pad` operator writes past its
+        # buffers for images, which corrupts the heap.
         if len(node.pads) != 4:
             raise GraphError(f"Pad {node.name!r} pads no image, which Paddle cannot")
         channels = self._shapes[node.inputs[0]][1]

@@ -31,7 +31,7 @@ def _windowing(
     mode = attributes["padding"]
     if mode == "EXPLICIT":
         explicit = attributes["explicit_paddings"]
-        return stride, tuple(explicit[2:6]), dilation  # type: ignore[return-value]
+        return stride, tuple(explicit[2:6]), dilation
     padding: list[int] = []
     for length, k, s, d in zip(shape[2:], size, stride, dilation):
         # SAME: ceil(length / stride) windows, the odd zero of the padding at the end.

@@ -1,0 +1,220 @@
+"""Speed of the converted models against onnxruntime: ``python -m bench models [NAME ...]``.
+
+Each model in ``models/`` runs as the service runs it and, written back as ONNX, in onnxruntime,
+with one thread each, at batch 1 and 8. The two take turns within one measurement, so that a
+change of the machine's clock or load meets both. A network that cannot be written back is
+timed against its original where ``--onnx NAME=FILE`` gives it, and alone otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Literal, Optional
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+    from ops.engine import Model
+
+LIMIT = 1.15
+"""Paddle's time over onnxruntime's that a model should keep to."""
+
+# Runs of one side before the other's turn: its weights are in the cache again after the first.
+_TURN = 5
+_CLOCKS = {"wall": time.perf_counter, "cpu": time.thread_time}
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median milliseconds of one run of a whole batch; None where there is nothing to compare.
+
+    difference: the largest distance of any output between the two sides, over the largest value.
+    """
+
+    model: str
+    batch: int
+    paddle_ms: float
+    onnxruntime_ms: Optional[float] = None
+    ratio: Optional[float] = None
+    difference: Optional[float] = None
+    note: str = ""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the table; exit status 1 where a model is slower than the limit, 2 without models."""
+    options = _parser().parse_args(argv)
+    # Both runtimes read it when they are imported.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    console = Console()
+    folders = [file.parent for file in sorted(options.models.glob("*/model.yml"))]
+    chosen = [folder for folder in folders if not options.names or folder.name in options.names]
+    missing = set(options.names) - {folder.name for folder in chosen}
+    if missing or not chosen:
+        console.print(f"no converted model {', '.join(sorted(missing)) or options.models}")
+        return 2
+    originals = dict(item.split("=", 1) for item in options.onnx)
+    timings = []
+    with console.status("") as status:
+        for folder in chosen:
+            status.update(f"measuring {folder.name}")
+            original = originals.get(folder.name)
+            timings += _measure(folder, options, Path(original) if original else None)
+    console.print(_table(timings))
+    if options.json:
+        text = json.dumps([asdict(timing) for timing in timings], indent=1)
+        options.json.write_text(text + "\n", encoding="utf-8")
+    slow = [t for t in timings if t.ratio is not None and t.ratio > options.limit]
+    if slow:
+        listed = ", ".join(f"{t.model} at batch {t.batch}" for t in slow)
+        console.print(f"over {options.limit} times onnxruntime: {listed}")
+    return 1 if slow else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench models", description=__doc__)
+    parser.add_argument("names", nargs="*", help="models to measure; all without")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="their folder")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each model and batch")
+    parser.add_argument(
+        "--clock",
+        choices=sorted(_CLOCKS),
+        default="wall",
+        help="cpu counts the thread's own time, for a machine that is busy otherwise",
+    )
+    parser.add_argument("--onnx", action="append", default=[], metavar="NAME=FILE")
+    parser.add_argument("--limit", type=float, default=LIMIT)
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    return parser
+
+
+def _measure(folder: Path, options: argparse.Namespace, original: Optional[Path]) -> list[Timing]:
+    from ops.engine import Model
+
+    model = Model.load(folder)
+    session, note = _peer(model, original)
+    largest = model.manifest.max_batch or max(options.batch)
+    clock = _CLOCKS[options.clock]
+    return [
+        _time(model, session, note, batch, options.seconds, clock)
+        for batch in options.batch
+        if batch <= largest
+    ]
+
+
+def _peer(
+    model: Model, original: Optional[Path]
+) -> tuple[Optional[onnxruntime.InferenceSession], str]:
+    """A session of onnxruntime with the same network, or None and why there is none."""
+    import onnxruntime
+
+    from convert.graph import GraphError
+    from convert.onnx_export import to_onnx
+    from convert.optimize import optimize
+    from convert.paddle_reader import read_program
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3
+    try:
+        if original:
+            network = original.read_bytes()
+        else:
+            network = to_onnx(optimize(read_program(model.manifest.server_dir))).SerializeToString()
+    except GraphError as error:
+        return None, str(error)
+    return onnxruntime.InferenceSession(network, settings, ["CPUExecutionProvider"]), ""
+
+
+def _time(
+    model: Model,
+    session: Optional[onnxruntime.InferenceSession],
+    note: str,
+    batch: int,
+    seconds: float,
+    clock: Callable[[], float],
+) -> Timing:
+    name, feeds = model.manifest.name, _feeds(model, batch)
+    predictor = model.predictor()
+    sides: dict[str, Run] = {"paddle": lambda: predictor.run(feeds)}
+    if session is None:
+        times = _medians(sides, seconds, clock)
+        return Timing(name, batch, times["paddle"], note=note)
+    names = [item.name for item in session.get_inputs()]
+    by_position = dict(zip(names, feeds.values()))
+    sides["onnxruntime"] = lambda: session.run(None, by_position)
+    try:
+        difference = _difference(predictor.run(feeds), session.run(None, by_position))
+    except Exception as error:  # noqa: BLE001 - an original may be fixed to one batch size
+        times = _medians({"paddle": sides["paddle"]}, seconds, clock)
+        return Timing(name, batch, times["paddle"], note=f"onnxruntime: {type(error).__name__}")
+    times = _medians(sides, seconds, clock)
+    ratio = times["paddle"] / times["onnxruntime"]
+    return Timing(name, batch, times["paddle"], times["onnxruntime"], ratio, difference)
+
+
+def _feeds(model: Model, batch: int) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return {
+        spec.alias: generator.random(
+            (batch, *(n if n > 0 else 640 for n in spec.shape[1:]))
+        ).astype(spec.dtype)
+        for spec in model.manifest.inputs
+    }
+
+
+def _difference(ours: Mapping[str, np.ndarray], theirs: Sequence[np.ndarray]) -> float:
+    """Outputs are paired by position and compared as flat arrays."""
+    pairs = [(a.reshape(-1), b.reshape(-1)) for a, b in zip(ours.values(), theirs)]
+    largest = max(float(np.abs(b).max()) for _, b in pairs)
+    return max(float(np.abs(a - b).max()) for a, b in pairs) / max(largest, 1e-12)
+
+
+def _medians(
+    sides: Mapping[str, Run], seconds: float, clock: Callable[[], float]
+) -> dict[str, float]:
+    """Median milliseconds of each side, taking turns for about ``seconds`` altogether."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for run in sides.values():
+        run()
+        run()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for name, run in sides.items():
+            for _ in range(_TURN):
+                start = clock()
+                run()
+                times[name].append((clock() - start) * 1000)
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def _table(timings: Sequence[Timing]) -> Table:
+    table = Table(title="One thread, median of a batch")
+    for column in ("model", "batch", "Paddle ms", "onnxruntime ms", "ratio", "difference"):
+        justify: Literal["left", "right"] = "left" if column == "model" else "right"
+        table.add_column(column, justify=justify, no_wrap=column == "model")
+    for t in timings:
+        if t.onnxruntime_ms is None or t.ratio is None or t.difference is None:
+            table.add_row(t.model, str(t.batch), f"{t.paddle_ms:.2f}", "-", "-", t.note)
+            continue
+        table.add_row(
+            t.model,
+            str(t.batch),
+            f"{t.paddle_ms:.2f}",
+            f"{t.onnxruntime_ms:.2f}",
+            f"{t.ratio:.2f}",
+            f"{t.difference:.0e}",
+        )
+    return table
