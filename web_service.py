@@ -15,6 +15,7 @@ from ops.supervisor import Supervisor
 
 
 def main() -> int:
+    """Serve until a signal; the exit status."""
     parser = argparse.ArgumentParser(description="Face recognition service")
     parser.add_argument("--config", default="config.yml", help="settings (default: %(default)s)")
     arguments = parser.parse_args()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ops.geometry import align
 from ops.runner import Timing
 from ops.stage import ModelWorker
 from ops.task import Task
@@ -26,4 +27,4 @@ class ArcFaceWorker(ModelWorker):
         for task in tasks:
             if "aligned" in task.options.want:
                 for picture, face in task.faces():
-                    face.aligned = runner.adapter.align(picture.pixels, face.landmarks)
+                    face.aligned = align(picture.pixels, face.landmarks)

@@ -57,11 +57,14 @@ class Chain:
         """The models that the service would run, on the CPU."""
         config = load_config(path)
         chosen = {name: config.chosen_models(name) for name in config.op}
-        single = {name: (found or [None])[0] for name, found in chosen.items()}
+
+        def single(stage: str) -> Optional[Path]:
+            return chosen[stage][0] if stage in chosen else None
+
         return cls(
-            single["Detection"],  # type: ignore[arg-type]
-            single.get("Landmark"),
-            single.get("ArcFace"),
+            chosen["Detection"][0],
+            single("Landmark"),
+            single("ArcFace"),
             chosen.get("Attributes", []),
             chosen.get("Liveness", []),
         )

@@ -8,7 +8,6 @@ from typing import Any, Optional
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-
 # What each stage needs upstream; the stages themselves are ops/<name in lower case>.py.
 STAGE_NEEDS: dict[str, tuple[str, ...]] = {
     "Request": (),
@@ -94,7 +93,7 @@ class OpConfig(_Section):
     threads: int = Field(1, ge=1, le=256)
 
     def device(self, worker: int) -> str:
-        """"cpu" or "gpu:N" for the thread of that number."""
+        """The device of the thread of that number, "cpu" or "gpu:N"."""
         if not self.devices:
             return "cpu"
         numbers = self.devices.split(",")

@@ -83,9 +83,7 @@ class Model:
         check_device(device)
         from paddle import inference
 
-        config = inference.Config(
-            str(manifest.program_path), str(manifest.parameters_path)
-        )
+        config = inference.Config(str(manifest.program_path), str(manifest.parameters_path))
         config.disable_glog_info()
         config.switch_ir_optim(True)
         config.enable_memory_optim()

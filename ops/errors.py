@@ -51,8 +51,8 @@ class ServiceError(Exception):
 
     def __init__(self, kind: ErrorKind, detail: str = "") -> None:
         self.kind = kind
-        self.message = f"{kind.name}: {detail} {kind.advice}" if detail else (
-            f"{kind.name}: {kind.advice}"
+        self.message = (
+            f"{kind.name}: {detail} {kind.advice}" if detail else (f"{kind.name}: {kind.advice}")
         )
         super().__init__(self.message)
 

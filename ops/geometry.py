@@ -128,6 +128,14 @@ def warp(
     return cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
 
 
+def align(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The face of a picture with its five points at ARCFACE_POINTS.
+
+    picture: (H, W, 3) uint8; points: (5, 2) in pixels. Returns (112, 112, 3) uint8.
+    """
+    return warp(picture, fit_similarity(points, ARCFACE_POINTS), ARCFACE_SIZE)
+
+
 def _shrink_source(
     picture: np.ndarray, matrix: np.ndarray, size: int, times: int
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     max_faces: int = Field(10, ge=1, le=1000)
-    min_score: float = Field(0.5, ge=0.0, le=1.0)
+    min_score: float = Field(0.4, ge=0.0, le=1.0)
     min_size: int = Field(0, ge=0, le=100_000)
     want: frozenset[Want] = frozenset({"landmarks", "embedding"})
     embedding_format: Literal["list", "base64"] = "list"
@@ -57,9 +57,7 @@ def parse_options(text: str) -> Options:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"][:1]) or "options"
-        raise ServiceError(
-            ErrorKind.MALFORMED_OPTIONS, f"{place[:64]}: {first['msg']}."
-        ) from None
+        raise ServiceError(ErrorKind.MALFORMED_OPTIONS, f"{place[:64]}: {first['msg']}.") from None
 
 
 def _want(items: list[object]) -> frozenset[object]:

@@ -48,9 +48,7 @@ def parse_request(message: Any, limits: Limits, arrived: float) -> Task:
     _check_counts(len(images), len(options), limits)
     parsed = parse_options(options[0]) if options else Options()
     if parsed.max_faces > limits.faces:
-        raise ServiceError(
-            ErrorKind.MALFORMED_OPTIONS, f"max_faces: at most {limits.faces} here."
-        )
+        raise ServiceError(ErrorKind.MALFORMED_OPTIONS, f"max_faces: at most {limits.faces} here.")
     pictures = [Picture(encoded=image) for image in images]
     return Task(pictures, parsed, arrived + limits.request_timeout_ms / 1000.0)
 

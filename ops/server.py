@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from ops.config import Config, ConfigError, load_config
 from ops.errors import ErrorKind, ServiceError
 from ops.process import die_with_parent
 
+DRAIN_QUIET_S = 0.4
+DRAIN_LIMIT_S = 10.0
 _LOGGER = logging.getLogger("ops")
 
 
@@ -34,13 +37,14 @@ def main(argv: list[str]) -> int:
     try:
         # Paddle Serving prints its progress.
         with contextlib.redirect_stdout(None):
-            server, grace = _start(config)
+            executor, server = _start(config)
     except ConfigError as error:
         print(f"web_service: {error}", file=sys.stderr, flush=True)
         return 2
     stop.wait()
     _LOGGER.info("stopping: requests under way are finished")
-    server.stop(grace).wait()
+    _drain(executor)
+    server.stop(config.limits.request_timeout_ms / 1000.0).wait()
     _LOGGER.info("stopped")
     logging.shutdown()
     return 0
@@ -65,7 +69,22 @@ def _set_up_logs(config: Config) -> None:
     logging.getLogger("paddle_serving_server.pipeline.profiler").setLevel(logging.INFO)
 
 
-def _start(config: Config) -> tuple[Any, float]:
+def _drain(executor: Any) -> None:
+    """Go on answering until nothing has come for a moment.
+
+    A request that the HTTP gateway is still reading is under way for its client, but not here
+    yet; a server that stops at once would refuse it.
+    """
+    give_up = time.monotonic() + DRAIN_LIMIT_S
+    quiet_since = time.monotonic()
+    while time.monotonic() < min(quiet_since + DRAIN_QUIET_S, give_up):
+        if executor.in_flight:
+            quiet_since = time.monotonic()
+        time.sleep(0.02)
+
+
+def _start(config: Config) -> tuple[Any, Any]:
+    """The executor of the DAG and the gRPC server, which listens."""
     import grpc
     from paddle_serving_server.pipeline.proto import pipeline_service_pb2_grpc
 
@@ -97,7 +116,7 @@ def _start(config: Config) -> tuple[Any, float]:
         ) from None
     server.start()
     _LOGGER.info("listening on %s, models %s", address, executor.stages.models)
-    return server, limits.request_timeout_ms / 1000.0
+    return executor, server
 
 
 class _Servicer:

@@ -23,7 +23,7 @@ class Worker(abc.ABC):
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
         """Do the stage's work on live tasks: read and write the fields that are the stage's."""
 
-    def warm_up(self) -> None:
+    def warm_up(self) -> None:  # noqa: B027 - most workers have nothing to warm
         """Run once on nothing real, so that the first request does not pay for set-up."""
 
 

@@ -81,7 +81,9 @@ class Supervisor:
             with log.open("wb") as output:
                 self._spawn("HTTP gateway", "ops.http_gateway", *arguments, output=output)
             self._until(lambda: _answers(config))
-            addresses.insert(0, f"HTTP http://127.0.0.1:{config.http_port}/{config.name}/prediction")
+            addresses.insert(
+                0, f"HTTP http://127.0.0.1:{config.http_port}/{config.name}/prediction"
+            )
         print(f"ready: {', '.join(addresses)}", flush=True)
 
     def _spawn(
@@ -92,7 +94,7 @@ class Supervisor:
         environment.setdefault("MALLOC_ARENA_MAX", "2")
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-        self._children[title] = subprocess.Popen(  # noqa: S603 - our own modules
+        self._children[title] = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -9,12 +9,12 @@ import tempfile
 os.environ.setdefault("SERVING_LOG_PATH", tempfile.mkdtemp(prefix="face-serving-"))
 os.environ.setdefault("GLOG_minloglevel", "2")
 
-from pathlib import Path  # noqa: E402
+from pathlib import Path
 
-import pytest  # noqa: E402
+import pytest
 
-from ops.config import ConfigError, load_config  # noqa: E402
-from tests.service import Service  # noqa: E402
+from ops.config import ConfigError, load_config
+from tests.service import Service
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

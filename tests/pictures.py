@@ -52,8 +52,8 @@ def png_header_bomb(width: int, height: int, size: int) -> bytes:
     """A PNG of `size` bytes that says it has width x height pixels, all of one colour."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(
-            ">I", zlib.crc32(name + body)
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)

@@ -87,7 +87,7 @@ def test_a_stage_that_nobody_needs_may_be_left_out(settings, load):
 
 def test_without_detection_there_is_no_pipeline(settings, load):
     settings["op"] = {"Request": {}, "Response": {"inputs": ["Request"]}}
-    with pytest.raises(ConfigError, match="op.Detection: missing"):
+    with pytest.raises(ConfigError, match=r"op\.Detection: missing"):
         load(settings)
 
 
@@ -99,7 +99,7 @@ def test_what_is_no_configuration_is_refused_in_one_line(load, text):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="nowhere.yml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yml: cannot be read"):
         load_config(tmp_path / "nowhere.yml")
 
 

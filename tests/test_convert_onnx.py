@@ -49,10 +49,11 @@ def run_onnx(path: Path, images: np.ndarray) -> np.ndarray:
 
 
 def test_a_detector_for_one_picture_gives_each_of_a_batch_its_own_rows(detector, tmp_path):
-    from convert.x2paddle_job import free_batch
+    from convert.x2paddle_job import fix_size, free_batch
 
     model = onnx.load(str(detector))
-    free_batch(model.graph, [17, 17])
+    fix_size(model, [17, 17])
+    free_batch(model.graph)
     onnx.save(model, str(tmp_path / "free.onnx"))
     images = np.random.default_rng(7).normal(size=(3, 3, 17, 17)).astype(np.float32)
     together = run_onnx(tmp_path / "free.onnx", images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import pickle
@@ -57,7 +58,10 @@ def test_a_face_is_found_with_landmarks_and_an_embedding_of_unit_length(service)
     assert (picture["width"], picture["height"]) == (512, 512)
     (face,) = picture["faces"]
     x1, y1, x2, y2 = face["box"]
-    assert 150 < x1 < 220 and 50 < y1 < 120 and 250 < x2 < 310 and 140 < y2 < 240
+    assert 150 < x1 < 220
+    assert 50 < y1 < 120
+    assert 250 < x2 < 310
+    assert 140 < y2 < 240
     assert 0.5 < face["score"] <= 1
     eyes, mouth = face["landmarks"][:2], face["landmarks"][3:]
     assert max(y for _, y in eyes) < min(y for _, y in mouth)
@@ -77,7 +81,9 @@ def test_http_grpc_and_the_published_client_give_the_same_answer(service, capsys
 
 def test_the_service_answers_what_the_library_calls_answer(service):
     chain = Chain.from_config(ROOT / "config.yml")
-    (expected,) = chain.analyze(np.asarray(Image.open(io.BytesIO(pictures.encode(pictures.astronaut())))))
+    (expected,) = chain.analyze(
+        np.asarray(Image.open(io.BytesIO(pictures.encode(pictures.astronaut()))))
+    )
     (face,) = faces(service.post(ONE))
     assert np.dot(face["embedding"], expected.embedding) > 0.9999
     assert np.abs(face["box"] - expected.box).max() < 0.01
@@ -90,8 +96,6 @@ def test_every_part_can_be_asked_for(service):
     assert face["attributes"]["gender"]["type"] in ("male", "female")
     assert face["attributes"]["emotion"]["type"]
     assert 0 <= face["liveness"]["score"] <= 1
-    import base64
-
     crop = np.asarray(Image.open(io.BytesIO(base64.b64decode(face["aligned"]))))
     assert crop.shape == (112, 112, 3)
     (box_only,) = faces(service.post(ONE, want=[]))
@@ -106,8 +110,6 @@ def test_an_aligned_face_sent_back_gives_the_same_embedding(service):
 
 
 def test_embeddings_as_base64_are_the_same_numbers(service):
-    import base64
-
     (face,) = faces(service.post(ONE))
     (packed,) = faces(service.post(ONE, embedding_format="base64"))
     vector = np.frombuffer(base64.b64decode(packed["embedding"]), "<f4")

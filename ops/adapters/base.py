@@ -102,26 +102,6 @@ class Recognizer(Adapter):
         matrix = fit_similarity(points, self.target_points())
         self.normalize(warp(picture, matrix, self.side), out)
 
-    def aligned_input(self, picture: np.ndarray, out: np.ndarray) -> None:
-        """Write a picture (H, W, 3) uint8 RGB that already is a face aligned as by :meth:`align`.
-
-        It may have any size, and its edge is stretched outwards where the network sees more.
-        """
-        height, width = picture.shape[:2]
-        if (height, width) != (ARCFACE_SIZE, ARCFACE_SIZE):
-            shrinks = min(height, width) > ARCFACE_SIZE
-            mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            picture = cv2.resize(picture, (ARCFACE_SIZE, ARCFACE_SIZE), interpolation=mode)
-        matrix = fit_similarity(ARCFACE_POINTS, self.target_points())
-        self.normalize(warp(picture, matrix, self.side, cv2.BORDER_REPLICATE), out)
-
-    def align(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """The face of a picture with its five points at ARCFACE_POINTS, whatever the network.
-
-        picture: (H, W, 3) uint8 RGB; points: (5, 2) in pixels. Returns (112, 112, 3) uint8 RGB.
-        """
-        return warp(picture, fit_similarity(points, ARCFACE_POINTS), ARCFACE_SIZE)
-
     def decode(
         self, outputs: Mapping[str, np.ndarray], contexts: Sequence[Any]
     ) -> list[np.ndarray]:
