@@ -26,7 +26,9 @@ def main(spec_file: str) -> None:
     """Convert as the JSON file says; X2Paddle writes below ``out_dir/x2paddle``."""
     spec = json.loads(Path(spec_file).read_text())
     model = onnx.load(spec["onnx"])
-    free_batch(model.graph, spec["input_size"])
+    if spec["input_size"] is not None:
+        fix_size(model, spec["input_size"])
+    free_batch(model.graph)
     del model.graph.value_info[:]  # shapes of a batch of one
     out_dir = Path(spec["out_dir"])
     patched = out_dir / "patched.onnx"
@@ -38,17 +40,105 @@ def main(spec_file: str) -> None:
     onnx2paddle(str(patched), str(out_dir / "x2paddle"), disable_feedback=True)
 
 
-def free_batch(graph: Any, input_size: list[int] | None) -> None:
-    """Make the batch dimension dynamic, and the picture's size fixed where one is given.
+def fix_size(model: Any, size: list[int]) -> None:
+    """Give pictures a fixed height and width, and every Resize a factor instead of a size.
+
+    Graphs for any size of picture compute the size that a Resize goes to from the shape of
+    another tensor, in a dozen operators that become constant with the picture's size.
+    """
+    for tensor in model.graph.input:
+        for dim, pixels in zip(tensor.type.tensor_type.shape.dim[2:], size):
+            dim.dim_value = pixels
+    for name, factors in _resize_factors(model).items():
+        for node in model.graph.node:
+            if node.output[0] == name:
+                constant = numpy_helper.from_array(factors, f"{name}_factors")
+                model.graph.initializer.append(constant)
+                node.input[:] = [node.input[0], node.input[1], constant.name]
+    _drop_unused(model.graph)
+
+
+def _resize_factors(model: Any) -> dict[str, np.ndarray]:
+    """By a Resize's output: how much it enlarges each dimension, found with a batch of one."""
+    scratch = onnx.ModelProto()
+    scratch.CopyFrom(model)
+    for tensor in scratch.graph.input:
+        tensor.type.tensor_type.shape.dim[0].dim_value = 1
+    for tensor in scratch.graph.output:
+        tensor.type.tensor_type.ClearField("shape")
+    del scratch.graph.value_info[:]
+    factors: dict[str, np.ndarray] = {}
+    pending = [n for n in scratch.graph.node if n.op_type == "Resize" and len(n.input) == 4]
+    for node in pending:  # in the graph's order: a later one may depend on an earlier one
+        shapes = _known_shapes(scratch)
+        for other in scratch.graph.node:
+            if other.op_type == "Shape" and other.input[0] in shapes:
+                _make_constant(other, np.array(shapes[other.input[0]], np.int64))
+        size = _constant_value(scratch, node.input[3])
+        if size is None or node.input[0] not in shapes:
+            continue
+        factors[node.output[0]] = (size / shapes[node.input[0]]).astype(np.float32)
+        name = f"{node.output[0]}_size"
+        scratch.graph.initializer.append(numpy_helper.from_array(size, name))
+        node.input[3] = name
+    return factors
+
+
+def _known_shapes(model: Any) -> dict[str, list[int]]:
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {}
+    for tensor in [*inferred.input, *inferred.value_info]:
+        dims = tensor.type.tensor_type.shape.dim
+        if dims and all(dim.HasField("dim_value") for dim in dims):
+            shapes[tensor.name] = [dim.dim_value for dim in dims]
+    return shapes
+
+
+def _make_constant(node: Any, value: np.ndarray) -> None:
+    node.op_type = "Constant"
+    del node.input[:]
+    del node.attribute[:]
+    node.attribute.append(onnx.helper.make_attribute("value", numpy_helper.from_array(value)))
+
+
+def _constant_value(model: Any, name: str) -> np.ndarray | None:
+    """The value of a tensor that depends on constants alone, else None."""
+    from onnx.reference import ReferenceEvaluator
+
+    nodes: list[Any] = []
+    wanted = {name}
+    for node in reversed(model.graph.node):
+        if wanted.intersection(node.output):
+            nodes.insert(0, node)
+            wanted.update(node.input)
+    if wanted.intersection(tensor.name for tensor in model.graph.input):
+        return None
+    constants = [tensor for tensor in model.graph.initializer if tensor.name in wanted]
+    result = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, None)
+    graph = onnx.helper.make_graph(nodes, "constant", [], [result], constants)
+    part = onnx.helper.make_model(graph, opset_imports=model.opset_import)
+    return ReferenceEvaluator(part).run(None, {})[0]
+
+
+def _drop_unused(graph: Any) -> None:
+    used = {tensor.name for tensor in graph.output}
+    kept: list[Any] = []
+    for node in reversed(graph.node):
+        if used.intersection(node.output):
+            used.update(node.input)
+            kept.insert(0, node)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def free_batch(graph: Any) -> None:
+    """Make the batch dimension dynamic.
 
     A reshape to (1, K) or to rows (-1, K) of all samples together keeps the batch apart instead:
     outputs that were (anchors, K) become (N, anchors, K).
     """
     for tensor in graph.input:
-        dims = tensor.type.tensor_type.shape.dim
-        dims[0].dim_param = "batch"
-        for dim, size in zip(dims[2:], input_size or []):
-            dim.dim_value = size
+        tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
     for tensor in graph.output:
         tensor.type.tensor_type.ClearField("shape")
     rows = _keep_batch_in_transposes(graph)

@@ -62,6 +62,48 @@ def test_a_detector_for_one_picture_gives_each_of_a_batch_its_own_rows(detector,
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
+def test_a_resize_to_the_size_of_another_map_becomes_a_factor(tmp_path):
+    from onnx import TensorProto, helper, numpy_helper
+
+    from convert.x2paddle_job import fix_size, free_batch
+
+    pool = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    starts = {"zero": [0], "two": [2], "four": [4]}
+    graph = helper.make_graph(
+        [
+            helper.make_node("MaxPool", ["image"], ["half"], **pool),
+            helper.make_node("Shape", ["half"], ["half_shape"]),
+            helper.make_node("Slice", ["half_shape", "zero", "two"], ["channels"]),
+            helper.make_node("Shape", ["image"], ["image_shape"]),
+            helper.make_node("Slice", ["image_shape", "two", "four"], ["sides"]),
+            helper.make_node("Concat", ["channels", "sides"], ["size"], axis=0),
+            helper.make_node(
+                "Resize",
+                ["half", "none", "none", "size"],
+                ["map"],
+                mode="nearest",
+                coordinate_transformation_mode="asymmetric",
+                nearest_mode="floor",
+            ),
+        ],
+        "pyramid",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "h", "w"])],
+        [helper.make_tensor_value_info("map", TensorProto.FLOAT, [1, 3, "h", "w"])],
+        [numpy_helper.from_array(np.array(v, np.int64), name) for name, v in starts.items()]
+        + [numpy_helper.from_array(np.zeros(0, np.float32), "none")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6)
+    images = np.random.default_rng(7).normal(size=(2, 3, 8, 12)).astype(np.float32)
+    onnx.save(model, str(tmp_path / "any.onnx"))
+    expected = [run_onnx(tmp_path / "any.onnx", image[None])[0] for image in images]
+
+    fix_size(model, [8, 12])
+    free_batch(model.graph)
+    assert [node.op_type for node in model.graph.node] == ["MaxPool", "Resize"]
+    onnx.save(model, str(tmp_path / "fixed.onnx"))
+    np.testing.assert_array_equal(run_onnx(tmp_path / "fixed.onnx", images), expected)
+
+
 def test_x2paddle_converts_it_and_the_shapes_are_known(detector, tmp_path):
     if not ENVIRONMENT.is_dir():
         pytest.skip("X2Paddle's environment has not been made; converting an ONNX model makes it")
