@@ -20,11 +20,12 @@ class ArcFaceWorker(ModelWorker):
         pairs = [
             pair for task in tasks if "embedding" in task.options.want for pair in task.faces()
         ]
-        samples = [(picture.pixels, face) for picture, face in pairs]
-        found = runner.run(samples, timing)  # type: ignore[arg-type]
+        samples = [(picture.rgb, face) for picture, face in pairs]
+        found = runner.run(samples, timing)
         for (_, face), embedding in zip(pairs, found):
             face.embedding = embedding
         for task in tasks:
             if "aligned" in task.options.want:
                 for picture, face in task.faces():
-                    face.aligned = align(picture.pixels, face.landmarks)
+                    if face.landmarks is not None:
+                        face.aligned = align(picture.rgb, face.landmarks)

@@ -18,8 +18,8 @@ class AttributesWorker(ModelWorker):
         pairs = [
             pair for task in tasks if "attributes" in task.options.want for pair in task.faces()
         ]
-        samples = [(picture.pixels, face) for picture, face in pairs]
+        samples = [(picture.rgb, face) for picture, face in pairs]
         for runner in self.runners:
-            found = runner.run(samples, timing)  # type: ignore[arg-type]
+            found = runner.run(samples, timing)
             for (_, face), attributes in zip(pairs, found):
                 face.attributes.update(attributes)

@@ -30,8 +30,8 @@ class DetectionWorker(ModelWorker):
             if not task.options.aligned
             for picture in task.usable_pictures()
         ]
-        samples = [(picture.pixels, None) for picture, _ in pairs]
-        found = self.runners[0].run(samples, timing)  # type: ignore[arg-type]
+        samples = [(picture.rgb, None) for picture, _ in pairs]
+        found = self.runners[0].run(samples, timing)
         for (picture, options), detections in zip(pairs, found):
             picture.faces = select_faces(detections, options)
 

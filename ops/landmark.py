@@ -20,8 +20,8 @@ class LandmarkWorker(ModelWorker):
 
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
         pairs = [pair for task in tasks if not task.options.aligned for pair in task.faces()]
-        samples = [(picture.pixels, face) for picture, face in pairs]
-        found = self.runners[0].run(samples, timing)  # type: ignore[arg-type]
+        samples = [(picture.rgb, face) for picture, face in pairs]
+        found = self.runners[0].run(samples, timing)
         for (picture, face), landmarks in zip(pairs, found):
             face.landmarks = landmarks.points
             face.mesh = landmarks.mesh

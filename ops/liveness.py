@@ -18,7 +18,7 @@ class LivenessWorker(ModelWorker):
 
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
         pairs = [pair for task in tasks if "liveness" in task.options.want for pair in task.faces()]
-        samples = [(picture.pixels, face) for picture, face in pairs]
-        scores = [runner.run(samples, timing) for runner in self.runners]  # type: ignore[arg-type]
+        samples = [(picture.rgb, face) for picture, face in pairs]
+        scores = [runner.run(samples, timing) for runner in self.runners]
         for (_, face), mean in zip(pairs, np.mean(scores, axis=0) if pairs else ()):
             face.liveness = float(mean)

@@ -28,6 +28,13 @@ class Picture:
     faces: list[Face] = field(default_factory=list)
     error: Optional[ServiceError] = None
 
+    @property
+    def rgb(self) -> np.ndarray:
+        """The pixels of a picture that is usable."""
+        if self.pixels is None:
+            raise ValueError("the picture has not been decoded")
+        return self.pixels
+
 
 @dataclass(eq=False)
 class Task:
