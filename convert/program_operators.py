@@ -11,6 +11,8 @@ import paddle
 from convert import graph as ir
 from convert.graph import GraphError, Node, Shape
 
+_ACTIVATIONS = (ir.Clip, ir.Sigmoid)
+
 
 class Writer:
     """Appends operators to a block and their parameters to a scope.
@@ -24,6 +26,7 @@ class Writer:
         self._block = block
         self._scope = scope
         self._shapes = shapes
+        self._written: dict[str, Node] = {}
 
     def write(self, node: Node, name: str) -> None:
         """Append ``node``, its result as the variable ``name``."""
@@ -33,8 +36,16 @@ class Writer:
             raise GraphError(f"operator {kind} of node {node.name!r} has no Paddle counterpart")
         if self._block.has_var(name):
             raise GraphError(f"node {node.name!r}: a variable {name!r} is there already")
+        before = self._written.get(node.inputs[0])
+        if isinstance(node, _ACTIVATIONS) and isinstance(before, _ACTIVATIONS):
+            # Paddle 2.6 fuses both into the convolution before them and forgets the first.
+            raise GraphError(
+                f"nodes {before.name!r} and {node.name!r} are activations in a row, "
+                "of which Paddle would compute the last only"
+            )
         inputs = [self.variables[source] for source in node.inputs]
         self.variables[node.name] = method(node, name, inputs)
+        self._written[node.name] = node
 
     def _variable(self, name: str) -> Any:
         return self._block.create_var(name=name, dtype="float32")
