@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(load_catalog(), options)
     except (ConvertError, OSError) as error:
-        CONSOLE.print(f"convert: {error}", style="red", markup=False)
+        CONSOLE.print(f"convert: {error}", style="red")
         return 1
     except KeyboardInterrupt:
         CONSOLE.print("convert: interrupted; models that were there before are untouched")

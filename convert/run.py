@@ -72,7 +72,7 @@ class Run:
             try:
                 self.convert(entry, source)
             except ConvertError as error:
-                CONSOLE.print(f"{entry.name}: {error}", style="red", markup=False)
+                CONSOLE.print(f"{entry.name}: {error}", style="red")
                 failed.append(entry.name)
         return failed
 

@@ -10,7 +10,8 @@ from rich.table import Table
 from convert.catalog import Catalog, Entry
 
 # Errors and progress: standard error, so that standard output stays clean for tables.
-CONSOLE = Console(stderr=True, soft_wrap=True, highlight=False)
+# No markup: messages hold words in brackets that other programs wrote.
+CONSOLE = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_models(catalog: Catalog, is_converted: Callable[[Entry], bool]) -> None:
