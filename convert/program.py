@@ -56,10 +56,20 @@ def write_program(graph: Graph, out_dir: Path, *, input_aliases: Sequence[str]) 
 
 
 def _fetch_names(folder: Path) -> list[str]:
-    """Names of the fetches as written: saving puts an operator of its own before each."""
-    program = paddle.static.deserialize_program((folder / "inference.pdmodel").read_bytes())
-    fetches = [op for op in program.global_block().ops if op.type == "fetch"]
-    return [op.input("X")[0] for op in sorted(fetches, key=lambda op: op.attr("col"))]
+    """Names of the fetches as written: saving puts an operator of its own before each.
+
+    Saving also leaves Python's call stack in the feeds and fetches, with the paths of this
+    machine; it goes, for the bytes to depend on the graph only.
+    """
+    file = folder / "inference.pdmodel"
+    program = paddle.static.deserialize_program(file.read_bytes())
+    operators = program.global_block().ops
+    for operator in operators:
+        if "op_callstack" in operator.attr_names:
+            operator._remove_attr("op_callstack")
+    file.write_bytes(program.desc.serialize_to_string())
+    fetches = [operator for operator in operators if operator.type == "fetch"]
+    return [fetch.input("X")[0] for fetch in sorted(fetches, key=lambda op: op.attr("col"))]
 
 
 @contextlib.contextmanager

@@ -218,3 +218,4 @@ def test_the_same_graph_gives_the_same_bytes(tmp_path):
         write_program(graph, tmp_path / name, input_aliases=["image"])
         files.append([file.read_bytes() for file in sorted((tmp_path / name).iterdir())])
     assert files[0] == files[1]
+    assert not any(b".py" in content for content in files[0])  # no paths of this machine
