@@ -28,7 +28,15 @@ _PIXEL = (
 
 
 class StartError(RuntimeError):
-    """The service could not be started; the text says why."""
+    """The service could not be started or go on; the text says why.
+
+    status: of the child that ended, 2 where it has said itself what is wrong with the
+    configuration.
+    """
+
+    def __init__(self, text: str, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Supervisor:
@@ -57,6 +65,8 @@ class Supervisor:
         except StartError as error:
             if self._stop.is_set():
                 return 0
+            if error.status == 2:
+                return 2
             print(f"web_service: {error}", file=sys.stderr, flush=True)
             return 1
         finally:
@@ -119,7 +129,7 @@ class Supervisor:
         for title, child in self._children.items():
             status = child.poll()
             if status is not None:
-                raise StartError(f"the {title} ended with status {status} {when}")
+                raise StartError(f"the {title} ended with status {status} {when}", status)
 
     def _watch(self) -> int:
         while not self._stop.wait(_POLL_S):

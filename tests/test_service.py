@@ -266,6 +266,7 @@ def test_a_request_over_the_size_limit_is_refused(service):
     assert len(faces(service.post(ONE))) == 1
 
 
+@pytest.mark.timeout(900)
 def test_under_load_every_answer_is_the_one_that_the_picture_gets_alone(service):
     mixed = [ONE, crowd(2), crowd(4, 3), blank(), blank(1920, 1080), "!", pictures.base64_of(b"x")]
     alone = [service.post(picture) for picture in mixed]
