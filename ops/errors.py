@@ -61,8 +61,14 @@ class ServiceError(Exception):
         return self.kind.code
 
 
+# How Paddle Serving's HTTP gateway writes the gRPC statuses that are used here.
+HTTP_STATUS = {"UNAVAILABLE": 503, "RESOURCE_EXHAUSTED": 429, "DEADLINE_EXCEEDED": 504}
+
+
 def error_table() -> str:
     """The table as Markdown, as it stands in the README."""
-    rows = ["| code | name | what to do |", "|---|---|---|"]
-    rows += [f"| {kind.code} | {kind.name} | {kind.advice} |" for kind in ErrorKind]
+    rows = ["| number | name | status | what to do |", "|---|---|---|---|"]
+    for kind in ErrorKind:
+        status = f"{HTTP_STATUS[kind.grpc_status]}, {kind.grpc_status}" if kind.grpc_status else ""
+        rows.append(f"| {kind.code} | {kind.name} | {status} | {kind.advice} |")
     return "\n".join(rows)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,4 +117,10 @@ def test_error_numbers_are_unique_and_all_in_the_table():
     codes = [kind.code for kind in ErrorKind]
     assert len(codes) == len(set(codes))
     assert all(f"| {code} |" in error_table() for code in codes)
-    assert json.dumps(codes)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README_CN.md"])
+def test_the_readmes_list_every_error(name):
+    text = (Path(__file__).resolve().parents[1] / name).read_text(encoding="utf-8")
+    for kind in ErrorKind:
+        assert f"| {kind.code} | {kind.name} |" in text
