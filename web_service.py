@@ -1,7 +1,7 @@
 """Start the face recognition service: ``python web_service.py [--config config.yml]``.
 
-It starts the pipeline and its HTTP gateway, prints ``ready`` when both answer, and ends them
-on SIGTERM or Ctrl-C, after the requests under way. Exit status 0 after a clean end, 1 when a
+It starts the pipeline, prints ``ready`` when it answers, and ends it on SIGTERM or Ctrl-C, after
+the requests under way. Exit status 0 after a clean end, 1 when a
 process of the service died, 2 for a configuration that cannot be used.
 """
 

@@ -35,7 +35,8 @@ class Limits(_Section):
     picture_bytes, picture_pixels: of one picture. request_pictures: pictures a request.
     request_bytes: of the whole gRPC message. faces: most faces a picture.
     request_timeout_ms: from arrival to answer. queue_length: requests in the service.
-    pixels_in_memory: decoded pixels of all requests together.
+    pixels_in_memory: decoded pixels of all requests together. upload_bytes: of all HTTP
+    requests that are being received.
     """
 
     picture_bytes: int = Field(16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
@@ -46,6 +47,7 @@ class Limits(_Section):
     request_timeout_ms: int = Field(30_000, ge=10, le=3_600_000)
     queue_length: int = Field(64, ge=1, le=4096)
     pixels_in_memory: int = Field(100_000_000, ge=1, le=10_000_000_000)
+    upload_bytes: int = Field(256 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024 * 1024)
 
 
 class Tracer(_Section):
@@ -92,12 +94,12 @@ class OpConfig(_Section):
     devices: str = Field("", pattern=r"^(\d+(,\d+)*)?$")
     threads: int = Field(1, ge=1, le=256)
 
-    def device(self, worker: int) -> str:
-        """The device of the thread of that number, "cpu" or "gpu:N"."""
+    def device(self, worker: int, replica: int = 0) -> str:
+        """The device of a thread, "cpu" or "gpu:N"; replicas go on where the one before ended."""
         if not self.devices:
             return "cpu"
         numbers = self.devices.split(",")
-        return f"gpu:{numbers[worker % len(numbers)]}"
+        return f"gpu:{numbers[(replica * self.concurrency + worker) % len(numbers)]}"
 
 
 class Config(_Section):
@@ -105,9 +107,11 @@ class Config(_Section):
 
     path: Path = Path("config.yml")
     name: str = Field("ArcFace", pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
-    rpc_host: str = "0.0.0.0"  # noqa: S104 - as in Paddle Serving; the README says so
+    rpc_host: str = Field("127.0.0.1", min_length=1)
     rpc_port: int = Field(18091, ge=1, le=65535)
+    http_host: str = Field("127.0.0.1", min_length=1)
     http_port: int = Field(9998, ge=0, le=65535)
+    replicas: int = Field(1, ge=1, le=64)
     models_dir: str = "models"
     limits: Limits = Limits()
     dag: Dag = Dag()
@@ -118,8 +122,10 @@ class Config(_Section):
         """Directory of a model named in the file."""
         return self.path.parent / self.models_dir / name
 
-    def log_dir(self) -> Path:
-        return self.path.parent / self.log.dir
+    def log_dir(self, replica: int = 0) -> Path:
+        """Where a replica's PipelineServingLogs/ goes; they cannot share files."""
+        directory = self.path.parent / self.log.dir
+        return directory / f"replica-{replica}" if replica else directory
 
     def chosen_models(self, stage: str) -> list[Path]:
         """Directories of the models that a stage runs, its fallback where that is needed.

@@ -13,8 +13,8 @@ from typing import Optional
 class ErrorKind(enum.Enum):
     """(number, gRPC status name or None, sentence that tells what to do).
 
-    Kinds with a gRPC status are answered with that status, which the HTTP gateway turns
-    into 429, 503 or 504; all others are answered with ``err_no`` and ``err_msg``.
+    Kinds with a gRPC status are answered with that status, and over HTTP with 429, 503 or 504;
+    all others are answered with ``err_no`` and ``err_msg``.
     """
 
     INTERNAL = (3000, None, "The service failed on this request; its log has the details.")
@@ -28,6 +28,7 @@ class ErrorKind(enum.Enum):
     MALFORMED_OPTIONS = (5003, None, "Send options as one JSON object of the documented fields.")
     TOO_MANY_PICTURES = (5004, None, "Split the pictures over several requests.")
     UNSUPPORTED_TENSOR = (5005, None, "Tensors are not taken; send pictures as base64 strings.")
+    REQUEST_TOO_LARGE = (5006, None, "Send fewer or smaller pictures in a request.")
 
     NOT_BASE64 = (5101, None, "Send the picture's bytes in standard base64.")
     EMPTY_PICTURE = (5102, None, "The picture has no bytes.")
@@ -61,7 +62,7 @@ class ServiceError(Exception):
         return self.kind.code
 
 
-# How Paddle Serving's HTTP gateway writes the gRPC statuses that are used here.
+# The HTTP status beside each gRPC status that is used here.
 HTTP_STATUS = {"UNAVAILABLE": 503, "RESOURCE_EXHAUSTED": 429, "DEADLINE_EXCEEDED": 504}
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-import logging
 import threading
 import time
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
 
 from paddle_serving_server.pipeline import RequestOp, ResponseOp
 from paddle_serving_server.pipeline.channel import ChannelStopError
 from paddle_serving_server.pipeline.dag import DAGExecutor
-from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
+from ops.admission import Admission
 from ops.config import Config
 from ops.errors import ErrorKind, ServiceError
 from ops.op import Envelope, StageOp
@@ -21,99 +23,118 @@ from ops.request import parse_request
 from ops.stages import Stages
 from ops.task import Task
 
-_LOGGER = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client gets: `document` is JSON, `error` is set where no picture could be used."""
+
+    error: Optional[ServiceError]
+    document: str
 
 
 class Executor(DAGExecutor):
-    """Paddle Serving's DAG executor with deadlines, admission and answers of our own.
+    """Paddle Serving's DAG executor for an event loop, with deadlines and admission.
 
-    The one it replaces waits for ever when a request is lost, keeps a lock and a condition
-    variable for all requests together, and sends failed requests through the DAG again.
+    The one it replaces blocks a thread for every request, waits for ever when a request is
+    lost, and sends failed requests through the DAG again. All methods but the ones that say
+    otherwise are for the event loop's thread.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, replica: int = 0) -> None:
+        """Load the models and wait until the stages are warm."""
         self._config = config
         self._budget = PixelBudget(config.limits.pixels_in_memory)
-        self._waiting: dict[int, tuple[Task, threading.Event]] = {}
+        self._waiting: dict[int, tuple[Task, asyncio.Future[None]]] = {}
         self._numbers = itertools.count(1)
-        self._in_flight = 0
-        self._admission = threading.Lock()
-        self.stages = Stages(config, self._budget)
-        response_op, self._ops = build_dag(config, self.stages)
+        self.admission = Admission(config.limits.queue_length)
+        self.stages = Stages(config, self._budget, replica)
+        response_op, ops = build_dag(config, self.stages)
         super().__init__(response_op, _server_conf(config), -1)
+        for op in ops:
+            op.wait_until_warm()
 
     def start(self) -> None:
-        """Wait until the stages are warm; start the thread that takes tasks out of the DAG."""
-        for op in self._ops:
-            op.wait_until_warm()
-        threading.Thread(target=self._collect, name="Executor", daemon=True).start()
+        """Begin to take finished tasks out of the DAG; call it in the running event loop."""
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._collect, args=(loop,), name="Executor", daemon=True).start()
 
-    @property
-    def in_flight(self) -> int:
-        """Requests that are in the service now."""
-        return self._in_flight
+    async def answer(
+        self, keys: Sequence[str], values: Sequence[str], seconds: Optional[float] = None
+    ) -> Answer:
+        """Answer one request.
 
-    def call(self, message: Any) -> Any:
-        """Answer one `pipeline_service.Request` with a `pipeline_service.Response`.
-
+        keys, values: as in the wire format. seconds: how long the client waits, if it says so.
         Raises ServiceError of a kind that has a gRPC status.
         """
         arrived = time.monotonic()
+        allowed = self._config.limits.request_timeout_ms / 1000.0
+        deadline = arrived + (allowed if seconds is None else min(seconds, allowed))
         number = next(self._numbers)
-        with self._admission:
-            if self._in_flight >= self._config.limits.queue_length:
-                raise ServiceError(ErrorKind.BUSY)
-            self._in_flight += 1
-        response = None
+        self.admission.enter(deadline - arrived)
+        success = False
         try:
-            response = self._answer(message, number, arrived)
-            return response
+            answer = await self._answer(keys, values, number, deadline)
+            success = answer.error is None
+            return answer
         finally:
-            with self._admission:
-                self._in_flight -= 1
-            self._trace(number, arrived, response is not None and response.err_no == 0)
+            self.admission.leave()
+            self._trace(number, arrived, success)
 
-    def _answer(self, message: Any, number: int, arrived: float) -> Any:
+    async def _answer(
+        self, keys: Sequence[str], values: Sequence[str], number: int, deadline: float
+    ) -> Answer:
         try:
-            task = parse_request(message, self._config.limits, arrived)
+            task = parse_request(keys, values, self._config.limits, deadline)
         except ServiceError as error:
-            return _response(error, "")
-        self._through_dag(task, number)
+            return Answer(error, "")
+        await self._through_dag(task, number)
         if task.error is not None:
             if task.error.kind.grpc_status:
                 raise task.error
-            return _response(task.error, "")
+            return Answer(task.error, "")
         errors = [picture.error for picture in task.pictures]
-        return _response(errors[0] if all(errors) else None, task.document)
+        return Answer(errors[0] if all(errors) else None, task.document)
 
-    def _through_dag(self, task: Task, number: int) -> None:
-        done = threading.Event()
+    async def _through_dag(self, task: Task, number: int) -> None:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
         self._waiting[number] = (task, done)
+        timer = loop.call_later(task.deadline - time.monotonic(), _expire, done)
         try:
             self._in_channel.push(Envelope(number, task), self.name)
+            await done
         except ChannelStopError:
             self._waiting.pop(number, None)
             raise ServiceError(ErrorKind.SHUTTING_DOWN) from None
-        if not done.wait(task.deadline - time.monotonic()):
-            # Stages leave it alone from now on; `_collect` clears up when it comes out.
+        finally:
+            # Whoever waited is gone or has the answer; what is still in a queue is skipped.
             task.cancelled = True
-            raise ServiceError(ErrorKind.TIMEOUT)
+            timer.cancel()
 
-    def _collect(self) -> None:
+    def _collect(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand finished tasks to the event loop; runs in a thread of its own."""
         while True:
             try:
                 item = self._out_channel.front(self.name)
             except ChannelStopError:
                 return
             (envelope,) = item.values()
-            task, done = self._waiting.pop(envelope.id)
-            if task.reserved_pixels:
-                self._budget.release(task.reserved_pixels)
-            if not task.document and task.error is None:
-                task.error = ServiceError(ErrorKind.TIMEOUT)
-            for picture in task.pictures:
-                picture.pixels = None
-            done.set()
+            if envelope.task.reserved_pixels:
+                self._budget.release(envelope.task.reserved_pixels)
+            try:
+                loop.call_soon_threadsafe(self._finish, envelope.id)
+            except RuntimeError:
+                return  # the loop has been closed: nobody waits any more
+
+    def _finish(self, number: int) -> None:
+        task, done = self._waiting.pop(number)
+        for picture in task.pictures:
+            picture.pixels = None
+        if done.done():
+            return
+        if not task.document and task.error is None:
+            task.error = ServiceError(ErrorKind.TIMEOUT)
+        done.set_result(None)
 
     def _trace(self, number: int, arrived: float, success: bool) -> None:
         if self._tracer is not None:
@@ -123,10 +144,15 @@ class Executor(DAGExecutor):
             )
 
 
+def _expire(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_exception(ServiceError(ErrorKind.TIMEOUT))
+
+
 def build_dag(config: Config, stages: Stages) -> tuple[ResponseOp, list[StageOp]]:
     """The ops of ``config.yml``, wired; every worker's model is loaded."""
     entry = RequestOp()
-    made: dict[str, Any] = {}
+    made: dict[str, StageOp] = {}
 
     def make(name: str) -> StageOp:
         if name not in made:
@@ -134,8 +160,7 @@ def build_dag(config: Config, stages: Stages) -> tuple[ResponseOp, list[StageOp]
             inputs = [make(source) for source in op.inputs] or [entry]
             workers = [stages.worker(name, number) for number in range(op.concurrency)]
             made[name] = StageOp(name, inputs, workers, op.batch_size)
-        result: StageOp = made[name]
-        return result
+        return made[name]
 
     return ResponseOp(input_ops=[make("Response")]), list(made.values())
 
@@ -154,13 +179,3 @@ def _server_conf(config: Config) -> dict[str, Any]:
             "tracer": {"interval_s": config.dag.tracer.interval_s},
         },
     }
-
-
-def _response(error: ServiceError | None, document: str) -> Any:
-    response = pipeline_service_pb2.Response()
-    if error is not None:
-        response.err_no, response.err_msg = error.code, error.message
-    if document:
-        response.key.append("result")
-        response.value.append(document)
-    return response

@@ -31,3 +31,11 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)
+
+
+def say_ready() -> None:
+    """Tell the parent that this process serves."""
+    pipe = os.environ.get("FACE_SERVICE_READY")
+    if pipe is not None:
+        os.write(int(pipe), b"ready")
+        os.close(int(pipe))

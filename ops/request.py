@@ -1,6 +1,6 @@
 """Request: what a client sent becomes a task with upright RGB pictures.
 
-`parse_request` runs where the message arrives and looks at text only; decoding is the work of
+`parse_request` runs where the request arrives and looks at text only; decoding is the work of
 the stage. Paddle Serving's own RequestOp unpickles tensors of type BYTES, so nothing of it is
 used on requests.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from PIL import Image
 
@@ -22,16 +21,14 @@ from ops.stage import Worker
 from ops.task import Picture, Task
 
 
-def parse_request(message: Any, limits: Limits, arrived: float) -> Task:
-    """A task from the protobuf message `pipeline_service.Request`.
+def parse_request(
+    keys: Sequence[str], values: Sequence[str], limits: Limits, deadline: float
+) -> Task:
+    """A task from the parallel lists of a request.
 
-    arrived: seconds on the clock of `time.monotonic`; the deadline counts from it.
-    Raises ServiceError: UNSUPPORTED_TENSOR, MALFORMED_REQUEST, UNKNOWN_KEY,
-    TOO_MANY_PICTURES, MALFORMED_OPTIONS.
+    deadline: seconds on the clock of `time.monotonic`.
+    Raises ServiceError: MALFORMED_REQUEST, UNKNOWN_KEY, TOO_MANY_PICTURES, MALFORMED_OPTIONS.
     """
-    if message.tensors:
-        raise ServiceError(ErrorKind.UNSUPPORTED_TENSOR)
-    keys, values = message.key, message.value
     if len(keys) != len(values):
         raise ServiceError(
             ErrorKind.MALFORMED_REQUEST, f"{len(keys)} keys came with {len(values)} values."
@@ -50,7 +47,7 @@ def parse_request(message: Any, limits: Limits, arrived: float) -> Task:
     if parsed.max_faces > limits.faces:
         raise ServiceError(ErrorKind.MALFORMED_OPTIONS, f"max_faces: at most {limits.faces} here.")
     pictures = [Picture(encoded=image) for image in images]
-    return Task(pictures, parsed, arrived + limits.request_timeout_ms / 1000.0)
+    return Task(pictures, parsed, deadline)
 
 
 def _check_counts(images: int, options: int, limits: Limits) -> None:

@@ -34,8 +34,9 @@ class Stages:
     Raises ConfigError for models or devices that cannot be used.
     """
 
-    def __init__(self, config: Config, budget: PixelBudget) -> None:
+    def __init__(self, config: Config, budget: PixelBudget, replica: int = 0) -> None:
         self._config = config
+        self._replica = replica
         self._budget = budget
         self._pools: dict[str, ModelPool] = {}
         self.models: dict[str, str] = {}
@@ -61,7 +62,7 @@ class Stages:
         }
         if name in makers:
             return makers[name]()
-        device = self._config.op[name].device(number)
+        device = self._config.op[name].device(number, self._replica)
         try:
             return _MODEL_STAGES[name][1](self._pools[name].runners(device))
         except DeviceError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -12,15 +13,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, Callable, Optional
+from typing import Callable
 
 from ops.config import Config, ConfigError
 
-LOG_DIR = "PipelineServingLogs"  # the name that Paddle Serving gives it
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 300.0
 _POLL_S = 0.1
-_FLUSH_S = 0.3  # for the gateway to write out the last answers
 # A white pixel as PNG: the request by which the service shows that it answers.
 _PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
@@ -40,7 +39,7 @@ class StartError(RuntimeError):
 
 
 class Supervisor:
-    """Runs the pipeline and its HTTP gateway as child processes.
+    """Runs the pipeline's replicas as child processes.
 
     When one ends the others are ended too; children die with this process even when it is
     killed with SIGKILL.
@@ -49,6 +48,7 @@ class Supervisor:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._ready: dict[str, int] = {}
         self._stop = threading.Event()
         self._signals = 0
 
@@ -56,9 +56,9 @@ class Supervisor:
         """Serve until a signal or the death of a child; the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        check_port(self._config, "rpc_port", self._config.rpc_port)
+        check_port(self._config, "rpc_port", self._config.rpc_host, self._config.rpc_port)
         if self._config.http_port:
-            check_port(self._config, "http_port", self._config.http_port)
+            check_port(self._config, "http_port", self._config.http_host, self._config.http_port)
         try:
             self._start()
             return self._watch()
@@ -81,39 +81,36 @@ class Supervisor:
 
     def _start(self) -> None:
         config = self._config
-        self._spawn("pipeline", "ops.server", str(config.path))
-        host = "127.0.0.1" if config.rpc_host in ("0.0.0.0", "::", "[::]") else config.rpc_host  # noqa: S104
-        self._until(lambda: _accepts(host, config.rpc_port))
-        addresses = [f"gRPC {host}:{config.rpc_port}"]
+        for replica in range(config.replicas):
+            title = f"pipeline {replica}" if config.replicas > 1 else "pipeline"
+            self._spawn(title, "ops.server", str(config.path), str(replica))
+        self._until(lambda: all(_has_spoken(pipe) for pipe in self._ready.values()))
+        addresses = [f"gRPC {config.rpc_host}:{config.rpc_port}"]
         if config.http_port:
-            arguments = [str(config.rpc_port), str(config.http_port)]
-            log = config.log_dir() / LOG_DIR / "http_gateway.log"
-            with log.open("wb") as output:
-                self._spawn("HTTP gateway", "ops.http_gateway", *arguments, output=output)
             self._until(lambda: _answers(config))
-            addresses.insert(
-                0, f"HTTP http://127.0.0.1:{config.http_port}/{config.name}/prediction"
-            )
+            host = f"{config.http_host}:{config.http_port}"
+            addresses.insert(0, f"HTTP http://{host}/{config.name}/prediction")
         print(f"ready: {', '.join(addresses)}", flush=True)
 
-    def _spawn(
-        self, title: str, module: str, *arguments: str, output: Optional[IO[bytes]] = None
-    ) -> None:
+    def _spawn(self, title: str, module: str, *arguments: str) -> None:
         environment = {**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())}
         # glibc gives threads heaps of their own, which together hold on to much freed memory.
         environment.setdefault("MALLOC_ARENA_MAX", "2")
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+        reading, writing = os.pipe()
+        environment["FACE_SERVICE_READY"] = str(writing)
         self._children[title] = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
             env=environment,
+            pass_fds=(writing,),
             # A Ctrl-C in the terminal must reach only this process, which ends the others
-            # in the right order.
+            # after the requests under way.
             start_new_session=True,
         )
+        os.close(writing)
+        self._ready[title] = reading
 
     def _until(self, ready: Callable[[], bool]) -> None:
         give_up = time.monotonic() + START_TIMEOUT_S
@@ -137,20 +134,30 @@ class Supervisor:
         return 0
 
     def _end(self) -> None:
-        """The pipeline first, so that requests under way still reach their clients."""
-        pipeline = self._children.get("pipeline")
-        grace = self._config.limits.request_timeout_ms / 1000.0 + 5.0
-        _end_process(pipeline, grace)
-        gateway = self._children.get("HTTP gateway")
-        if gateway is not None:
-            time.sleep(_FLUSH_S)
-            _end_process(gateway, 2.0)
+        """All at once; each finishes its requests under way."""
+        for child in self._children.values():
+            child.terminate()
+        give_up = time.monotonic() + self._config.limits.request_timeout_ms / 1000.0 + 5.0
+        for child in self._children.values():
+            try:
+                child.wait(max(give_up - time.monotonic(), 0.0))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
 
 
-def check_port(config: Config, key: str, port: int) -> None:
-    """Raise ConfigError if something listens on the port already, or it may not be used."""
-    host = config.rpc_host if key == "rpc_port" else "0.0.0.0"  # noqa: S104
-    with socket.socket() as probe:
+def _has_spoken(pipe: int) -> bool:
+    """Whether a child has said that it serves, or has ended."""
+    return bool(select.select([pipe], [], [], 0)[0])
+
+
+def check_port(config: Config, key: str, host: str, port: int) -> None:
+    """Raise ConfigError if something listens on the port already, or it may not be used.
+
+    Replicas share their port with whoever asks for that, so a second service has to look first.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -160,17 +167,10 @@ def check_port(config: Config, key: str, port: int) -> None:
             ) from None
 
 
-def _accepts(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=1.0).close()
-    except OSError:
-        return False
-    return True
-
-
 def _answers(config: Config) -> bool:
     """Whether a picture sent over HTTP is answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", config.http_port, timeout=30.0)
+    host = "127.0.0.1" if config.http_host == "0.0.0.0" else config.http_host  # noqa: S104
+    connection = http.client.HTTPConnection(host, config.http_port, timeout=30.0)
     try:
         body = json.dumps({"key": ["image"], "value": [_PIXEL]})
         connection.request("POST", f"/{config.name}/prediction", body)
@@ -181,14 +181,3 @@ def _answers(config: Config) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _end_process(process: Optional[subprocess.Popen[bytes]], grace: float) -> None:
-    if process is None:
-        return
-    process.terminate()
-    try:
-        process.wait(grace)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -38,6 +38,9 @@ def test_devices_are_shared_out_over_the_threads(settings, load):
     settings["op"]["Detection"]["devices"] = "0,2"
     op = load(settings).op["Detection"]
     assert [op.device(number) for number in range(3)] == ["gpu:0", "gpu:2", "gpu:0"]
+    settings["op"]["Detection"]["concurrency"] = 1
+    op = load(settings).op["Detection"]
+    assert [op.device(0, replica) for replica in range(3)] == ["gpu:0", "gpu:2", "gpu:0"]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from ops.config import Limits
 from ops.errors import ErrorKind, ServiceError, error_table
+from ops.http_server import parse_body
 from ops.picture import PixelBudget
 from ops.request import RequestWorker, parse_request
 from ops.runner import Timing
@@ -19,16 +19,8 @@ from tests import pictures
 LIMITS = Limits(request_pictures=3, picture_pixels=1_000_000, faces=20)
 
 
-def message(*pairs: tuple[str, str]):
-    request = pipeline_service_pb2.Request()
-    for key, value in pairs:
-        request.key.append(key)
-        request.value.append(value)
-    return request
-
-
 def parse(*pairs: tuple[str, str]):
-    return parse_request(message(*pairs), LIMITS, 0.0)
+    return parse_request([k for k, _ in pairs], [v for _, v in pairs], LIMITS, 30.0)
 
 
 def refusal(*pairs: tuple[str, str]) -> ServiceError:
@@ -41,7 +33,7 @@ def test_images_keep_their_order_and_options_are_read():
     task = parse(("image", "a"), ("options", '{"max_faces": 2}'), ("image", "b"))
     assert [picture.encoded for picture in task.pictures] == ["a", "b"]
     assert task.options.max_faces == 2
-    assert task.deadline == pytest.approx(LIMITS.request_timeout_ms / 1000)
+    assert task.deadline == 30.0
 
 
 def test_unknown_keys_are_refused_by_name():
@@ -52,10 +44,8 @@ def test_unknown_keys_are_refused_by_name():
 
 def test_keys_without_values_and_requests_without_image_are_malformed():
     assert refusal(("options", "{}")).kind is ErrorKind.MALFORMED_REQUEST
-    request = message(("image", "a"))
-    request.key.append("image")
     with pytest.raises(ServiceError) as caught:
-        parse_request(request, LIMITS, 0.0)
+        parse_request(["image", "image"], ["a"], LIMITS, 30.0)
     assert caught.value.kind is ErrorKind.MALFORMED_REQUEST
 
 
@@ -92,13 +82,28 @@ def test_malformed_options_are_refused_in_one_short_line(options):
     assert "\n" not in error.message
 
 
-def test_a_tensor_of_bytes_is_refused_unread(tmp_path):
-    request = message(("image", "a"))
-    tensor = request.tensors.add()
-    tensor.name, tensor.elem_type, tensor.byte_data = "image", 13, b"anything"
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"{not json", ErrorKind.MALFORMED_REQUEST),
+        (b"[]", ErrorKind.MALFORMED_REQUEST),
+        (b"[" * 100_000, ErrorKind.MALFORMED_REQUEST),
+        (b'{"key": "image", "value": ["a"]}', ErrorKind.MALFORMED_REQUEST),
+        (b'{"key": ["image"], "value": [1]}', ErrorKind.MALFORMED_REQUEST),
+        (b'{"key": [], "value": [], "colour": 1}', ErrorKind.UNKNOWN_KEY),
+        (b'{"tensors": [{"name": "image", "elem_type": 13}]}', ErrorKind.UNSUPPORTED_TENSOR),
+        (b'{"key": ["\xff"], "value": []}', ErrorKind.MALFORMED_REQUEST),
+    ],
+)
+def test_a_body_that_is_no_request_is_refused(body, kind):
     with pytest.raises(ServiceError) as caught:
-        parse_request(request, LIMITS, 0.0)
-    assert caught.value.kind is ErrorKind.UNSUPPORTED_TENSOR
+        parse_body(body)
+    assert caught.value.kind is kind
+
+
+def test_the_fields_of_paddle_servings_gateway_are_taken():
+    body = b'{"key": ["image"], "value": ["a"], "logid": 7, "clientip": "x", "tensors": []}'
+    assert parse_body(body) == (["image"], ["a"])
 
 
 def test_one_bad_picture_leaves_the_others_alone():

@@ -1,0 +1,79 @@
+"""gRPC: the service of Paddle Serving's pipeline.proto."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from paddle_serving_server.pipeline.proto import pipeline_service_pb2, pipeline_service_pb2_grpc
+
+from ops.config import Config, ConfigError
+from ops.errors import ErrorKind, ServiceError
+from ops.executor import Answer, Executor
+
+# Messages wait here before they are counted as requests; beyond, gRPC itself refuses.
+_WAITING = 64
+
+
+class PipelineServicer:
+    """Answers `PipelineService.inference`."""
+
+    def __init__(self, name: str, executor: Executor) -> None:
+        self._name = name
+        self._executor = executor
+
+    async def inference(self, request: Any, context: Any) -> Any:
+        """A `pipeline_service.Response` for a `pipeline_service.Request`."""
+        try:
+            if request.name not in ("", self._name):
+                raise ServiceError(ErrorKind.NO_SUCH_SERVICE)
+            if request.tensors:
+                # Paddle Serving's own RequestOp would unpickle them.
+                raise ServiceError(ErrorKind.UNSUPPORTED_TENSOR)
+            answer = await self._executor.answer(
+                request.key, request.value, context.time_remaining()
+            )
+        except ServiceError as error:
+            if error.kind.grpc_status:
+                status = grpc.StatusCode[error.kind.grpc_status]
+                await context.abort(status, f"{error.code} {error.message}")
+            answer = Answer(error, "")
+        return _response(answer)
+
+
+def _response(answer: Answer) -> Any:
+    response = pipeline_service_pb2.Response()
+    if answer.error is not None:
+        response.err_no, response.err_msg = answer.error.code, answer.error.message
+    if answer.document:
+        response.key.append("result")
+        response.value.append(answer.document)
+    return response
+
+
+def make_server(config: Config, executor: Executor, shared: bool) -> Any:
+    """A `grpc.aio` server on the configured address, not started yet.
+
+    shared: replicas may listen on the port as well.
+    Raises ConfigError where the port is taken.
+    """
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", config.limits.request_bytes),
+            ("grpc.max_send_message_length", -1),
+            # Without this a second service on the port would take half of the requests.
+            ("grpc.so_reuseport", int(shared)),
+        ],
+        maximum_concurrent_rpcs=config.limits.queue_length + _WAITING,
+    )
+    pipeline_service_pb2_grpc.add_PipelineServiceServicer_to_server(
+        PipelineServicer(config.name, executor), server
+    )
+    address = f"{config.rpc_host}:{config.rpc_port}"
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError:
+        raise ConfigError(
+            f"{config.path}: rpc_port: cannot listen on {address}: the port is taken"
+        ) from None
+    return server
