@@ -9,6 +9,8 @@ buffer, and writes ``PipelineServingLogs/pipeline.tracer`` into the directory th
 
 from __future__ import annotations
 
+import datetime
+import itertools
 import json
 import os
 import subprocess
@@ -42,6 +44,21 @@ def write(directory: Path, intervals) -> Path:
         capture_output=True,
     )
     return directory / "PipelineServingLogs" / "pipeline.tracer"
+
+
+def stamped(text: str, first: datetime.datetime, seconds=INTERVAL_S) -> str:
+    """The text with its blocks at ``first`` and every ``seconds`` after it.
+
+    seconds: or a list, of the time before each block but the first.
+    """
+    gaps = iter(seconds) if isinstance(seconds, list) else itertools.repeat(seconds)
+    time, lines = None, []
+    for line in text.splitlines(keepends=True):
+        if "= TRACER =" in line:
+            time = first if time is None else time + datetime.timedelta(seconds=next(gaps))
+        assert time is not None
+        lines.append(f"{time:%Y-%m-%d %H:%M:%S},{time.microsecond // 1000:03}{line[23:]}")
+    return "".join(lines)
 
 
 class EndOfIntervalsError(Exception):

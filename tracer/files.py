@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from tracer.parse import Interval, parse
 
 NAME = Path("PipelineServingLogs/pipeline.tracer")  # below config.yml's log.dir
 FIRST_LOOK = 64 * 1024  # bytes from the end: some blocks of a usual DAG
-LAST_LOOK = 64 * 1024 * 1024  # bytes from the end that a search reads at most
 
 
-def parts(path: Path) -> list[Path]:
-    """The file and those it was rotated to (``.1`` is the youngest), newest first.
+def read_all(path: Path) -> list[Interval]:
+    """Every interval of the file and its rotated parts, oldest first.
 
-    Raises FileNotFoundError where there is none of them.
+    Raises FileNotFoundError where there is none of them, OSError where one cannot be read.
     """
-    found = [path] if path.is_file() else []
-    number = 1
-    while (older := Path(f"{path}.{number}")).is_file():
-        found.append(older)
-        number += 1
-    if not found:
-        raise FileNotFoundError(f"no such file: {path}")
-    return found
+    return read_while(path, lambda _intervals: True)
 
 
-def read_all(path: Path) -> Iterator[Interval]:
-    """Every interval of the file and its rotated parts, oldest first."""
-    return parse(_lines(list(reversed(parts(path)))))
+def read_while(path: Path, more: Callable[[list[Interval]], bool]) -> list[Interval]:
+    """The newest intervals, reading further back as long as ``more`` is true of what was found.
 
-
-def read_last(path: Path, wanted: Callable[[Interval], bool]) -> Interval | None:
-    """The newest interval for which ``wanted`` is true, without reading more than is needed."""
+    Raises as ``read_all``.
+    """
     size = FIRST_LOOK
     while True:
-        text, whole = _tail(parts(path), size)
-        found = None
-        for interval in _settled(list(parse(text.splitlines(keepends=True)))):
-            if wanted(interval):
-                found = interval
-        if found is not None or whole or size >= LAST_LOOK:
+        text, whole = _tail(path, size)
+        found = _settled(list(parse(text.splitlines(keepends=True))))
+        if whole or not more(found):
             return found
         size *= 8
 
@@ -54,22 +43,51 @@ def _settled(intervals: list[Interval]) -> list[Interval]:
     return intervals
 
 
-def _lines(paths: list[Path]) -> Iterator[str]:
-    for path in paths:
-        with path.open(encoding="utf-8", errors="replace") as text:
-            yield from text
-
-
-def _tail(newest_first: list[Path], size: int) -> tuple[str, bool]:
-    """The last ``size`` bytes over all parts, and whether that is everything."""
+def _tail(path: Path, size: int) -> tuple[str, bool]:
+    """The last ``size`` bytes over the file and its rotated parts, and whether that is all."""
     chunks: list[bytes] = []
-    for path in newest_first:
-        with path.open("rb") as file:
+    with contextlib.ExitStack() as stack:
+        for file in _opened(path, stack):
             length = file.seek(0, os.SEEK_END)
             file.seek(max(0, length - size))
-            chunks.append(file.read(size))
-        size -= length
-        if size < 0:
-            break
-    text = b"".join(reversed(chunks)).decode("utf-8", errors="replace")
-    return text, size >= 0
+            chunks.append(file.read(min(size, length)))
+            size -= length
+            if size < 0:
+                break
+    return b"".join(reversed(chunks)).decode("utf-8", errors="replace"), size >= 0
+
+
+def _opened(path: Path, stack: contextlib.ExitStack) -> list[IO[bytes]]:
+    """The file and those it was rotated to (``.1`` is the youngest), open, newest first.
+
+    Newest first, because a rotation in between then shows a file twice instead of hiding one.
+    """
+    files: list[IO[bytes]] = []
+    seen = set()
+    number = 0
+    while True:
+        part = path if number == 0 else Path(f"{path}.{number}")
+        try:
+            file = stack.enter_context(part.open("rb"))
+        except FileNotFoundError:
+            # Between a rotation and the next block only the numbered files are there.
+            if number > 0:
+                break
+        else:
+            status = os.fstat(file.fileno())
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                files.append(file)
+        number += 1
+    if not files:
+        raise FileNotFoundError(f"no such file: {path}")
+    return files
+
+
+def signature(path: Path) -> tuple[int, ...] | None:
+    """Something that changes when the file does; None where it is missing."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
