@@ -162,6 +162,12 @@ def test_requests_that_wait_outside_the_ops_are_noticed():
     assert verdict.state == "outside"
     assert "they take 120 ms, the work in all ops 10 ms; the queues are empty" in verdict.sentence
     assert "Python's interpreter lock" in verdict.sentence
+    assert changes(verdict) == {}
+    verdict = judge(period_of(ops, latency_ms=120), Setup(cores=8, replicas=2))
+    assert changes(verdict) == {"replicas": 3}
+    assert "another process would: set replicas: 3 (now 2)" in verdict.sentence
+    crowded = judge(period_of(ops, latency_ms=120), Setup(cores=2, replicas=2))
+    assert changes(crowded) == {}
     assert "More threads won't help" in verdict.sentence
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import json
 import random
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests import trace_writer
+from tests.conftest import ROOT
 from tests.trace_writer import op, query, stamped
 from tracer import timeline
+from tracer.__main__ import main
 from tracer.parse import DagTimes, parse
 from tracer.percentiles import pooled, rank
 from tracer.period import summarise
@@ -194,6 +198,20 @@ def test_processes_side_by_side_are_added(text, tmp_path):
     assert reading.period.ops[0].load == pytest.approx(one.ops[0].load)
     assert reading.period.busy_cores == pytest.approx(2 * one.busy_cores)
     assert sum(point.queries for point in course(reading, ONE_THREAD, 2) if point) == 2200
+
+
+def test_the_files_of_all_replicas_are_found(text, tmp_path, capsys):
+    settings = yaml.safe_load((ROOT / "config.yml").read_text())
+    settings.update(replicas=3)
+    settings["log"]["dir"] = str(tmp_path)
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(settings))
+    for place in (tmp_path, tmp_path / "replica-2"):  # the one in between has not started yet
+        path = place / "PipelineServingLogs" / "pipeline.tracer"
+        path.parent.mkdir(parents=True)
+        path.write_text(stamped(text, START))
+    assert main(["--config", str(tmp_path / "config.yml"), "--all", "--json"]) == 0
+    period = json.loads(capsys.readouterr().out)["period"]
+    assert (period["processes"], period["queries"], period["seconds"]) == (2, 2200, 30)
 
 
 def test_a_course_has_a_gap_where_no_process_ran_and_keeps_to_its_length(text, tmp_path):

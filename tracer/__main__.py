@@ -14,7 +14,7 @@ from rich.console import Console
 from ops.config import Config, ConfigError, load_config
 from tracer import show, source
 from tracer.document import to_dict
-from tracer.files import NAME
+from tracer.files import NAME, existing
 from tracer.plot import SUFFIXES, save
 from tracer.setup import Setup, cores_here, setup_of
 from tracer.source import NothingFoundError, Range, Reading
@@ -32,13 +32,14 @@ def main(argv: Sequence[str]) -> int:
         parser.error(f"--plot {arguments.plot}: one of {', '.join(SUFFIXES)} is expected")
     config = _config(arguments.config)
     setup = setup_of(config, arguments.cores or cores_here())
-    paths = arguments.file or [(config.log_dir() if config else Path()) / NAME]
+    paths = arguments.file or _usual_files(config)
     wanted = _range(arguments)
     if arguments.watch:
         watch(paths, wanted, setup, arguments.busy, Console())
         return 0
     try:
-        reading = source.read(paths, wanted, setup, arguments.busy)
+        found = paths if arguments.file else existing(paths)
+        reading = source.read(found, wanted, setup, arguments.busy)
         if arguments.plot:
             save(reading, setup, arguments.plot)
     except NothingFoundError as error:
@@ -51,6 +52,13 @@ def main(argv: Sequence[str]) -> int:
     else:
         _show(reading, setup, arguments)
     return 0
+
+
+def _usual_files(config: Config | None) -> list[Path]:
+    """Where the service writes, a file for each replica."""
+    if config is None:
+        return [NAME]
+    return [config.log_dir(replica) / NAME for replica in range(config.replicas)]
 
 
 def _fail(text: str) -> int:
@@ -99,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "file", nargs="*", type=Path,
-        help=f"of each process one; default: {NAME} where config.yml's log.dir says",
+        help=f"of each replica one; default: {NAME} where config.yml's log.dir says, of them all",
     )  # fmt: skip
     period = parser.add_mutually_exclusive_group()
     period.add_argument(

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from tracer.period import OpPeriod, Period, Queue
 from tracer.setup import OpSettings, Setup
 
-MOST_THREADS, MOST_BATCH = 64, 256  # what config.yml takes
+MOST_THREADS, MOST_BATCH, MOST_REPLICAS = 64, 256, 64  # what config.yml takes
 FULL = 0.8  # of batch_size, from which batches are full
 DEVICE_BUSY = 0.9  # inferences at a time per GPU, from which it is at its limit
+CROWDED = 1.5  # threads at work per core from which fewer of them may do as much
 FULL_SERVICE = 0.9  # of limits.queue_length, from which requests are being refused
 PYTHON = 0.6  # share of prep and postp in the work, from which threads may wait for the lock
 GROWS = 3.0  # items by which a queue has to grow, and to twice its length, to be called growing
@@ -45,15 +46,17 @@ def processor(period: Period, top: OpPeriod, setup: Setup) -> Advice:
     settings = top.settings
     if settings is None or not settings.on_cpu or setup.cores is None:
         return f"{text}.", []
-    per_thread = max(1, setup.cores // settings.concurrency)
+    if period.busy_cores >= CROWDED * setup.cores:
+        text += (
+            "; so many only take turns, and fewer threads an op may do as much in larger batches"
+        )
+    per_thread = max(1, setup.cores // (settings.concurrency * top.processes))
     if settings.threads > per_thread:
         change = Change(f"op.{top.name}.threads", settings.threads, per_thread)
-        return f"{text}; and its math threads outnumber the cores: set {_shown(change)}.", [change]
+        return f"{text}. Its math threads outnumber the cores: set {_shown(change)}.", [change]
     if _batches_full(top) and _takes_more(settings):
         change = _larger_batch(top, settings)
-        return f"{text}; so may larger batches, since those are full: try {_shown(change)}.", [
-            change
-        ]
+        return f"{text}. Its batches are full: try {_shown(change)}.", [change]
     return f"{text}.", []
 
 
@@ -78,13 +81,14 @@ def _more_threads(
     more = max(1, min(settings.concurrency, int(free / settings.threads / top.processes)))
     wanted = min(MOST_THREADS, settings.concurrency + more)
     if wanted == settings.concurrency:
-        return f"{text}; it has as many threads as it can have: run another replica.", []
+        text += f"; it has as many threads as it can have: {_replica(setup)}"
+        return f"{text}.", _more_replicas(setup)
     change = Change(f"op.{top.name}.concurrency", settings.concurrency, wanted)
     text += f"; set {_shown(change)}"
     if settings.concurrency > 1 and top.busy_inferences < (1 - PYTHON) * top.busy_threads:
         text += (
             ". If that does not raise the throughput, its threads wait for Python's interpreter "
-            "lock, and a replica (another process) will"
+            f"lock, and another process will: {_replica(setup)}"
         )
     return f"{text}.", [change]
 
@@ -124,9 +128,9 @@ def outside(period: Period, top: OpPeriod, setup: Setup) -> Advice:
         f"in all ops {work:.0f} ms; {where}, and no op is at work more than "
         f"{max(op.load for op in period.ops):.0%} of the time. They wait for Python's interpreter "
         "lock (unpacking, answers, hand-overs between threads), or come in bursts that the "
-        "trace's snapshots of the queues miss. More threads won't help; larger batches, fewer "
-        "pictures a request or a replica (another process) would.",
-        [],
+        "trace's snapshots of the queues miss. More threads won't help; another process would: "
+        f"{_replica(setup)}.",
+        _more_replicas(setup),
     )
 
 
@@ -184,6 +188,19 @@ def _queued(period: Period, op: OpPeriod) -> str:
         return ""
     count = f"{sizes[0]:.0f} {'request' if round(sizes[0]) == 1 else 'requests'}"
     return f", with {count} queued before it"
+
+
+def _more_replicas(setup: Setup) -> list[Change]:
+    """One more, where there is a core for it."""
+    now = setup.replicas
+    if now is None or now >= MOST_REPLICAS or (setup.cores is not None and now >= setup.cores):
+        return []
+    return [Change("replicas", now, now + 1)]
+
+
+def _replica(setup: Setup) -> str:
+    changes = _more_replicas(setup)
+    return f"set {_shown(changes[0])}" if changes else "a replica, on a machine with more cores"
 
 
 def _shown(change: Change) -> str:

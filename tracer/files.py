@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +12,11 @@ from tracer.parse import Interval, parse
 
 NAME = Path("PipelineServingLogs/pipeline.tracer")  # below config.yml's log.dir
 FIRST_LOOK = 64 * 1024  # bytes from the end: some blocks of a usual DAG
+
+
+def existing(paths: Sequence[Path]) -> Sequence[Path]:
+    """Those of a service's files that are there, all where none is: replicas come and go."""
+    return [path for path in paths if path.exists() or Path(f"{path}.1").exists()] or paths
 
 
 def read_all(path: Path) -> list[Interval]:

@@ -39,13 +39,14 @@ class Setup:
     """Settings and machine. None, and ops that are missing: not known.
 
     cores: processor cores that the service may use. interval_s: seconds between two blocks.
-    queue_length: most requests in a process at a time.
+    queue_length: most requests in a process at a time. replicas: processes side by side.
     """
 
     ops: Mapping[str, OpSettings] = field(default_factory=dict)
     cores: int | None = None
     interval_s: float | None = None
     queue_length: int | None = None
+    replicas: int | None = None
 
 
 def setup_of(config: Config | None, cores: int | None) -> Setup:
@@ -57,6 +58,7 @@ def setup_of(config: Config | None, cores: int | None) -> Setup:
         cores,
         float(config.dag.tracer.interval_s) or None,
         config.limits.queue_length,
+        config.replicas,
     )
 
 

@@ -52,7 +52,7 @@ def live_view(reading: Reading, setup: Setup, course: Sequence[Period | None]) -
     now, then = judge(last, setup), judge_reading(reading, setup)
     over = f"[dim]Last interval, {last.seconds:.0f} s, up to {last.end:%H:%M:%S}[/]"
     lines = verdict_view(now)
-    if period.intervals > 1 and then.sentence != now.sentence:
+    if (then.state, then.op) != (now.state, now.op) and then.state != "idle":
         lines += [f"[dim]Over the last {_duration(period.seconds)}:[/]", *verdict_view(then)]
     return Group(over, *lines, *_body(last, now, course))
 

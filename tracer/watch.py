@@ -38,7 +38,7 @@ class Watch:
         self._signatures = signatures
         before = self._reading
         try:
-            self._reading = read(self._paths, self._wanted, self._setup, self._busy)
+            self._reading = read(files.existing(self._paths), self._wanted, self._setup, self._busy)
             self._problem = ""
         except NothingFoundError as error:
             self._problem = str(error)
