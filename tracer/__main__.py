@@ -39,9 +39,10 @@ def main(argv: Sequence[str]) -> int:
         return 0
     try:
         found = paths if arguments.file else existing(paths)
-        reading = source.read(found, wanted, setup, arguments.busy)
-        if arguments.plot:
-            save(reading, setup, arguments.plot)
+        with Console(stderr=True).status("reading"):  # some seconds for a whole log
+            reading = source.read(found, wanted, setup, arguments.busy)
+            if arguments.plot:
+                save(reading, setup, arguments.plot)
     except NothingFoundError as error:
         return _fail(str(error))
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from tracer.parse import Interval, parse
 
 NAME = Path("PipelineServingLogs/pipeline.tracer")  # below config.yml's log.dir
 FIRST_LOOK = 64 * 1024  # bytes from the end: some blocks of a usual DAG
+EVERYTHING = 1 << 62  # bytes
 
 
 def existing(paths: Sequence[Path]) -> Sequence[Path]:
@@ -24,18 +26,20 @@ def read_all(path: Path) -> list[Interval]:
 
     Raises FileNotFoundError where there is none of them, OSError where one cannot be read.
     """
-    return read_while(path, lambda _intervals: True)
+    return read_while(path, lambda _intervals: True, EVERYTHING)
 
 
-def read_while(path: Path, more: Callable[[list[Interval]], bool]) -> list[Interval]:
+def read_while(
+    path: Path, more: Callable[[list[Interval]], bool], size: int = FIRST_LOOK
+) -> list[Interval]:
     """The newest intervals, reading further back as long as ``more`` is true of what was found.
 
-    Raises as ``read_all``.
+    size: bytes to begin with. Raises as ``read_all``.
     """
-    size = FIRST_LOOK
     while True:
         text, whole = _tail(path, size)
-        found = _settled(list(parse(text.splitlines(keepends=True))))
+        lines = (line.decode("utf-8", errors="replace") for line in io.BytesIO(text))
+        found = _settled(list(parse(lines)))
         if whole or not more(found):
             return found
         size *= 8
@@ -48,7 +52,7 @@ def _settled(intervals: list[Interval]) -> list[Interval]:
     return intervals
 
 
-def _tail(path: Path, size: int) -> tuple[str, bool]:
+def _tail(path: Path, size: int) -> tuple[bytes, bool]:
     """The last ``size`` bytes over the file and its rotated parts, and whether that is all."""
     chunks: list[bytes] = []
     with contextlib.ExitStack() as stack:
@@ -59,7 +63,7 @@ def _tail(path: Path, size: int) -> tuple[str, bool]:
             size -= length
             if size < 0:
                 break
-    return b"".join(reversed(chunks)).decode("utf-8", errors="replace"), size >= 0
+    return b"".join(reversed(chunks)), size >= 0
 
 
 def _opened(path: Path, stack: contextlib.ExitStack) -> list[IO[bytes]]:

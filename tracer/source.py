@@ -59,8 +59,9 @@ def read(paths: Sequence[Path], wanted: Range, setup: Setup, busy: bool = False)
     """
     names = ", ".join(map(str, paths))
     streams = []
+    size = files.FIRST_LOOK if wanted.span or wanted.since else files.EVERYTHING
     for path in paths:
-        found = files.read_while(path, lambda found: not _far_enough(found, wanted, busy))
+        found = files.read_while(path, lambda found: not _far_enough(found, wanted, busy), size)
         stream = timeline.place(found, setup.interval_s)
         while stream and not _is_last(stream[-1].interval, wanted, busy):
             stream.pop()
