@@ -20,10 +20,14 @@ END_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Service:
-    """A running service. pid: of the process that is the parent of all others."""
+    """A running service. pid: of the process that is the parent of all others.
+
+    url: of the HTTP interface. address: HOST:PORT of the gRPC interface.
+    """
 
     pid: int
     url: str
+    address: str
 
 
 @contextlib.contextmanager
@@ -33,30 +37,36 @@ def started(config: Path) -> Iterator[Service]:
     Raises RuntimeError if it does not start; it has said why on standard error by then.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        copy, url = _on_free_ports(config.resolve(), Path(folder))
+        copy, url, address = _on_free_ports(config.resolve(), Path(folder))
         command = [sys.executable, "web_service.py", "--config", str(copy)]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             try:
                 _wait_until_ready(process)
-                yield Service(process.pid, url)
+                yield Service(process.pid, url, address)
             finally:
                 _end(process)
 
 
-def _on_free_ports(config: Path, folder: Path) -> tuple[Path, str]:
-    """A copy of the configuration that can run beside the original; the service's address."""
-    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+def free_ports() -> tuple[int, int]:
+    """Two ports of this machine that nobody listens on."""
     with socket.socket() as one, socket.socket() as other:
         for unused in (one, other):
             unused.bind(("127.0.0.1", 0))
-        settings["rpc_port"], settings["http_port"] = (s.getsockname()[1] for s in (one, other))
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
+
+
+def _on_free_ports(config: Path, folder: Path) -> tuple[Path, str, str]:
+    """A copy of the configuration that can run beside the original; its URL and address."""
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    settings["rpc_port"], settings["http_port"] = free_ports()
     # Relative paths start at the configuration's folder, which is another one now.
     settings["models_dir"] = str(config.parent / settings.get("models_dir", "models"))
     settings.setdefault("log", {})["dir"] = str(folder)
     copy = folder / "config.yml"
     copy.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     name = settings.get("name", "ArcFace")
-    return copy, f"http://127.0.0.1:{settings['http_port']}/{name}/prediction"
+    url = f"http://127.0.0.1:{settings['http_port']}/{name}/prediction"
+    return copy, url, f"127.0.0.1:{settings['rpc_port']}"
 
 
 def _wait_until_ready(process: subprocess.Popen[str]) -> None:

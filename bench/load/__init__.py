@@ -1,0 +1,1 @@
+"""Measuring throughput: pictures, load generators, the raw limit, processor time, figures."""
