@@ -45,6 +45,7 @@ def test_an_svg_is_well_formed_and_names_every_op_and_panel(trace, tmp_path):
     plot(trace, tmp_path / "plot.svg")
     text = (tmp_path / "plot.svg").read_text()
     assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert set(re.findall(r"https?://[^\"' <>]+", text)) <= NAMESPACES
     for word in ("Detection", "ArcFace", "p99", "Requests a second", "Latency", "cores there are"):
         assert word in text
 

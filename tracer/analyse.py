@@ -85,8 +85,10 @@ def judge_reading(reading: Reading, setup: Setup) -> Verdict:
     quiet, _ = advice.light(reading.period, max(reading.period.ops, key=lambda op: op.load), setup)
     time = sum(one.seconds for one in pressed) / sum(one.seconds for one in reading.slices)
     share = f"{time:.0%} of the time" if time >= 0.01 else "less than 1% of the time"
-    return replace(worst, sentence=f"On average: {quiet} But in {share}: {worst.sentence}",
-                   notes=verdict.notes)  # fmt: skip
+    average = f"On average {quiet[0].lower()}{quiet[1:]}"
+    return replace(
+        worst, sentence=f"{average} But in {share}: {worst.sentence}", notes=verdict.notes
+    )
 
 
 def _summary(slices: list[Slice], reading: Reading, setup: Setup) -> Period:

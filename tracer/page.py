@@ -24,25 +24,26 @@ def page(reading: Reading, setup: Setup, svg: str) -> str:
     """HTML of a period. svg: the plot, as a file of its own would hold it."""
     period = reading.period
     verdict = judge_reading(reading, setup)
+    limiting = verdict.op if verdict.state in ("limited", "processor") else None
     title = f"Pipeline, {period.begin:%Y-%m-%d %H:%M:%S} to {period.end:%Y-%m-%d %H:%M:%S}"
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in verdict.notes)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/><title>{title}</title>'
         f"<style>{_STYLE}</style></head><body>\n<h1>{title}</h1>\n"
         f'<p class="verdict">{html.escape(verdict.sentence)}</p>{notes}\n'
-        f"{_requests(period)}\n{_table(period, verdict.op)}\n{_inline(svg)}\n</body></html>\n"
+        f"{_requests(period)}\n{_table(period, limiting)}\n{_inline(svg)}\n</body></html>\n"
     )
 
 
 def _inline(svg: str) -> str:
-    """Without the prolog and the document type, which stand for a file and name an address."""
+    """Without the prolog, which stands at the beginning of a file."""
     return svg[re.search(r"<svg\b", svg).start() :]  # type: ignore[union-attr]
 
 
 def _requests(period: Period) -> str:
     text = f"{period.queries} queries, {period.qps:.1f}/s, {period.success:.1%} answered"
     if period.restarts:
-        text += f", {period.restarts} restarts"
+        text += f", restarts: {period.restarts}"
     rows = "".join(
         f"<tr><td>p{percent}</td><td>{e.value:.1f}</td><td>{e.low:.1f} to {e.high:.1f}</td></tr>"
         for percent, e in period.percentiles.items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import io
 import os
+import re
 import tempfile
 import textwrap
 from collections.abc import Sequence
@@ -70,7 +71,12 @@ def _rendered(figure: Figure, kind: str) -> bytes:
     # Text stays text: it can be searched, and the file is a fifth as large.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tracer"}):
         figure.savefig(buffer, format=kind, dpi=110, metadata=metadata)
-    return buffer.getvalue()
+    # The document type names an address, and nothing needs it.
+    return (
+        re.sub(rb"<!DOCTYPE[^>]*>\s*", b"", buffer.getvalue())
+        if kind == "svg"
+        else buffer.getvalue()
+    )
 
 
 def draw(reading: Reading, setup: Setup) -> Figure:
