@@ -94,8 +94,8 @@ class Supervisor:
 
     def _spawn(self, title: str, module: str, *arguments: str) -> None:
         environment = {**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())}
-        # glibc gives threads heaps of their own, which together hold on to much freed memory.
-        environment.setdefault("MALLOC_ARENA_MAX", "2")
+        for name, value in _library_settings(self._config).items():
+            environment.setdefault(name, value)
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         reading, writing = os.pipe()
@@ -144,6 +144,20 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+
+def _library_settings(config: Config) -> dict[str, str]:
+    """What libraries read from the environment of a pipeline, unless it is set already."""
+    threads = max(op.threads for op in config.op.values())
+    return {
+        # glibc gives threads heaps of their own, which together hold on to much freed memory.
+        "MALLOC_ARENA_MAX": "2",
+        # OpenMP's threads are one a core by default and spin while they wait for work: a
+        # service with one client used twice the processor time that it does without them.
+        "OMP_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "KMP_BLOCKTIME": "0",
+    }
 
 
 def _has_spoken(pipe: int) -> bool:
