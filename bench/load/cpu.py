@@ -13,13 +13,13 @@ IDLE_S = 0.2
 IDLE_TIMEOUT_S = 10.0
 
 
-def wait_until_idle(pids: Mapping[str, int]) -> None:
+def wait_until_idle(pids: Mapping[str, int], seconds: float = IDLE_TIMEOUT_S) -> None:
     """Return when the processes have nothing more to do.
 
     A generator that stops leaves requests under way; their work is not the next side's.
-    Raises RuntimeError after IDLE_TIMEOUT_S: on a machine that is not quiet nothing is measured.
+    Raises RuntimeError after `seconds`: on a machine that is not quiet nothing is measured.
     """
-    give_up = time.monotonic() + IDLE_TIMEOUT_S
+    give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
         meter = Meter(pids)
         time.sleep(IDLE_S)

@@ -91,7 +91,14 @@ def _h2load(
     url: str, body: Path, concurrency: int, seconds: float, extra: Sequence[str]
 ) -> tuple[Load, float]:
     log = body.with_suffix(".log")
-    options = [f"-c{concurrency}", "-m1", f"-D{seconds:g}", "-d", str(body), f"--log-file={log}"]
+    options = [
+        f"-c{concurrency}",
+        "-m1",
+        f"-D{round(seconds * 1000)}ms",
+        "-d",
+        str(body),
+        f"--log-file={log}",
+    ]
     said = _run(["h2load", *options, *extra, url])
     return read_h2load(log.read_text(), said, concurrency, seconds)
 
