@@ -15,6 +15,9 @@ TASK = "recognition"
 class ArcFaceWorker(ModelWorker):
     """Fills `face.embedding` and, where asked for, `face.aligned`."""
 
+    def concerns(self, task: Task) -> bool:
+        return not task.options.want.isdisjoint(("embedding", "aligned"))
+
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
         runner = self.runners[0]
         pairs = [

@@ -14,6 +14,9 @@ TASK = "attributes"
 class AttributesWorker(ModelWorker):
     """Fills `face.attributes` with what each of the stage's models says."""
 
+    def concerns(self, task: Task) -> bool:
+        return "attributes" in task.options.want
+
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
         pairs = [
             pair for task in tasks if "attributes" in task.options.want for pair in task.faces()

@@ -112,6 +112,7 @@ class Config(_Section):
     http_host: str = Field("127.0.0.1", min_length=1)
     http_port: int = Field(9998, ge=0, le=65535)
     replicas: int = Field(1, ge=1, le=64)
+    cores: int = Field(0, ge=0, le=1024)
     models_dir: str = "models"
     limits: Limits = Limits()
     dag: Dag = Dag()

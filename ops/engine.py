@@ -66,8 +66,9 @@ class Predictor:
 class Model:
     """A converted model on one device."""
 
-    def __init__(self, manifest: Manifest, predictor: object) -> None:
+    def __init__(self, manifest: Manifest, predictor: object, device: str) -> None:
         self.manifest = manifest
+        self.device = device
         self._first = predictor
         self._first_given = False
 
@@ -98,7 +99,7 @@ class Model:
         else:
             config.enable_use_gpu(100, int(device.partition(":")[2]))
         with _LOAD:
-            return cls(manifest, inference.create_predictor(config))
+            return cls(manifest, inference.create_predictor(config), device)
 
     def predictor(self) -> Predictor:
         """A predictor for one more thread; the weights are shared."""

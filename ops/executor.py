@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from ops.errors import ErrorKind, ServiceError
 from ops.op import Envelope, StageOp
 from ops.picture import PixelBudget
 from ops.request import parse_request
+from ops.slots import Slots
 from ops.stages import Stages
 from ops.task import Task
 
@@ -152,6 +154,8 @@ def _expire(done: asyncio.Future[None]) -> None:
 def build_dag(config: Config, stages: Stages) -> tuple[ResponseOp, list[StageOp]]:
     """The ops of ``config.yml``, wired; every worker's model is loaded."""
     entry = RequestOp()
+    cores = len(os.sched_getaffinity(0))
+    slots = Slots(config.cores or -(-cores // config.replicas))
     made: dict[str, StageOp] = {}
 
     def make(name: str) -> StageOp:
@@ -159,7 +163,7 @@ def build_dag(config: Config, stages: Stages) -> tuple[ResponseOp, list[StageOp]
             op = config.op[name]
             inputs = [make(source) for source in op.inputs] or [entry]
             workers = [stages.worker(name, number) for number in range(op.concurrency)]
-            made[name] = StageOp(name, inputs, workers, op.batch_size)
+            made[name] = StageOp(name, inputs, workers, op.batch_size, slots)
         return made[name]
 
     return ResponseOp(input_ops=[make("Response")]), list(made.values())

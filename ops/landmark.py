@@ -18,6 +18,9 @@ MIN_SCORE = 0.25
 class LandmarkWorker(ModelWorker):
     """Fills `face.landmarks` and `face.mesh`; drops what is no face; aligned faces need none."""
 
+    def concerns(self, task: Task) -> bool:
+        return not task.options.aligned
+
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
         pairs = [pair for task in tasks if not task.options.aligned for pair in task.faces()]
         samples = [(picture.rgb, face) for picture, face in pairs]

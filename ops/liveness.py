@@ -16,6 +16,9 @@ TASK = "liveness"
 class LivenessWorker(ModelWorker):
     """Fills `face.liveness` with the mean of what the stage's models say, 0 to 1."""
 
+    def concerns(self, task: Task) -> bool:
+        return "liveness" in task.options.want
+
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
         pairs = [pair for task in tasks if "liveness" in task.options.want for pair in task.faces()]
         samples = [(picture.rgb, face) for picture, face in pairs]

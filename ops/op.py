@@ -21,10 +21,14 @@ from paddle_serving_server.pipeline.channel import (
 
 from ops.errors import ErrorKind, ServiceError
 from ops.runner import Timing
+from ops.slots import Slots
 from ops.stage import Worker
 from ops.task import Task
 
 _LOGGER = logging.getLogger(__name__)
+# How much longer an op waits for a slot than the one before it in the DAG. Where there is more work
+# than cores, later ops so get their work in batches, which cost less a face.
+PATIENCE_S = 0.02
 _AT_ONCE = 1e-6  # seconds; a channel takes 0 for "wait for ever"
 
 
@@ -48,7 +52,12 @@ class StageOp(Op):
     """
 
     def __init__(
-        self, name: str, input_ops: Sequence[Op], workers: Sequence[Worker], batch_size: int
+        self,
+        name: str,
+        input_ops: Sequence[Op],
+        workers: Sequence[Worker],
+        batch_size: int,
+        slots: Slots,
     ) -> None:
         super().__init__(
             name=name,
@@ -58,6 +67,9 @@ class StageOp(Op):
         )
         self._workers = list(workers)
         self._warm = threading.Semaphore(0)
+        self._intake = threading.Lock()
+        self._slots = slots
+        self._layer = 1 + max((getattr(op, "_layer", 0) for op in input_ops), default=0)
 
     def start_with_thread(self) -> list[threading.Thread]:
         """Start a thread for each worker; called by Paddle Serving's DAG."""
@@ -96,10 +108,14 @@ class StageOp(Op):
         self, worker: Worker, channel: Any, outputs: Sequence[Any], trace: Optional[Any]
     ) -> None:
         started = time.perf_counter()
-        envelopes = self._take(channel)
+        envelopes, slots = self._take(worker, channel)
         taken = time.perf_counter()
         timing = Timing()
-        self._work(worker, [e.task for e in envelopes if e.task.live], timing)
+        try:
+            self._work(worker, [e.task for e in envelopes if e.task.live], timing)
+        finally:
+            if slots is not None:
+                slots.release()
         worked = time.perf_counter()
         for envelope in envelopes:
             for output in outputs:
@@ -118,16 +134,24 @@ class StageOp(Op):
             actions = {name: max(int(s * 1e6), 1) for name, s in seconds.items()}
             trace.put({"name": self.name, "actions": actions})
 
-    def _take(self, channel: Any) -> list[Envelope]:
-        """Wait for one item, then take this worker's share of what else is queued."""
-        taken = [self._front(channel, None)]
-        share = -(-(channel.size() + 1) // self.concurrency)
-        while len(taken) < min(share, self._batch_size):
-            try:
-                taken.append(self._front(channel, _AT_ONCE))
-            except ChannelTimeoutError:
-                break
-        return taken
+    def _take(self, worker: Worker, channel: Any) -> tuple[list[Envelope], Optional[Slots]]:
+        """Wait for one item and for a slot to work on it, then take what else is queued.
+
+        One worker of the op does so at a time, so that items gather while it waits.
+        """
+        with self._intake:
+            taken = [self._front(channel, None)]
+            if not (taken[0].task.live and worker.concerns(taken[0].task)):
+                return taken, None
+            slots = self._slots if worker.on_cpu else None
+            if slots is not None:
+                slots.acquire(time.monotonic() + self._layer * PATIENCE_S)
+            while len(taken) < self._batch_size:
+                try:
+                    taken.append(self._front(channel, _AT_ONCE))
+                except ChannelTimeoutError:
+                    break
+            return taken, slots
 
     def _front(self, channel: Any, timeout: Optional[float]) -> Envelope:
         # Where several ops feed this one there is an item from each, all of the same task.

@@ -34,6 +34,7 @@ class Runner:
 
     def __init__(self, model: Model, batch_size: int) -> None:
         self.manifest = model.manifest
+        self.on_cpu = model.device == "cpu"
         self.adapter = create_adapter(model.manifest)
         self._predictor = model.predictor()
         self._batch_size = min(batch_size, self.manifest.max_batch or batch_size)

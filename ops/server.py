@@ -27,6 +27,8 @@ def main(argv: list[str]) -> int:
     replica = int(argv[1]) if len(argv) > 1 else 0
     _set_up_logs(config, replica)
     _allow_many_connections()
+    # A thread that comes back from a network waits so long for Python's lock at most.
+    sys.setswitchinterval(0.001)
     import cv2
     import paddle
 

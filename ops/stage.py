@@ -17,7 +17,16 @@ from ops.task import Task
 
 
 class Worker(abc.ABC):
-    """A stage in one thread."""
+    """A stage in one thread.
+
+    on_cpu: whether its work keeps a core busy.
+    """
+
+    on_cpu = True
+
+    def concerns(self, task: Task) -> bool:
+        """Whether there is anything to do for a task; if not it is passed on as it is."""
+        return True
 
     @abc.abstractmethod
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
@@ -32,6 +41,7 @@ class ModelWorker(Worker):
 
     def __init__(self, runners: Sequence[Runner]) -> None:
         self.runners = list(runners)
+        self.on_cpu = all(runner.on_cpu for runner in self.runners)
 
     def warm_up(self) -> None:
         for runner in self.runners:

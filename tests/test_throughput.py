@@ -145,8 +145,10 @@ def test_a_report_names_every_side_and_ratio(capsys, tmp_path):
     for side, qps in (("raw", 100.0), ("HTTP", 90.0), ("published", 45.0)):
         result.rounds[side] = [Load(side, 8, qps, {"p50": 9.0, "p90": 10.0, "p99": 11.0})]
     assert result.ratios() == {"HTTP/raw": 0.9, "HTTP/published": 2.0}
+    result.rounds["HTTP"][0].cores["others"] = 0.4
     report.show_set(result, Console(width=120))
     said = capsys.readouterr().out
+    assert "Others used up to 0.40 cores" in said
     for words in ("one aligned face", "HTTP/raw 0.90", "HTTP/published 2.00", "generator"):
         assert words in said
     plot = tmp_path / "plot.png"
