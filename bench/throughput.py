@@ -23,7 +23,8 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -49,13 +50,28 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     console = Console(highlight=False)
     try:
-        document = _Run(arguments, console).run()
+        with _ended_by_sigterm():
+            document = _Run(arguments, console).run()
     except RuntimeError as error:
         console.print(f"bench throughput: {error}", style="red", markup=False)
         return 1
     if arguments.json:
         arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM leaves the block as an exception does, so that no service is left behind."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Run:

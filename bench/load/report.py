@@ -13,6 +13,7 @@ from bench.load.figures import Load
 from bench.load.session import SetResult
 
 SEEN = 0.005  # cores; less is not worth a place
+QUIET = 0.1  # cores that others may use before figures are called into question
 
 
 def show_set(result: SetResult, console: Console) -> None:
@@ -35,6 +36,12 @@ def show_set(result: SetResult, console: Console) -> None:
     rounds = max((len(loads) for loads in result.rounds.values()), default=0)
     table.caption = f"bold: medians of {rounds}. {', '.join(names)}: cores used"
     console.print(table)
+    disturbed = max((load.cores.get("others", 0.0) for load in medians.values()), default=0.0)
+    if disturbed > QUIET:
+        console.print(
+            f"  Others used up to {disturbed:.2f} cores meanwhile: measure again when it is quiet",
+            style="yellow",
+        )
     for name, value in result.ratios().items():
         console.print(f"  {name} [bold]{_ratio(value)}[/]")
 
