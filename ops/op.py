@@ -16,7 +16,6 @@ from paddle_serving_server.pipeline.channel import (
     ChannelData,
     ChannelDataType,
     ChannelStopError,
-    ChannelTimeoutError,
 )
 
 from ops.errors import ErrorKind, ServiceError
@@ -29,7 +28,6 @@ _LOGGER = logging.getLogger(__name__)
 # How much longer an op waits for a slot than the one before it in the DAG. Where there is more work
 # than cores, later ops so get their work in batches, which cost less a face.
 PATIENCE_S = 0.02
-_AT_ONCE = 1e-6  # seconds; a channel takes 0 for "wait for ever"
 
 
 class Envelope(ChannelData):
@@ -140,22 +138,31 @@ class StageOp(Op):
         One worker of the op does so at a time, so that items gather while it waits.
         """
         with self._intake:
-            taken = [self._front(channel, None)]
+            taken = [self._front(channel)]
             if not (taken[0].task.live and worker.concerns(taken[0].task)):
                 return taken, None
             slots = self._slots if worker.on_cpu else None
             if slots is not None:
                 slots.acquire(time.monotonic() + self._layer * PATIENCE_S)
-            while len(taken) < self._batch_size:
-                try:
-                    taken.append(self._front(channel, _AT_ONCE))
-                except ChannelTimeoutError:
-                    break
+            while len(taken) < self._batch_size and self._is_queued(channel):
+                taken.append(self._front(channel))
             return taken, slots
 
-    def _front(self, channel: Any, timeout: Optional[float]) -> Envelope:
+    def _is_queued(self, channel: Any) -> bool:
+        """Whether the channel has an item for this op; `front` would wait for one.
+
+        Asking `front` with a short time-out instead costs a wait for Python's lock, with a slot
+        in hand, at every empty queue.
+        """
+        if channel.size():
+            return True
+        # Of several ops that read a channel, the first to come moves an item to this buffer.
+        ahead = channel._consumer_cursors[self.name] - channel._base_cursor
+        return bool(ahead < len(channel._output_buf))
+
+    def _front(self, channel: Any) -> Envelope:
         # Where several ops feed this one there is an item from each, all of the same task.
-        item: dict[str, Envelope] = channel.front(self.name, timeout)
+        item: dict[str, Envelope] = channel.front(self.name)
         return next(iter(item.values()))
 
     def _work(self, worker: Worker, tasks: list[Task], timing: Timing) -> None:
