@@ -82,3 +82,16 @@ def gif(pixels: np.ndarray) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "GIF")
     return out.getvalue()
+
+
+def crowd(columns: int, rows: int = 2) -> str:
+    """The sample face several times in one picture."""
+    head = astronaut()[0:256, 96:352]
+    return base64_of(encode(np.tile(head, (rows, columns, 1))))
+
+
+def blank(width: int = 320, height: int = 240) -> str:
+    return base64_of(encode(np.full((height, width, 3), 90, np.uint8)))
+
+
+ONE = base64_of(encode(astronaut()))  # one face, 512 x 512, JPEG in base64

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 
 import grpc
 import httpx
+import numpy as np
 import psutil
 import yaml
 from paddle_serving_server.pipeline.proto import (
@@ -171,3 +172,15 @@ def document(answer: Any) -> dict[str, Any]:
 
 def faces(answer: Any, picture: int = 0) -> list[dict[str, Any]]:
     return list(document(answer)["images"][picture]["faces"])
+
+
+def difference(a: list[dict], b: list[dict]) -> float:
+    """0 for the same faces; boxes count in pixels, embeddings as 100 x (1 - cosine)."""
+    if len(a) != len(b):
+        return float("inf")
+    worst = 0.0
+    for left, right in zip(a, b):
+        worst = max(worst, np.abs(np.subtract(left["box"], right["box"])).max())
+        worst = max(worst, np.abs(np.subtract(left["landmarks"], right["landmarks"])).max())
+        worst = max(worst, 100 * (1 - np.dot(left["embedding"], right["embedding"])))
+    return float(worst)

@@ -1,54 +1,23 @@
-"""The running service: answers over HTTP and gRPC, bad input, load."""
+"""The running service: what it answers over HTTP and gRPC, what it logs."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-import pickle
-import random
-import socket
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
-import grpc
-import httpx
 import numpy as np
 import psutil
 import pytest
 from paddle_serving_server.pipeline import PipelineClient
-from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 from PIL import Image
 
 from ops.chain import Chain
 from ops.errors import ErrorKind
 from tests import pictures
 from tests.conftest import ROOT
-from tests.service import Service, document, faces, wait_until
-
-ONE = pictures.base64_of(pictures.encode(pictures.astronaut()))
-
-
-def difference(a: list[dict], b: list[dict]) -> float:
-    """0 for the same faces; boxes count in pixels, embeddings as 100 x (1 - cosine)."""
-    if len(a) != len(b):
-        return float("inf")
-    worst = 0.0
-    for left, right in zip(a, b):
-        worst = max(worst, np.abs(np.subtract(left["box"], right["box"])).max())
-        worst = max(worst, np.abs(np.subtract(left["landmarks"], right["landmarks"])).max())
-        worst = max(worst, 100 * (1 - np.dot(left["embedding"], right["embedding"])))
-    return float(worst)
-
-
-def crowd(columns: int, rows: int = 2) -> str:
-    """The sample face several times in one picture."""
-    head = pictures.astronaut()[0:256, 96:352]
-    return pictures.base64_of(pictures.encode(np.tile(head, (rows, columns, 1))))
-
-
-def blank(width: int = 320, height: int = 240) -> str:
-    return pictures.base64_of(pictures.encode(np.full((height, width, 3), 90, np.uint8)))
+from tests.pictures import ONE, blank, crowd
+from tests.service import difference, document, faces, wait_until
 
 
 def test_a_face_is_found_with_landmarks_and_an_embedding_of_unit_length(service):
@@ -166,217 +135,6 @@ def test_unusual_pictures_are_understood(service, make):
 def test_a_picture_of_one_pixel_has_no_face(service):
     data = pictures.encode(np.zeros((1, 1, 3), np.uint8), "PNG")
     assert faces(service.post(pictures.base64_of(data))) == []
-
-
-BAD_PICTURES = {
-    "not base64": ("not/base64!", ErrorKind.NOT_BASE64),
-    "empty": ("", ErrorKind.EMPTY_PICTURE),
-    "one byte": (pictures.base64_of(b"x"), ErrorKind.UNSUPPORTED_FORMAT),
-    "text": (pictures.base64_of(b"hello " * 100), ErrorKind.UNSUPPORTED_FORMAT),
-    "gif": (
-        pictures.base64_of(pictures.gif(pictures.astronaut())),
-        ErrorKind.UNSUPPORTED_FORMAT,
-    ),
-    "truncated jpeg": (
-        pictures.base64_of(pictures.encode(pictures.astronaut())[:20_000]),
-        ErrorKind.BROKEN_PICTURE,
-    ),
-    "20,000 x 20,000 png": (
-        pictures.base64_of(pictures.png_header_bomb(20_000, 20_000, 1_000_000)),
-        ErrorKind.PICTURE_TOO_MANY_PIXELS,
-    ),
-    "too many bytes": (
-        pictures.base64_of(bytes(17 * 1024 * 1024)),
-        ErrorKind.PICTURE_TOO_MANY_BYTES,
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD_PICTURES)
-def test_a_bad_picture_gets_its_code_and_the_service_goes_on(service, case):
-    picture, kind = BAD_PICTURES[case]
-    for answer in (service.post(picture), service.call(picture)):
-        code = answer["err_no"] if isinstance(answer, dict) else answer.err_no
-        message = answer["err_msg"] if isinstance(answer, dict) else answer.err_msg
-        assert code == kind.code
-        assert message.startswith(kind.name)
-        assert "Traceback" not in message
-    assert len(faces(service.post(ONE))) == 1
-
-
-@pytest.mark.parametrize(
-    ("content", "kind"),
-    [
-        ({"key": ["image", "colour"], "value": [ONE, "red"]}, ErrorKind.UNKNOWN_KEY),
-        ({"key": ["image", "image"], "value": [ONE]}, ErrorKind.MALFORMED_REQUEST),
-        ({"key": [], "value": []}, ErrorKind.MALFORMED_REQUEST),
-        ({}, ErrorKind.MALFORMED_REQUEST),
-        ({"key": ["image", "options"], "value": [ONE, "{"]}, ErrorKind.MALFORMED_OPTIONS),
-        ({"key": ["image"] * 1000, "value": [blank(8, 8)] * 1000}, ErrorKind.TOO_MANY_PICTURES),
-    ],
-)
-def test_a_malformed_request_gets_its_code_and_the_service_goes_on(service, content, kind):
-    answer = httpx.post(service.url, json=content, timeout=60)
-    assert answer.status_code == 200
-    assert answer.json()["err_no"] == kind.code
-    assert len(faces(service.post(ONE))) == 1
-
-
-def test_json_that_is_none_is_refused(service):
-    answer = httpx.post(service.url, content=b"{not json", timeout=60)
-    assert answer.status_code == 400
-    assert answer.json()["err_no"] == ErrorKind.MALFORMED_REQUEST.code
-    assert len(faces(service.post(ONE))) == 1
-
-
-def test_another_service_name_is_refused(service):
-    url = service.url.replace("/ArcFace/", "/Other/")
-    answer = httpx.post(url, json={"key": ["image"], "value": [ONE]}, timeout=60)
-    assert answer.status_code == 404
-    assert answer.json()["err_no"] == ErrorKind.NO_SUCH_SERVICE.code
-
-
-class Payload:
-    """Unpickling one leaves a file behind."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return open, (self.path, "w")
-
-
-def test_a_pickle_in_a_tensor_is_refused_and_does_not_run(service, tmp_path):
-    proof = tmp_path / "ran"
-    array = np.array([Payload(str(proof))], dtype=object)
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=True)
-    request = pipeline_service_pb2.Request(key=["image"], value=[ONE])
-    tensor = request.tensors.add()
-    tensor.name, tensor.elem_type, tensor.byte_data = "image", 13, buffer.getvalue()
-    answer = service.stub().inference(request, timeout=60)
-    assert answer.err_no == ErrorKind.UNSUPPORTED_TENSOR.code
-    assert not proof.exists()
-    pickle.loads(pickle.dumps(Payload(str(proof)))).close()
-    assert proof.exists(), "the payload itself works"
-    assert len(faces(service.post(ONE))) == 1
-
-
-def test_an_http_request_over_the_size_limit_is_refused_unread(service):
-    with socket.create_connection(("127.0.0.1", service.http_port), timeout=10) as client:
-        client.sendall(
-            b"POST /ArcFace/prediction HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000000\r\n\r\n"
-        )
-        # The connection is closed after the answer.
-        answer = b"".join(iter(lambda: client.recv(65536), b""))
-    assert answer.startswith(b"HTTP/1.1 413")
-    assert str(ErrorKind.REQUEST_TOO_LARGE.code).encode() in answer
-    assert len(faces(service.post(ONE))) == 1
-
-
-def test_clients_that_stall_while_sending_hold_up_nobody(service):
-    stalled = []
-    for _ in range(200):
-        client = socket.create_connection(("127.0.0.1", service.http_port), timeout=10)
-        client.sendall(
-            b"POST /ArcFace/prediction HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n{"
-        )
-        stalled.append(client)
-    assert len(faces(service.post(ONE))) == 1
-    assert len(faces(service.call(ONE))) == 1
-    for client in stalled:
-        client.close()
-
-
-def test_a_client_that_hangs_up_leaves_nothing_behind(service):
-    content = json.dumps({"key": ["image"], "value": [crowd(4, 3)]}).encode()
-    head = f"POST /ArcFace/prediction HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n\r\n"
-    for _ in range(100):
-        with socket.create_connection(("127.0.0.1", service.http_port), timeout=10) as client:
-            client.sendall(head.encode() + content)
-    # All but a few are given up before they are worked on, or this would be told "busy".
-    assert wait_until(lambda: httpx.post(service.url, content=content).status_code == 200, 30)
-    assert len(faces(service.post(ONE))) == 1
-
-
-def test_a_request_over_the_size_limit_is_refused(service):
-    with pytest.raises(grpc.RpcError) as caught:
-        service.call(*["A" * (9 * 1024 * 1024)] * 8)
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert len(faces(service.post(ONE))) == 1
-
-
-@pytest.mark.timeout(900)
-def test_under_load_every_answer_is_the_one_that_the_picture_gets_alone(service):
-    mixed = [ONE, crowd(2), crowd(4, 3), blank(), blank(1920, 1080), "!", pictures.base64_of(b"x")]
-    alone = [service.post(picture) for picture in mixed]
-    requests = [i % len(mixed) for i in range(2000)]
-    random.Random(5).shuffle(requests)
-    before = {p.pid for p in service.processes()}
-    local = threading.local()
-
-    def send(number: int) -> tuple[int, dict]:
-        if not hasattr(local, "client"):
-            local.client = httpx.Client(timeout=120)
-        content = {"key": ["image"], "value": [mixed[number]]}
-        response = local.client.post(service.url, json=content)
-        assert response.status_code == 200, response.text
-        return number, response.json()
-
-    def run(numbers: list[int]) -> None:
-        with ThreadPoolExecutor(16) as pool:
-            for number, answer in pool.map(send, numbers):
-                assert answer["err_no"] == alone[number]["err_no"]
-                if answer["err_no"] == 0:
-                    assert difference(faces(answer), faces(alone[number])) < 0.02
-
-    run(requests[:400])
-    memory = service.memory()
-    run(requests[400:])
-    assert service.memory() <= memory * 1.05
-    assert {p.pid for p in service.processes()} == before
-
-
-def test_more_requests_than_the_queue_takes_are_told_busy_and_the_rest_are_answered(make_service):
-    def change(settings):
-        settings["limits"]["queue_length"] = 4
-
-    small = make_service(change)
-    picture = crowd(4, 3)
-
-    def send(_):
-        content = {"key": ["image"], "value": [picture]}
-        return httpx.post(small.url, json=content, timeout=120)
-
-    with ThreadPoolExecutor(32) as pool:
-        answers = list(pool.map(send, range(96)))
-    codes = {answer.status_code for answer in answers}
-    assert codes == {200, 429}
-    busy = next(answer for answer in answers if answer.status_code == 429)
-    assert str(ErrorKind.BUSY.code) in busy.text
-    good = [answer.json() for answer in answers if answer.status_code == 200]
-    assert all(answer["err_no"] == 0 for answer in good)
-    assert len(faces(small.post(ONE))) == 1
-
-
-def test_a_request_past_its_time_is_told_so_and_the_service_goes_on(make_service):
-    def change(settings):
-        settings["limits"]["request_timeout_ms"] = 40
-
-    hurried = make_service(change, ready=False)
-    assert wait_until(lambda: _answered(hurried), 60)
-    with pytest.raises(grpc.RpcError) as caught:
-        hurried.call(*[crowd(8, 6)] * 8)
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert str(ErrorKind.TIMEOUT.code) in caught.value.details()
-    assert wait_until(lambda: _answered(hurried), 30)
-
-
-def _answered(service: Service) -> bool:
-    try:
-        return service.call(blank(16, 16)).err_no == 0
-    except grpc.RpcError:
-        return False
 
 
 def test_the_tracer_has_an_entry_for_every_stage(service):
