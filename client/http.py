@@ -1,4 +1,4 @@
-"""The service over HTTP: POST of a JSON document to Paddle Serving's gateway."""
+"""The service over HTTP: POST of a JSON document."""
 
 from __future__ import annotations
 
@@ -97,6 +97,6 @@ def _body(response: httpx.Response) -> dict[str, Any]:
 
 
 def _reason(response: httpx.Response, body: dict[str, Any]) -> str:
-    """The gateway puts the gRPC status' text into ``message`` (and ``error``)."""
+    """The service says why in ``err_msg``, a gateway before it in ``message`` or ``error``."""
     text = body.get("err_msg") or body.get("message") or body.get("error")
     return str(text or response.reason_phrase)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ops.manifest import Manifest
+from ops.manifest import Manifest, ManifestError
 
 _LOAD = threading.Lock()
 
@@ -77,10 +77,12 @@ class Model:
         """Load models/NAME as `convert` wrote it.
 
         device: "cpu" or "gpu:N". threads: math threads on the CPU.
-        Raises ManifestError where files are missing or damaged, DeviceError for a device
+        Raises ManifestError where files are missing or cannot be loaded, DeviceError for a device
         that is not there.
         """
         manifest = Manifest.load(model_dir)
+        # Tens of milliseconds, and Paddle may end the process on a damaged file.
+        manifest.check_files()
         check_device(device)
         from paddle import inference
 
@@ -98,8 +100,15 @@ class Model:
             config.set_mkldnn_cache_capacity(0)
         else:
             config.enable_use_gpu(100, int(device.partition(":")[2]))
-        with _LOAD:
-            return cls(manifest, inference.create_predictor(config), device)
+        try:
+            with _LOAD:
+                predictor = inference.create_predictor(config)
+        except Exception as error:  # Paddle's own types come from C++ and differ by build
+            raise ManifestError(
+                f"{manifest.program_path}: cannot be loaded; make it again with: "
+                f"python -m convert --force {manifest.name}"
+            ) from error
+        return cls(manifest, predictor, device)
 
     def predictor(self) -> Predictor:
         """A predictor for one more thread; the weights are shared."""

@@ -21,7 +21,7 @@ from paddle_serving_server.pipeline.channel import (
 from ops.errors import ErrorKind, ServiceError
 from ops.runner import Timing
 from ops.slots import Slots
-from ops.stage import Worker
+from ops.stage import StageError, Worker
 from ops.task import Task
 
 _LOGGER = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ class StageOp(Op):
         )
         self._workers = list(workers)
         self._warm = threading.Semaphore(0)
+        self._failure: Optional[Exception] = None
         self._intake = threading.Lock()
         self._slots = slots
         self._layer = 1 + max((getattr(op, "_layer", 0) for op in input_ops), default=0)
@@ -83,16 +84,24 @@ class StageOp(Op):
         return threads
 
     def wait_until_warm(self) -> None:
-        """Return when every worker has warmed up."""
+        """Return when every worker has warmed up; StageError when one could not."""
         for _ in self._workers:
             self._warm.acquire()
+            if self._failure is not None:
+                raise StageError(f"op.{self.name}: a trial run failed: {self._failure}")
 
     def _run_worker(self, worker: Worker, trace: Optional[queue.Queue[Any]]) -> None:
         channel, outputs = self._get_input_channel(), self._get_output_channels()
         try:
             # In the thread that will do the work: oneDNN keeps its kernels by thread.
             worker.warm_up()
+        except Exception as error:  # whoever waits for the worker is told
+            _LOGGER.error("%s: a trial run failed", self.name, exc_info=True)
+            self._failure = error
+            return
+        finally:
             self._warm.release()
+        try:
             while True:
                 self._step(worker, channel, outputs, trace)
         except ChannelStopError:

@@ -13,6 +13,7 @@ import sys
 
 from ops.config import Config, ConfigError, load_config
 from ops.process import die_with_parent, say_ready
+from ops.stage import StageError
 
 _LOGGER = logging.getLogger("ops")
 
@@ -38,12 +39,18 @@ def main(argv: list[str]) -> int:
     cv2.setNumThreads(1)
     try:
         asyncio.run(_serve(config, replica))
-    except ConfigError as error:
-        print(f"web_service: {error}", file=sys.stderr, flush=True)
+    except (ConfigError, StageError) as error:
+        print(f"web_service: {_line(error)}", file=sys.stderr, flush=True)
         return 2
     _LOGGER.info("stopped")
     logging.shutdown()
     return 0
+
+
+def _line(error: Exception) -> str:
+    """One line, however much Paddle has to say."""
+    text = " ".join(str(error).split())
+    return text if len(text) < 500 else f"{text[:500]} ..."
 
 
 async def _serve(config: Config, replica: int) -> None:

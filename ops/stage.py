@@ -16,6 +16,10 @@ from ops.runner import Runner, Timing
 from ops.task import Task
 
 
+class StageError(RuntimeError):
+    """A stage that cannot do its work on this machine; the text says which and why."""
+
+
 class Worker(abc.ABC):
     """A stage in one thread.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -103,6 +104,22 @@ def test_a_service_that_cannot_start_says_why_in_a_line(make_service, change, wo
     (line,) = complaints(service)
     assert words in line
     assert ports_free(service)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "missing"])
+def test_a_damaged_model_is_named_in_a_line(make_service, models, tmp_path, damage):
+    copies = tmp_path / "models"
+    shutil.copytree(models, copies)
+    weights = copies / "blazeface" / "serving_server" / "inference.pdiparams"
+    if damage == "missing":
+        weights.unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[: 0 if damage == "empty" else 1000])
+    service = make_service(lambda s: s.update(models_dir=str(copies)), ready=False)
+    assert service.wait(60) != 0
+    lines = [line for line in complaints(service) if line.startswith("web_service: ")]
+    assert len(lines) == 1
+    assert "blazeface" in lines[0]
 
 
 def test_logs_are_rotated(make_service):

@@ -74,8 +74,6 @@ def service_pids(pid: int) -> dict[str, int]:
             # Several replicas have a number each.
             count = sum(name.startswith("pipeline") for name in found)
             found["pipeline" if not count else f"pipeline {count + 1}"] = child.pid
-        elif "ops.http_gateway" in command:
-            found["gateway"] = child.pid
     return found
 
 

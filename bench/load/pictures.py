@@ -46,7 +46,7 @@ class PictureSet:
         return keys, values
 
     def http_body(self) -> bytes:
-        """The request as the HTTP gateway takes it."""
+        """The request as the service takes it over HTTP."""
         keys, values = self.key_values()
         return json.dumps({"key": keys, "value": values}).encode()
 
