@@ -23,6 +23,7 @@ from bench.load.raw import Job, Raw
 from bench.load.session import SetResult, check_answer
 from bench.service import free_ports
 from ops.chain import Chain
+from ops.config import load_config
 from tests.service import ROOT
 
 SIZES = {
@@ -37,6 +38,12 @@ SIZES = {
 @pytest.fixture(scope="module")
 def chain(models):
     return Chain.from_config(ROOT / "config.yml")
+
+
+@pytest.fixture(scope="module")
+def recognition(models):
+    """The recogniser that the service runs, which may be the fallback."""
+    return load_config(ROOT / "config.yml").chosen_models("ArcFace")[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,11 +98,11 @@ def test_the_raw_side_works_through_its_pictures(models):
 
 
 @pytest.mark.slow
-def test_the_published_layout_answers_and_leaves_no_process_behind(models):
+def test_the_published_layout_answers_and_leaves_no_process_behind(recognition):
     one, eight = make_sets(["aligned", "aligned8"])
     layout = published.Layout("small", 2, True)
     rpc_port, http_port = free_ports()
-    with published.started(models / "mobilefacenet_128", (rpc_port, http_port), layout) as running:
+    with published.started(recognition, (rpc_port, http_port), layout) as running:
         family = psutil.Process(running.pid).children(recursive=True)
         assert len(family) >= 4  # the manager, two op processes, the gateway
         for pictures, faces in ((one, 1), (eight, 8)):
@@ -111,11 +118,11 @@ def test_the_published_layout_answers_and_leaves_no_process_behind(models):
 
 
 @pytest.mark.slow
-def test_the_published_layout_ends_with_the_process_that_started_it(models, tmp_path):
+def test_the_published_layout_ends_with_the_process_that_started_it(recognition, tmp_path):
     code = (
         "import sys; from pathlib import Path; from bench.load.published import *;"
         "from bench.service import free_ports\n"
-        f"with started(Path({str(models / 'mobilefacenet_128')!r}), free_ports(), "
+        f"with started(Path({str(recognition)!r}), free_ports(), "
         "Layout('small', 1, True)) as running:\n"
         "    print(running.pid, flush=True); sys.stdin.read()"
     )

@@ -20,6 +20,7 @@ import psutil
 import yaml
 
 from bench.load.pictures import PictureSet
+from ops.manifest import Manifest
 from ops.process import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,13 +107,14 @@ def started(model: Path, ports: tuple[int, int], layout: Layout) -> Iterator[Pub
     ports: gRPC and HTTP. Raises RuntimeError if it does not start.
     """
     rpc_port, http_port = ports
+    side = Manifest.load(model).input("image").shape[-1]
     with tempfile.TemporaryDirectory(prefix="bench-published-") as folder:
         file = Path(folder, "settings.yml")
         file.write_text(yaml.safe_dump(settings(model.resolve(), rpc_port, http_port, layout)))
         log = Path(folder, "output.log")
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "bench.published.service", str(file)],
+                [sys.executable, "-m", "bench.published.service", str(file), str(side)],
                 # Paddle Serving writes its logs and its list of processes where it is started.
                 cwd=folder,
                 env=_environment(),

@@ -1,7 +1,9 @@
 """A stock Paddle Serving service of one recognition op, laid out as InsightFace's example.
 
-``python -m bench.published.service SETTINGS.yml`` serves until it is ended. The classes are Paddle
-Serving's as they are installed; the settings are made by `bench/load/published.py`.
+``python -m bench.published.service SETTINGS.yml SIDE`` serves until it is ended. The classes are
+Paddle Serving's as they are installed; the settings are made by `bench/load/published.py`. SIDE is
+that of the model's input in pixels. The input is scaled as the example's network wants it, whatever
+the model: that changes its answers, not its speed.
 """
 
 from __future__ import annotations
@@ -17,8 +19,6 @@ from paddle_serving_server.web_service import Op, WebService
 
 from bench.load.published import FETCH, NAME, OP, become_child
 
-_SIDE = 112
-
 
 class RecognitionOp(Op):  # type: ignore[misc]
     """base64 of aligned faces in, embeddings out.
@@ -27,10 +27,12 @@ class RecognitionOp(Op):  # type: ignore[misc]
     so that several faces can come in one request: Paddle Serving keeps one value for each key.
     """
 
+    side = 112
+
     def preprocess(
         self, input_dicts: dict[str, dict[str, str]], data_id: int, log_id: int
     ) -> tuple[Any, bool, None, str]:
-        """Model input (N, 3, 112, 112) float32, RGB, -1 to 1, for the key of the model's feed."""
+        """Model input (N, 3, side, side) float32, RGB, -1 to 1, for the key of the model's feed."""
         import base64
 
         (request,) = input_dicts.values()
@@ -38,7 +40,7 @@ class RecognitionOp(Op):  # type: ignore[misc]
         for key, text in request.items():
             if key.startswith("image"):
                 file = np.frombuffer(base64.b64decode(text), np.uint8)
-                face = cv2.resize(cv2.imdecode(file, cv2.IMREAD_COLOR), (_SIDE, _SIDE))
+                face = cv2.resize(cv2.imdecode(file, cv2.IMREAD_COLOR), (self.side, self.side))
                 faces.append(face[:, :, ::-1].transpose(2, 0, 1))
         batch = (np.stack(faces).astype(np.float32) - 127.5) / 127.5
         return {self.right_feed_names[0]: batch}, False, None, ""
@@ -57,8 +59,9 @@ class RecognitionService(WebService):  # type: ignore[misc]
         return RecognitionOp(name=OP, input_ops=[read_op])
 
 
-def run(settings: Path) -> None:
+def run(settings: Path, side: int) -> None:
     """Serve until the process is ended."""
+    RecognitionOp.side = side
     become_child()
     service = RecognitionService(name=NAME)
     service.prepare_pipeline_config(yml_dict=yaml.safe_load(settings.read_text(encoding="utf-8")))
@@ -66,4 +69,4 @@ def run(settings: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]))
+    run(Path(sys.argv[1]), int(sys.argv[2]))
