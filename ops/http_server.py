@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Awaitable, Iterator, MutableMapping
 from typing import Any, Callable, Optional
@@ -24,6 +25,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_LOGGER = logging.getLogger(__name__)
 IDLE_S = 30.0  # a connection without a request for so long, up to twice, is closed
 _FIELDS = {"key", "value", "tensors", "logid", "clientip", "name", "method"}
 
@@ -50,6 +52,9 @@ class PipelineApp:
         except ServiceError as error:
             status = HTTP_STATUS[error.kind.grpc_status or ""]
             await _send(send, status, Answer(error, ""), close=False)
+        except Exception:
+            _LOGGER.error("a request failed outside the stages", exc_info=True)
+            await _send(send, 500, Answer(ServiceError(ErrorKind.INTERNAL), ""), close=True)
 
     async def _route(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["path"] != self._path:

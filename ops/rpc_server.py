@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import grpc
@@ -11,6 +12,7 @@ from ops.config import Config, ConfigError
 from ops.errors import ErrorKind, ServiceError
 from ops.executor import Answer, Executor
 
+_LOGGER = logging.getLogger(__name__)
 # Messages wait here before they are counted as requests; beyond, gRPC itself refuses.
 _WAITING = 64
 
@@ -38,6 +40,9 @@ class PipelineServicer:
                 status = grpc.StatusCode[error.kind.grpc_status]
                 await context.abort(status, f"{error.code} {error.message}")
             answer = Answer(error, "")
+        except Exception:
+            _LOGGER.error("a request failed outside the stages", exc_info=True)
+            answer = Answer(ServiceError(ErrorKind.INTERNAL), "")
         return _response(answer)
 
 
