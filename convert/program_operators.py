@@ -133,39 +133,41 @@ class Writer:
         return self._append("elementwise_mul", name, {"X": inputs[0], "Y": inputs[1]}, axis=-1)
 
     def _pool(self, node: ir.Pool, name: str, inputs: list[Any]) -> Any:
-        return self._append(
-            "pool2d",
+        return self._pool2d(
             name,
-            {"X": inputs[0]},
+            inputs[0],
             pooling_type="max" if node.kind == "max" else "avg",
             ksize=list(node.size),
             strides=list(node.stride),
             paddings=list(node.padding),
             padding_algorithm="EXPLICIT",
             global_pooling=False,
+        )
+
+    def _pool2d(self, name: str, x: Any, **attributes: Any) -> Any:
+        """A pooling with what all of them have in common."""
+        return self._append(
+            "pool2d",
+            name,
+            {"X": x},
             adaptive=False,
             ceil_mode=False,
             exclusive=True,
             data_format="NCHW",
             use_cudnn=True,
+            **attributes,
         )
 
     def _mean(self, node: ir.Mean, name: str, inputs: list[Any]) -> Any:
         # Paddle's `reduce_mean` runs oneDNN's reference code: most of a millisecond for 1024 maps.
-        pooled = self._append(
-            "pool2d",
+        pooled = self._pool2d(
             name if node.keep_dims else f"{name}.pooled",
-            {"X": inputs[0]},
+            inputs[0],
             pooling_type="avg",
             ksize=[1, 1],
             strides=[1, 1],
             paddings=[0, 0],
             global_pooling=True,
-            adaptive=False,
-            ceil_mode=False,
-            exclusive=True,
-            data_format="NCHW",
-            use_cudnn=True,
         )
         if node.keep_dims:
             return pooled

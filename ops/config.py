@@ -57,6 +57,8 @@ class Tracer(_Section):
 
 
 class Dag(_Section):
+    """tracer: what Paddle Serving writes about its DAG."""
+
     tracer: Tracer = Tracer()
 
 
@@ -271,6 +273,3 @@ def _layer(config: Config, name: str, layers: dict[str, int], path: tuple[str, .
 def _ancestors(config: Config, name: str) -> set[str]:
     direct = set(config.op[name].inputs)
     return direct.union(*(_ancestors(config, parent) for parent in direct))
-
-
-__all__ = ["Config", "ConfigError", "Limits", "OpConfig", "load_config"]

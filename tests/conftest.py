@@ -9,12 +9,14 @@ import tempfile
 os.environ.setdefault("SERVING_LOG_PATH", tempfile.mkdtemp(prefix="face-serving-"))
 os.environ.setdefault("GLOG_minloglevel", "2")
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ops.config import ConfigError, load_config
 from tests.service import Service
+from tests.tiny_models import convert_tiny, write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -56,3 +58,16 @@ def make_service(models, tmp_path):
     yield make
     for one in made:
         one.kill()
+
+
+@pytest.fixture
+def make_tiny(tmp_path):
+    """Convert the tiny model into a directory of this test; takes another source or check."""
+    return partial(convert_tiny, tmp_path)
+
+
+@pytest.fixture
+def tiny_export(tmp_path) -> Path:
+    """A Paddle export of the tiny model."""
+    write_tiny_model(tmp_path / "tiny-export")
+    return tmp_path / "tiny-export"

@@ -23,14 +23,10 @@ from paddle_serving_server.pipeline.proto import (
     pipeline_service_pb2_grpc,
 )
 
+from bench.service import free_ports
+
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 120
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_free(port: int) -> bool:
@@ -63,7 +59,7 @@ class Service:
         self, directory: Path, change: Optional[Callable[[dict[str, Any]], None]] = None
     ) -> None:
         settings = yaml.safe_load((ROOT / "config.yml").read_text())
-        self.rpc_port, self.http_port = free_port(), free_port()
+        self.rpc_port, self.http_port = free_ports()
         settings.update(rpc_port=self.rpc_port, http_port=self.http_port)
         settings["models_dir"] = str(ROOT / "models")
         settings["log"]["dir"] = str(directory)

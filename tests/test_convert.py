@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,21 +15,9 @@ from convert.conversion import convert
 from convert.errors import ConvertError
 from convert.run import Run
 from ops.adapters import ADAPTERS
-from tests.tiny_models import accept, catalog_of, convert_tiny, tiny_entry, write_tiny_model
+from tests.tiny_models import accept, catalog_of, tiny_entry
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def make_tiny(tmp_path):
-    """Convert the tiny model into a directory of this test; takes another source or check."""
-    return partial(convert_tiny, tmp_path)
-
-
-@pytest.fixture
-def tiny_export(tmp_path) -> Path:
-    write_tiny_model(tmp_path / "tiny-export")
-    return tmp_path / "tiny-export"
 
 
 def test_the_catalog_knows_every_model_and_each_has_an_adapter():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from convert.serving import MODEL_FILE
 from convert.verify import verify, verify_apart
 from ops.manifest import Manifest
 from tests.tiny_models import (
-    convert_tiny,
     operator_count,
     tiny_entry,
     write_detector_stub,
@@ -26,18 +24,6 @@ from tests.tiny_models import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def make_tiny(tmp_path):
-    """Convert the tiny model into a directory of this test; takes another source or check."""
-    return partial(convert_tiny, tmp_path)
-
-
-@pytest.fixture
-def tiny_export(tmp_path) -> Path:
-    write_tiny_model(tmp_path / "tiny-export")
-    return tmp_path / "tiny-export"
 
 
 def test_a_fixed_batch_becomes_dynamic_and_the_values_stay(tmp_path):

@@ -18,14 +18,6 @@ from bench.load.cpu import Meter, wait_until_idle
 from bench.load.figures import Load, latencies_ms, median_load, ratio, steady_rate
 from bench.load.pictures import make_sets
 
-SIZES = {
-    "vga": (480, 640),
-    "hd": (1080, 1920),
-    "six": (960, 1280),
-    "aligned": (112, 112),
-    "aligned8": (112, 112),
-}
-
 
 def test_h2loads_log_becomes_figures():
     # Two connections, answers after 100 ms each, for a second; one was refused.
