@@ -1,0 +1,1 @@
+"""The face library: apps, groups, users and faces, and the search in them."""
