@@ -1,0 +1,157 @@
+"""Settings of the face library: the section ``library`` of ``config.yml``."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Optional
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+# The database systems, and the driver that each is spoken to with.
+DRIVERS = {
+    "sqlite": "sqlite+pysqlite",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+class LibraryLimits(_Section):
+    """Limits of the library; over one of them a call is refused at once.
+
+    faces_per_user: of one user in one group. *_bytes: of the text as UTF-8; crop_bytes: of one
+    stored picture. groups_per_search: groups in one search. users_per_search: users that one
+    search returns. queries_per_search: faces searched in one pass. batch: faces in one
+    enrolment. listing: entries of one listing.
+    """
+
+    faces_per_user: int = Field(20, ge=1, le=10_000)
+    user_id_bytes: int = Field(128, ge=1, le=255)
+    group_id_bytes: int = Field(48, ge=1, le=255)
+    user_info_bytes: int = Field(256, ge=0, le=16_384)
+    metadata_bytes: int = Field(4096, ge=0, le=16_384)
+    crop_bytes: int = Field(1_048_576, ge=1024, le=16_777_215)
+    groups_per_search: int = Field(10, ge=1, le=1000)
+    users_per_search: int = Field(50, ge=1, le=1000)
+    queries_per_search: int = Field(1000, ge=1, le=100_000)
+    batch: int = Field(10_000, ge=1, le=100_000)
+    listing: int = Field(1000, ge=1, le=100_000)
+
+
+class IndexConfig(_Section):
+    """How faces are searched.
+
+    kind: exact compares with every face; approximate does so up to `approximate_from` faces of
+    an app and looks at the likely ones from there; milvus leaves it to a Milvus server.
+    storage: of a vector's components in memory; auto takes what was measured to be fastest.
+    probes: cells that an approximate search visits. threads: of one search; 0: one a core.
+    snapshot_dir: empty for none. snapshot_interval_s: between two snapshots of a changed index.
+    poll_ms: between two looks for other processes' changes.
+    milvus_uri: a file's name (Milvus Lite) or http://HOST:PORT. milvus_token: as Milvus takes
+    it, USER:PASSWORD for instance; ${NAME} stands for an environment variable in both.
+    """
+
+    kind: str = Field("exact", pattern="^(exact|approximate|milvus)$")
+    storage: str = Field("auto", pattern="^(auto|float32|fp16|sq8)$")
+    approximate_from: int = Field(100_000, ge=1000, le=1_000_000_000)
+    probes: int = Field(32, ge=1, le=65_536)
+    threads: int = Field(0, ge=0, le=1024)
+    snapshot_dir: str = "library/snapshots"
+    snapshot_interval_s: int = Field(600, ge=1, le=604_800)
+    poll_ms: int = Field(200, ge=10, le=60_000)
+    milvus_uri: str = ""
+    milvus_token: str = ""
+
+    @field_validator("milvus_uri", "milvus_token")
+    @classmethod
+    def _expanded(cls, value: str) -> str:
+        return with_environment(value)
+
+
+class LibraryConfig(_Section):
+    """Settings of the library. Relative paths start at `folder`, that of the settings' file.
+
+    database: URL of the database; ${NAME} in it stands for an environment variable.
+    database_timeout_s: how long a call waits for a connection or for others' locks.
+    store_crops: keep the aligned pictures, which moving to another recogniser needs.
+    keep_removals_days: how long an index may have been away and still catch up, instead of
+    being built again.
+    """
+
+    folder: Path = Path()
+    database: str = "sqlite:///library/faces.db"
+    database_timeout_s: float = Field(10.0, ge=0.1, le=3600.0, strict=False)
+    store_crops: bool = False
+    keep_removals_days: float = Field(7.0, ge=0.0, le=3650.0, strict=False)
+    limits: LibraryLimits = LibraryLimits()
+    index: IndexConfig = IndexConfig()
+
+    @field_validator("database")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        _database_url(value)
+        return value
+
+    def url(self) -> URL:
+        """The database's URL with its driver, variables filled in, a file's path absolute."""
+        url = _database_url(self.database)
+        if url.get_backend_name() == "sqlite":
+            path = (self.folder / str(url.database)).resolve()
+            return url.set(drivername=DRIVERS["sqlite"], database=str(path))
+        return url
+
+    def database_file(self) -> Optional[Path]:
+        """SQLite's file, or None where the database is a server."""
+        url = self.url()
+        if url.get_backend_name() != "sqlite" or url.database is None:
+            return None
+        return Path(url.database)
+
+    def snapshot_dir(self) -> Optional[Path]:
+        """Where indexes keep their snapshots, or None."""
+        name = self.index.snapshot_dir
+        return (self.folder / name).resolve() if name else None
+
+
+def with_environment(text: str) -> str:
+    """Text with every ${NAME} replaced; ValueError names a variable that is not set."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            raise ValueError(f"the environment variable {name} is not set")
+        return os.environ[name]
+
+    return _VARIABLE.sub(value, text)
+
+
+def _database_url(text: str) -> URL:
+    """The URL with the project's driver; ValueError where it is none."""
+    try:
+        # Variables go in after parsing: a password may hold any character.
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError("a database URL is expected, such as sqlite:///library/faces.db") from None
+    url = url.set(
+        username=with_environment(url.username) if url.username else None,
+        password=with_environment(str(url.password)) if url.password else None,
+        host=with_environment(url.host) if url.host else None,
+        database=with_environment(url.database) if url.database else None,
+    )
+    backend = url.get_backend_name()
+    if backend not in DRIVERS:
+        raise ValueError(f"one of {', '.join(DRIVERS)} is expected in front of ://")
+    if backend == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ValueError("a file is expected: a database in memory would lose the faces")
+    if backend != "sqlite" and not url.database:
+        raise ValueError("the name of a database is expected at the end")
+    return url.set(drivername=DRIVERS[backend])
