@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -18,10 +18,10 @@ from paddle_serving_server.pipeline.dag import DAGExecutor
 from ops.admission import Admission
 from ops.config import Config
 from ops.errors import ErrorKind, ServiceError
+from ops.lanes import Lanes
 from ops.op import Envelope, StageOp
 from ops.picture import PixelBudget
 from ops.request import parse_request
-from ops.slots import Slots
 from ops.stages import Stages
 from ops.task import Task
 
@@ -50,15 +50,18 @@ class Executor(DAGExecutor):
         self._numbers = itertools.count(1)
         self.admission = Admission(config.limits.queue_length)
         self.stages = Stages(config, self._budget, replica)
-        response_op, ops = build_dag(config, self.stages)
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        cores = len(os.sched_getaffinity(0))
+        self._lanes = Lanes(config.cores or -(-cores // config.replicas))
+        response_op, ops = build_dag(config, self.stages, self._lanes, self._call_collect)
         super().__init__(response_op, _server_conf(config), -1)
+        self._lanes.start()
         for op in ops:
             op.wait_until_warm()
 
     def start(self) -> None:
         """Begin to take finished tasks out of the DAG; call it in the running event loop."""
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._collect, args=(loop,), name="Executor", daemon=True).start()
+        self._loop = asyncio.get_running_loop()
 
     async def answer(
         self, keys: Sequence[str], values: Sequence[str], seconds: Optional[float] = None
@@ -104,6 +107,7 @@ class Executor(DAGExecutor):
         timer = loop.call_later(task.deadline - time.monotonic(), _expire, done)
         try:
             self._in_channel.push(Envelope(number, task), self.name)
+            self._lanes.wake()
             await done
         except ChannelStopError:
             self._waiting.pop(number, None)
@@ -113,20 +117,25 @@ class Executor(DAGExecutor):
             task.cancelled = True
             timer.cancel()
 
-    def _collect(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Hand finished tasks to the event loop; runs in a thread of its own."""
-        while True:
+    def _call_collect(self) -> None:
+        """Have finished tasks collected; for the lanes' threads."""
+        if self._loop is not None:
+            # A loop that has been closed has nobody who waits.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        released = 0
+        while self._out_channel.size():
             try:
-                item = self._out_channel.front(self.name)
+                (envelope,) = self._out_channel.front(self.name).values()
             except ChannelStopError:
                 return
-            (envelope,) = item.values()
-            if envelope.task.reserved_pixels:
-                self._budget.release(envelope.task.reserved_pixels)
-            try:
-                loop.call_soon_threadsafe(self._finish, envelope.id)
-            except RuntimeError:
-                return  # the loop has been closed: nobody waits any more
+            released += envelope.task.reserved_pixels
+            self._budget.release(envelope.task.reserved_pixels)
+            self._finish(envelope.id)
+        if released:
+            self._lanes.wake()
 
     def _finish(self, number: int) -> None:
         task, done = self._waiting.pop(number)
@@ -151,11 +160,14 @@ def _expire(done: asyncio.Future[None]) -> None:
         done.set_exception(ServiceError(ErrorKind.TIMEOUT))
 
 
-def build_dag(config: Config, stages: Stages) -> tuple[ResponseOp, list[StageOp]]:
-    """The ops of ``config.yml``, wired; every worker's model is loaded."""
+def build_dag(
+    config: Config, stages: Stages, lanes: Lanes, finished: Callable[[], None]
+) -> tuple[ResponseOp, list[StageOp]]:
+    """The ops of ``config.yml``, wired; every worker's model is loaded.
+
+    finished: called by a lane when requests have left the last op.
+    """
     entry = RequestOp()
-    cores = len(os.sched_getaffinity(0))
-    slots = Slots(config.cores or -(-cores // config.replicas))
     made: dict[str, StageOp] = {}
 
     def make(name: str) -> StageOp:
@@ -163,7 +175,8 @@ def build_dag(config: Config, stages: Stages) -> tuple[ResponseOp, list[StageOp]
             op = config.op[name]
             inputs = [make(source) for source in op.inputs] or [entry]
             workers = [stages.worker(name, number) for number in range(op.concurrency)]
-            made[name] = StageOp(name, inputs, workers, op.batch_size, slots)
+            after = finished if name == "Response" else None
+            made[name] = StageOp(name, inputs, workers, op.batch_size, lanes, after)
         return made[name]
 
     return ResponseOp(input_ops=[make("Response")]), list(made.values())

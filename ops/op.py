@@ -1,14 +1,14 @@
-"""A stage as a Paddle Serving op: threads that take what is queued, work, and pass it on."""
+"""A stage as a Paddle Serving op: takes what is queued, works, and passes it on."""
 
 from __future__ import annotations
 
 import logging
 import os
-import queue
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 from paddle_serving_server.pipeline import Op
@@ -19,15 +19,12 @@ from paddle_serving_server.pipeline.channel import (
 )
 
 from ops.errors import ErrorKind, ServiceError
+from ops.lanes import Lanes
 from ops.runner import Timing
-from ops.slots import Slots
 from ops.stage import StageError, Worker
 from ops.task import Task
 
 _LOGGER = logging.getLogger(__name__)
-# How much longer an op waits for a slot than the one before it in the DAG. Where there is more work
-# than cores, later ops so get their work in batches, which cost less a face.
-PATIENCE_S = 0.02
 
 
 class Envelope(ChannelData):
@@ -42,11 +39,13 @@ class Envelope(ChannelData):
 
 
 class StageOp(Op):
-    """Runs a stage's workers, one a thread.
+    """Runs a stage's workers: on the lanes, or on threads of its own where a GPU does the work.
 
     Of Paddle Serving's `Op` the wiring of channels and the tracer's format are kept. Its main
     loop is replaced: it shares one predictor between threads, waits for full batches, copies
     arrays to merge batches, and writes requests' contents to the log when something fails.
+
+    finished: called after items left the op, where it is the last one.
     """
 
     def __init__(
@@ -55,7 +54,8 @@ class StageOp(Op):
         input_ops: Sequence[Op],
         workers: Sequence[Worker],
         batch_size: int,
-        slots: Slots,
+        lanes: Lanes,
+        finished: Optional[Callable[[], None]] = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -63,19 +63,28 @@ class StageOp(Op):
             concurrency=len(workers),
             batch_size=batch_size,
         )
+        self.batch_size = batch_size
+        self.depth: int = 1 + max((getattr(op, "depth", 0) for op in input_ops), default=0)
         self._workers = list(workers)
+        self._lanes = lanes
+        self._finished = finished
+        self._on_lanes = all(worker.on_cpu for worker in workers)
         self._warm = threading.Semaphore(0)
         self._failure: Optional[Exception] = None
         self._intake = threading.Lock()
-        self._slots = slots
-        self._layer = 1 + max((getattr(op, "_layer", 0) for op in input_ops), default=0)
+        self._held: deque[Envelope] = deque()
+        self._ended = {worker: time.perf_counter() for worker in workers}
 
     def start_with_thread(self) -> list[threading.Thread]:
-        """Start a thread for each worker; called by Paddle Serving's DAG."""
-        trace = self._tracer.data_buffer() if self._tracer is not None else None
+        """Take a place on the lanes or start a thread a worker; called by Paddle Serving's DAG."""
+        self._input, self._outputs = self._get_input_channel(), self._get_output_channels()
+        self._trace = self._tracer.data_buffer() if self._tracer is not None else None
+        if self._on_lanes:
+            self._lanes.add(self, self._workers)
+            return []
         threads = [
             threading.Thread(
-                target=self._run_worker, args=(worker, trace), name=f"{self.name}-{n}", daemon=True
+                target=self._run_worker, args=(worker,), name=f"{self.name}-{n}", daemon=True
             )
             for n, worker in enumerate(self._workers)
         ]
@@ -85,15 +94,72 @@ class StageOp(Op):
 
     def wait_until_warm(self) -> None:
         """Return when every worker has warmed up; StageError when one could not."""
+        if self._on_lanes:
+            return
         for _ in self._workers:
             self._warm.acquire()
             if self._failure is not None:
                 raise StageError(f"op.{self.name}: a trial run failed: {self._failure}")
 
-    def _run_worker(self, worker: Worker, trace: Optional[queue.Queue[Any]]) -> None:
-        channel, outputs = self._get_input_channel(), self._get_output_channels()
+    def queued(self) -> int:
+        """Items that could be taken now; for one thread at a time.
+
+        Asking `front` with a short time-out instead costs a wait for Python's lock.
+        """
+        if self._held:
+            task = self._held[0].task
+            return int(not task.live or self._workers[0].can_resume(task))
+        count = int(self._input.size())
+        if len(self._input._consumer_cursors) > 1:
+            # Of several ops that read a channel, the first to come moves an item to this buffer.
+            read = self._input._consumer_cursors[self.name] - self._input._base_cursor
+            count += len(self._input._output_buf) - read
+        return count
+
+    def take(self) -> list[Envelope]:
+        """Items to work on, `batch_size` at most, and those that only pass; see `queued`."""
+        if self._held:
+            return [self._held.popleft()]
+        items: list[Envelope] = []
+        concerned = 0
+        while concerned < self.batch_size and self.queued():
+            items.append(self._front())
+            concerned += self._is_concerned(items[-1])
+        return items
+
+    def step(self, worker: Worker, items: list[Envelope]) -> None:
+        """Do the work on items that `take` gave and push them to the next ops."""
+        taken = time.perf_counter()
+        timing = Timing()
+        concerned = [item.task for item in items if self._is_concerned(item)]
+        self._work(worker, concerned, timing)
+        worked = time.perf_counter()
+        for item in items:
+            if item.task.postponed and item.task.live:
+                self._held.append(item)
+                continue
+            for output in self._outputs:
+                output.push(item, self.name)
+        if self._finished is not None:
+            self._finished()
+        ended = time.perf_counter()
+        if concerned and self._trace is not None:
+            spent = timing.prepare + timing.infer + timing.decode
+            seconds = {
+                "in": taken - self._ended[worker],
+                "prep": timing.prepare,
+                "midp": timing.infer,
+                "postp": timing.decode + max(worked - taken - spent, 0.0),
+                "out": ended - worked,
+            }
+            # At least a microsecond: the tracer divides by the sum, and its thread would die.
+            actions = {name: max(int(s * 1e6), 1) for name, s in seconds.items()}
+            self._trace.put({"name": self.name, "actions": actions})
+        self._ended[worker] = ended
+
+    def _run_worker(self, worker: Worker) -> None:
+        """A thread that feeds a GPU."""
         try:
-            # In the thread that will do the work: oneDNN keeps its kernels by thread.
             worker.warm_up()
         except Exception as error:  # whoever waits for the worker is told
             _LOGGER.error("%s: a trial run failed", self.name, exc_info=True)
@@ -103,7 +169,12 @@ class StageOp(Op):
             self._warm.release()
         try:
             while True:
-                self._step(worker, channel, outputs, trace)
+                with self._intake:
+                    items = [self._front()]
+                    while len(items) < self.batch_size and self.queued():
+                        items.append(self._front())
+                self.step(worker, items)
+                self._lanes.wake()
         except ChannelStopError:
             return
         except BaseException:
@@ -111,67 +182,12 @@ class StageOp(Op):
             _LOGGER.critical("%s: a worker died", self.name, exc_info=True)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _step(
-        self, worker: Worker, channel: Any, outputs: Sequence[Any], trace: Optional[Any]
-    ) -> None:
-        started = time.perf_counter()
-        envelopes, slots = self._take(worker, channel)
-        taken = time.perf_counter()
-        timing = Timing()
-        try:
-            self._work(worker, [e.task for e in envelopes if e.task.live], timing)
-        finally:
-            if slots is not None:
-                slots.release()
-        worked = time.perf_counter()
-        for envelope in envelopes:
-            for output in outputs:
-                output.push(envelope, self.name)
-        if trace is not None:
-            spent = timing.prepare + timing.infer + timing.decode
-            other = max(worked - taken - spent, 0.0)
-            seconds = {
-                "in": taken - started,
-                "prep": timing.prepare,
-                "midp": timing.infer,
-                "postp": timing.decode + other,
-                "out": time.perf_counter() - worked,
-            }
-            # At least a microsecond: the tracer divides by the sum, and its thread would die.
-            actions = {name: max(int(s * 1e6), 1) for name, s in seconds.items()}
-            trace.put({"name": self.name, "actions": actions})
+    def _is_concerned(self, item: Envelope) -> bool:
+        return item.task.live and self._workers[0].concerns(item.task)
 
-    def _take(self, worker: Worker, channel: Any) -> tuple[list[Envelope], Optional[Slots]]:
-        """Wait for one item and for a slot to work on it, then take what else is queued.
-
-        One worker of the op does so at a time, so that items gather while it waits.
-        """
-        with self._intake:
-            taken = [self._front(channel)]
-            if not (taken[0].task.live and worker.concerns(taken[0].task)):
-                return taken, None
-            slots = self._slots if worker.on_cpu else None
-            if slots is not None:
-                slots.acquire(time.monotonic() + self._layer * PATIENCE_S)
-            while len(taken) < self._batch_size and self._is_queued(channel):
-                taken.append(self._front(channel))
-            return taken, slots
-
-    def _is_queued(self, channel: Any) -> bool:
-        """Whether the channel has an item for this op; `front` would wait for one.
-
-        Asking `front` with a short time-out instead costs a wait for Python's lock, with a slot
-        in hand, at every empty queue.
-        """
-        if channel.size():
-            return True
-        # Of several ops that read a channel, the first to come moves an item to this buffer.
-        ahead = channel._consumer_cursors[self.name] - channel._base_cursor
-        return bool(ahead < len(channel._output_buf))
-
-    def _front(self, channel: Any) -> Envelope:
+    def _front(self) -> Envelope:
         # Where several ops feed this one there is an item from each, all of the same task.
-        item: dict[str, Envelope] = channel.front(self.name)
+        item: dict[str, Envelope] = self._input.front(self.name)
         return next(iter(item.values()))
 
     def _work(self, worker: Worker, tasks: list[Task], timing: Timing) -> None:

@@ -129,18 +129,20 @@ class PixelBudget:
     def __init__(self, total: int) -> None:
         self.total = total
         self._free = total
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
 
-    def reserve(self, pixels: int, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for `pixels` to be free; False when they are not."""
-        pixels = min(pixels, self.total)
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._free >= pixels, max(timeout, 0.0)):
+    def fits(self, pixels: int) -> bool:
+        """Whether `reserve` would succeed now."""
+        return min(pixels, self.total) <= self._free
+
+    def reserve(self, pixels: int) -> bool:
+        """Take `pixels` where they are free; False when they are not."""
+        with self._lock:
+            if not self.fits(pixels):
                 return False
-            self._free -= pixels
+            self._free -= min(pixels, self.total)
             return True
 
     def release(self, pixels: int) -> None:
-        with self._changed:
+        with self._lock:
             self._free += min(pixels, self.total)
-            self._changed.notify_all()

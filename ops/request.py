@@ -10,8 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from PIL import Image
-
 from ops.config import Limits
 from ops.errors import ErrorKind, ServiceError
 from ops.options import Options, parse_options
@@ -63,7 +61,10 @@ def _check_counts(images: int, options: int, limits: Limits) -> None:
 
 
 class RequestWorker(Worker):
-    """Decodes a task's pictures within the limits; a bad picture gets an error of its own."""
+    """Decodes a task's pictures within the limits; a bad picture gets an error of its own.
+
+    A task is postponed while the pixels of others leave no room for its own.
+    """
 
     def __init__(self, limits: Limits, budget: PixelBudget) -> None:
         self._limits = limits
@@ -75,14 +76,18 @@ class RequestWorker(Worker):
             self._decode(task)
         timing.prepare += time.perf_counter() - started
 
+    def can_resume(self, task: Task) -> bool:
+        return self._budget.fits(task.needed_pixels)
+
     def _decode(self, task: Task) -> None:
-        opened = [(picture, self._open(picture)) for picture in task.pictures]
-        pixels = sum(image.width * image.height for _, image in opened if image)
-        if not self._budget.reserve(pixels, task.deadline - time.monotonic()):
-            task.error = ServiceError(ErrorKind.TIMEOUT)
+        if not task.postponed:
+            self._open_all(task)
+        task.postponed = not self._budget.reserve(task.needed_pixels)
+        if task.postponed:
             return
-        task.reserved_pixels = pixels
-        for picture, image in opened:
+        task.reserved_pixels = task.needed_pixels
+        for picture in task.pictures:
+            image, picture.opened = picture.opened, None
             if image is None:
                 continue
             try:
@@ -92,11 +97,13 @@ class RequestWorker(Worker):
             else:
                 picture.height, picture.width = picture.pixels.shape[:2]
 
-    def _open(self, picture: Picture) -> Image.Image | None:
-        text, picture.encoded = picture.encoded or "", None
-        try:
-            data = from_base64(text, self._limits.picture_bytes)
-            return open_picture(data, self._limits.picture_pixels)
-        except ServiceError as error:
-            picture.error = error
-            return None
+    def _open_all(self, task: Task) -> None:
+        for picture in task.pictures:
+            text, picture.encoded = picture.encoded or "", None
+            try:
+                data = from_base64(text, self._limits.picture_bytes)
+                picture.opened = open_picture(data, self._limits.picture_pixels)
+            except ServiceError as error:
+                picture.error = error
+            else:
+                task.needed_pixels += picture.opened.width * picture.opened.height

@@ -32,6 +32,10 @@ class Worker(abc.ABC):
         """Whether there is anything to do for a task; if not it is passed on as it is."""
         return True
 
+    def can_resume(self, task: Task) -> bool:
+        """Whether a task that the worker has postponed could go on now."""
+        return True
+
     @abc.abstractmethod
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
         """Do the stage's work on live tasks: read and write the fields that are the stage's."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import numpy as np
+from PIL import Image
 
 from ops.errors import ServiceError
 from ops.face import Face
@@ -17,11 +18,13 @@ from ops.options import Options
 class Picture:
     """One picture of a request.
 
-    encoded: base64 text as the client sent it; None once it has been decoded.
+    encoded: base64 text as the client sent it; None once it has been opened.
+    opened: with its header read; None before and once it has been decoded.
     pixels: (H, W, 3) uint8, RGB, upright; None until decoded, and where `error` is set.
     """
 
     encoded: Optional[str] = None
+    opened: Optional[Image.Image] = None
     pixels: Optional[np.ndarray] = None
     width: int = 0
     height: int = 0
@@ -43,6 +46,8 @@ class Task:
     deadline: on the clock of `time.monotonic`, seconds.
     error: set when the whole request has failed; stages then leave the task alone.
     document: the answer (JSON), set by the last stage.
+    needed_pixels, reserved_pixels: of all pictures, decoded. postponed: the stage that had it
+    asks to get it again when there is room.
     """
 
     pictures: list[Picture]
@@ -50,7 +55,9 @@ class Task:
     deadline: float = float("inf")
     error: Optional[ServiceError] = None
     document: str = ""
+    needed_pixels: int = 0
     reserved_pixels: int = 0
+    postponed: bool = False
     cancelled: bool = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Task:

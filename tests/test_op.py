@@ -8,9 +8,9 @@ from ops.config import Limits
 from ops.errors import ErrorKind
 from ops.executor import Executor
 from ops.http_server import PipelineApp
+from ops.lanes import Lanes
 from ops.op import StageOp
 from ops.runner import Timing
-from ops.slots import Slots
 from ops.stage import Worker
 from ops.task import Picture, Task
 
@@ -31,7 +31,7 @@ def task(width: int) -> Task:
 
 
 def test_one_failing_request_does_not_take_the_batch_along():
-    op = StageOp("Breaking", [], [Breaking()], 8, Slots(1))
+    op = StageOp("Breaking", [], [Breaking()], 8, Lanes(1))
     tasks = [task(1), task(13), task(2)]
     op._work(Breaking(), tasks, Timing())
     assert [t.document for t in tasks] == ["done", "", "done"]
@@ -40,11 +40,11 @@ def test_one_failing_request_does_not_take_the_batch_along():
     assert "thirteen" not in tasks[1].error.message
 
 
-def test_ops_wait_longer_for_a_slot_the_later_they_come():
-    slots = Slots(1)
-    first = StageOp("First", [], [Breaking()], 1, slots)
-    second = StageOp("Second", [first], [Breaking()], 1, slots)
-    assert second._layer == first._layer + 1
+def test_an_op_knows_how_deep_in_the_dag_it_is():
+    lanes = Lanes(1)
+    first = StageOp("First", [], [Breaking()], 1, lanes)
+    second = StageOp("Second", [first], [Breaking()], 1, lanes)
+    assert second.depth == first.depth + 1
 
 
 async def _receive():

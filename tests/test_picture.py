@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 
 import numpy as np
 import pytest
@@ -118,17 +117,19 @@ def test_empty_and_too_long_base64_are_refused():
     )
 
 
-def test_the_pixel_budget_makes_a_request_wait_until_another_is_done():
+def test_the_pixel_budget_has_room_again_when_a_request_is_done():
     budget = PixelBudget(100)
-    assert budget.reserve(70, 0.0)
-    assert not budget.reserve(40, 0.0)
-    threading.Timer(0.05, budget.release, [70]).start()
-    assert budget.reserve(40, 5.0)
+    assert budget.reserve(70)
+    assert not budget.fits(40)
+    assert not budget.reserve(40)
+    budget.release(70)
+    assert budget.fits(40)
+    assert budget.reserve(40)
 
 
 def test_a_request_larger_than_the_whole_budget_runs_alone():
     budget = PixelBudget(100)
-    assert budget.reserve(1000, 0.0)
-    assert not budget.reserve(1, 0.0)
+    assert budget.reserve(1000)
+    assert not budget.reserve(1)
     budget.release(1000)
-    assert budget.reserve(100, 0.0)
+    assert budget.reserve(100)

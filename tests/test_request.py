@@ -118,6 +118,25 @@ def test_one_bad_picture_leaves_the_others_alone():
     assert all(picture.encoded is None for picture in task.pictures)
 
 
+def test_a_request_is_postponed_until_there_is_room_for_its_pixels():
+    good = pictures.base64_of(pictures.encode(np.zeros((5, 7, 3), np.uint8), "PNG"))
+    budget = PixelBudget(40)
+    worker = RequestWorker(LIMITS, budget)
+    first, second = parse(("image", good)), parse(("image", good))
+    for task in (first, second):
+        task.deadline = time.monotonic() + 10
+    worker.run([first, second], Timing())
+    assert not first.postponed
+    assert second.postponed
+    assert second.pictures[0].pixels is None
+    assert not worker.can_resume(second)
+    budget.release(first.reserved_pixels)
+    assert worker.can_resume(second)
+    worker.run([second], Timing())
+    assert not second.postponed
+    assert second.pictures[0].pixels.shape == (5, 7, 3)
+
+
 def test_error_numbers_are_unique_and_all_in_the_table():
     codes = [kind.code for kind in ErrorKind]
     assert len(codes) == len(set(codes))

@@ -1,0 +1,188 @@
+"""The threads that compute: each carries a batch through one stage after the other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional, Protocol
+
+from paddle_serving_server.pipeline.channel import ChannelStopError
+
+from ops.stage import StageError, Worker
+
+_LOGGER = logging.getLogger(__name__)
+# How long work may wait for a batch to fill while there is other work to do.
+PATIENCE_S = 0.02
+
+
+class Stage(Protocol):
+    """What a lane sees of an op. `queued` and `take` are called by one thread at a time.
+
+    batch_size: most items that it takes at once. depth: stages before it and itself.
+    """
+
+    batch_size: int
+    depth: int
+
+    def queued(self) -> int:
+        """How many items could be taken now."""
+
+    def take(self) -> list[Any]:
+        """Up to `batch_size` items, at least one; called only where some are queued."""
+
+    def step(self, worker: Worker, items: list[Any]) -> None:
+        """Do the work and pass the items on."""
+
+
+@dataclass(eq=False)
+class _Seat:
+    """A stage with its worker in each lane, None where it has none there."""
+
+    stage: Stage
+    workers: list[Optional[Worker]]
+    waiting_since: Optional[float] = None
+
+
+class _Lane:
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.turn = threading.Lock()
+        self.turn.acquire()
+
+
+class Lanes:
+    """Runs stages on threads of their own, no more at a time than there are cores.
+
+    With a thread for each worker of each op, as Paddle Serving has it, every hand-over from op
+    to op wakes a thread, which costs tens of microseconds, most of them idle; more threads than
+    cores interrupt each other in the middle of a network; and work is taken in small pieces. A
+    lane goes on with what it has just made instead, and work gathers to batches in the channels.
+
+    A worker stays in one lane: oneDNN keeps its kernels by thread. A stage with fewer workers
+    than there are lanes runs in so many lanes only.
+    """
+
+    def __init__(self, cores: int) -> None:
+        self._cores = cores
+        self._seats: list[_Seat] = []
+        self._lanes: list[_Lane] = []
+        self._idle: list[_Lane] = []
+        self._busy = 0
+        self._lock = threading.Lock()
+        self._warm = threading.Semaphore(0)
+        self._failure: Optional[str] = None
+
+    def add(self, stage: Stage, workers: Sequence[Worker]) -> None:
+        """Give a stage its place; before `start`."""
+        self._seats.append(_Seat(stage, list(workers)))
+
+    def start(self) -> None:
+        """Start the lanes and wait until they are warm; StageError when one could not."""
+        count = max(len(seat.workers) for seat in self._seats)
+        self._seats.sort(key=lambda seat: seat.stage.depth)
+        for place, seat in enumerate(self._seats):
+            padded = seat.workers + [None] * (count - len(seat.workers))
+            # Stages with one worker each do not all sit in the first lane.
+            seat.workers = padded[-place % count :] + padded[: -place % count]
+        self._lanes = [_Lane(number) for number in range(count)]
+        for lane in self._lanes:
+            name = f"Lane-{lane.number}"
+            threading.Thread(target=self._run, args=(lane,), name=name, daemon=True).start()
+        for _ in self._lanes:
+            self._warm.acquire()
+        if self._failure is not None:
+            raise StageError(self._failure)
+
+    def wake(self) -> None:
+        """Look for work; to be called by other threads that have made some."""
+        with self._lock:
+            self._wake_one()
+
+    def _run(self, lane: _Lane) -> None:
+        try:
+            self._warm_up(lane)
+        finally:
+            self._warm.release()
+        seat, items = self._next(lane, was_busy=False)
+        try:
+            while True:
+                worker = seat.workers[lane.number]
+                if worker is None:
+                    raise TypeError("a lane took work that it has no worker for")
+                seat.stage.step(worker, items)
+                seat, items = self._next(lane, was_busy=True)
+        except ChannelStopError:
+            return
+        except BaseException:
+            # Without its thread every request would wait: stop the process.
+            _LOGGER.critical("a lane died", exc_info=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _warm_up(self, lane: _Lane) -> None:
+        for seat in self._seats:
+            worker = seat.workers[lane.number]
+            try:
+                # In the thread that will do the work: oneDNN keeps its kernels by thread.
+                if worker is not None:
+                    worker.warm_up()
+            except Exception as error:  # whoever waits in `start` is told
+                name = getattr(seat.stage, "name", "")
+                _LOGGER.error("%s: a trial run failed", name, exc_info=True)
+                self._failure = f"op.{name}: a trial run failed: {error}"
+
+    def _next(self, lane: _Lane, was_busy: bool) -> tuple[_Seat, list[Any]]:
+        """What the lane does next; waits for work and for a core."""
+        with self._lock:
+            self._busy -= was_busy
+            while True:
+                seat = self._choose(lane) if self._busy < self._cores else None
+                if seat is not None:
+                    self._busy += 1
+                    items = seat.stage.take()
+                    seat.waiting_since = None
+                    self._wake_one()
+                    return seat, items
+                self._wake_one()
+                self._idle.append(lane)
+                self._lock.release()
+                try:
+                    lane.turn.acquire()
+                finally:
+                    self._lock.acquire()
+
+    def _wake_one(self) -> None:
+        if self._busy >= self._cores:
+            return
+        for lane in reversed(self._idle):
+            if self._choose(lane) is not None:
+                self._idle.remove(lane)
+                lane.turn.release()
+                return
+
+    def _choose(self, lane: _Lane) -> Optional[_Seat]:
+        """What has waited too long; else the last stage with a full batch; else the first one.
+
+        So batches fill while there is other work, and requests move on when there is none.
+        """
+        now = time.monotonic()
+        first: Optional[_Seat] = None
+        full: Optional[_Seat] = None
+        late: Optional[_Seat] = None
+        longest = PATIENCE_S
+        for seat in self._seats:
+            queued = seat.stage.queued() if seat.workers[lane.number] is not None else 0
+            if not queued:
+                continue
+            if seat.waiting_since is None:
+                seat.waiting_since = now
+            first = first or seat
+            if queued >= seat.stage.batch_size:
+                full = seat
+            if now - seat.waiting_since > longest:
+                late, longest = seat, now - seat.waiting_since
+        return late or full or first
