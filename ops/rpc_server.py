@@ -66,6 +66,8 @@ def make_server(config: Config, executor: Executor, shared: bool) -> Any:
         options=[
             ("grpc.max_receive_message_length", config.limits.request_bytes),
             ("grpc.max_send_message_length", -1),
+            ("grpc.http2.lookahead_bytes", 4 * 1024 * 1024),
+            ("grpc.http2.bdp_probe", 0),
             # Without this a second service on the port would take half of the requests.
             ("grpc.so_reuseport", int(shared)),
         ],
