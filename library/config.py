@@ -91,7 +91,7 @@ class LibraryConfig(_Section):
     database: str = "sqlite:///library/faces.db"
     database_timeout_s: float = Field(10.0, ge=0.1, le=3600.0, strict=False)
     store_crops: bool = False
-    keep_removals_days: float = Field(7.0, ge=0.0, le=3650.0, strict=False)
+    keep_removals_days: float = Field(7.0, ge=0.01, le=3650.0, strict=False)
     limits: LibraryLimits = LibraryLimits()
     index: IndexConfig = IndexConfig()
 

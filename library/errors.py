@@ -28,6 +28,7 @@ CODES: dict[str, str] = {
     "database_read_only": "Make the database writable for this user, then try again.",
     "database_damaged": "Restore the database from a backup.",
     "database_version": "Use the version of this software that the database was made with.",
+    "backup_failed": "Check that the folder can be written and has room, then try again.",
     "backup_unreadable": "Use a whole file that `backup` of this software has written.",
     "restore_not_empty": "Restore into an empty database, or ask to replace what is there.",
     "index_unavailable": "Wait until the index is ready, or check that its server runs.",
@@ -78,7 +79,7 @@ class DatabaseError(LibraryError):
 
 
 class BackupError(LibraryError):
-    """A backup cannot be read or put back: backup_unreadable, restore_not_empty."""
+    """A backup cannot be made or put back: backup_failed, backup_unreadable, restore_not_empty."""
 
 
 class IndexUnavailableError(LibraryError):

@@ -7,38 +7,36 @@ at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Optional
 
-import numpy as np
-
+from library import enrolling, listing, removing
 from library.config import LibraryConfig
-from library.records import (
-    AppState,
-    Batch,
-    Enrolment,
-    ExportedFace,
-    Face,
-    FaceSummary,
-    Person,
-    Problem,
-    Statistics,
-    User,
-)
+from library.database import Database
+from library.feed import IndexFeed
+from library.maintenance import Maintenance
+from library.records import Enrolment, Face, FaceSummary, Person, Statistics, User
+from library.rows import group_id_of, group_ids
+from library.validation import Validator
 
 
-class Store:
-    """The database of the library. All methods may raise DatabaseError."""
+class Store(IndexFeed, Maintenance):
+    """The database of the library. All methods may raise DatabaseError.
+
+    Names that do not fit raise InvalidError invalid_id, others NotFoundError with the code of
+    what is missing; a group of an unknown app is a group that is missing.
+    """
 
     def __init__(self, config: LibraryConfig) -> None:
         """Open the database; make its tables, or bring them up to date."""
-        raise NotImplementedError
+        self._config = config
+        self._check = Validator(config.limits)
+        self._database = Database(config)
 
     def close(self) -> None:
         """Close all connections."""
-        raise NotImplementedError
+        self._database.close()
 
     def __enter__(self) -> Store:
         return self
@@ -54,20 +52,31 @@ class Store:
     # Apps and groups.
 
     def apps(self) -> list[str]:
-        """Names of all apps, in the order of their making. An app is made with its first group."""
-        raise NotImplementedError
+        """Names of all apps in the order of their making; an app is made with its first group."""
+        with self._database.reading() as connection:
+            return listing.apps(connection)
 
     def groups(self, app: str, start: int = 0, length: Optional[int] = None) -> list[str]:
-        """Names of an app's groups in the order of their making; none for an unknown app."""
-        raise NotImplementedError
+        """Names of an app's groups in the order of their making; none for an unknown app.
+
+        length: None for as many as a listing may have. Raises LimitError where it has more.
+        """
+        self._check.app(app)
+        start, length = self._check.page(start, length)
+        with self._database.reading() as connection:
+            return listing.groups(connection, app, start, length)
 
     def create_group(self, app: str, group: str) -> None:
         """Make a group, and the app where it is new. Raises ExistsError group_exists."""
-        raise NotImplementedError
+        self._check.app(app)
+        self._check.group(group)
+        self._database.write(lambda c: enrolling.create_group(c, app, group))
 
     def delete_group(self, app: str, group: str) -> None:
         """Delete a group with its users; faces shared with other groups stay there."""
-        raise NotImplementedError
+        self._check.app(app)
+        self._check.group(group)
+        self._database.erase(lambda c: removing.delete_group(c, app, group))
 
     # Users and faces.
 
@@ -78,134 +87,106 @@ class Store:
         replace: bool = False,
         create_users: bool = True,
     ) -> list[str]:
-        """Enrol faces, all or none; returns their tokens in the same order.
+        """Enrol faces, all or none; their tokens in the same order.
 
         replace: the users named lose the faces they had in those groups.
         create_users: False raises user_not_found for a user that is not there.
-        A token that the app has already may be given again with the same embedding for another
-        user, who then shares the face; anything else is face_exists.
+
+        A token that the app has already may be given again, with the same embedding, for another
+        user, who then shares the face. Raises ExistsError face_exists for any other use of it,
+        InvalidError, LimitError too_many_faces or limit_exceeded, ModelMismatchError.
         """
-        raise NotImplementedError
+        self._check.app(app)
+        batch = self._check.enrolments(enrolments)
+        enroller = enrolling.Enroller(
+            self._config.store_crops, self._config.limits.faces_per_user, replace, create_users
+        )
+        write = self._database.erase if replace else self._database.write
+        return write(lambda c: enroller.enrol(c, app, batch))
 
     def users(
         self, app: str, group: str, start: int = 0, length: Optional[int] = None
     ) -> list[str]:
-        """Names of a group's users in the order of their making."""
-        raise NotImplementedError
+        """Names of a group's users in the order of their making; `length` as in `groups`."""
+        self._check.app(app)
+        self._check.group(group)
+        start, length = self._check.page(start, length)
+        with self._database.reading() as connection:
+            return listing.users(connection, group_id_of(connection, app, group), start, length)
 
     def user(self, app: str, user: str, group: Optional[str] = None) -> list[User]:
-        """A user in one group, or in all that have it; user_not_found where there is none."""
-        raise NotImplementedError
+        """A user in one group, or in all that have it, at least one."""
+        self._check_user(app, user, group)
+        with self._database.reading() as connection:
+            return listing.user(connection, app, user, group)
 
     def update_user(self, app: str, group: str, user: str, info: str) -> None:
         """Change a user's info."""
-        raise NotImplementedError
+        self._check_user(app, user, group)
+        self._check.info(info)
+        self._database.write(lambda c: enrolling.update_user(c, app, group, user, info))
 
     def copy_user(self, app: str, user: str, source: str, target: str) -> None:
-        """Copy a user into another group; both share the faces. Raises user_exists."""
-        raise NotImplementedError
+        """Copy a user into another group; both share the faces. Raises ExistsError user_exists."""
+        self._check_user(app, user, source)
+        self._check.group(target)
+        self._database.write(lambda c: enrolling.copy_user(c, app, user, source, target))
 
     def delete_user(self, app: str, user: str, group: Optional[str] = None) -> None:
         """Delete a user from one group or from all, with the faces nobody else has."""
-        raise NotImplementedError
+        self._check_user(app, user, group)
+        self._database.erase(lambda c: removing.delete_user(c, app, user, group))
 
     def faces(self, app: str, group: str, user: str) -> list[FaceSummary]:
         """A user's faces, oldest first."""
-        raise NotImplementedError
+        self._check_user(app, user, group)
+        with self._database.reading() as connection:
+            return listing.faces(connection, app, group, user)
 
     def face(self, app: str, token: str) -> Face:
-        """A face by its token."""
-        raise NotImplementedError
+        """A face by its token. Raises NotFoundError face_not_found."""
+        self._check.app(app)
+        self._check.token(token)
+        with self._database.reading() as connection:
+            return listing.one_face(connection, app, token)
 
     def delete_face(self, app: str, group: str, user: str, token: str) -> None:
         """Take a face from a user; the user goes with its last face."""
-        raise NotImplementedError
+        self._check_user(app, user, group)
+        self._check.token(token)
+        self._database.erase(lambda c: removing.delete_face(c, app, group, user, token))
 
     def statistics(self, app: str) -> Statistics:
-        """An app in numbers. Raises app_not_found."""
-        raise NotImplementedError
+        """An app in numbers. Raises NotFoundError app_not_found."""
+        self._check.app(app)
+        with self._database.reading(consistent=True) as connection:
+            return listing.statistics(connection, app)
 
-    # For searches and indexes.
+    # For searches.
 
     def resolve_groups(self, app: str, groups: Sequence[str]) -> list[int]:
         """Ids of groups, in their order; group_not_found names the first that is missing."""
-        raise NotImplementedError
+        self._check.app(app)
+        for group in groups:
+            self._check.group(group)
+        with self._database.reading() as connection:
+            found = group_ids(connection, app, groups)
+        return [found[group] for group in groups]
 
     def describe_persons(self, app: str, ids: Sequence[int]) -> dict[int, Person]:
         """Whom ids of persons stand for; those that are gone, or another app's, are left out."""
-        raise NotImplementedError
+        self._check.app(app)
+        with self._database.reading() as connection:
+            return listing.describe_persons(connection, app, ids)
 
     def describe_entries(self, app: str, ids: Sequence[int]) -> dict[int, str]:
         """Tokens of entries' faces; those that are gone, or another app's, are left out."""
-        raise NotImplementedError
+        self._check.app(app)
+        with self._database.reading() as connection:
+            return listing.describe_entries(connection, app, ids)
 
-    def versions(self) -> dict[str, AppState]:
-        """The state of every app by its name, in one consistent look. Cheap enough for polling."""
-        raise NotImplementedError
-
-    def entries_after(
-        self, app_id: int, version: int, limit: int = 10_000, upto: Optional[int] = None
-    ) -> Iterator[Batch]:
-        """Entries with versions in (version, upto], at most `limit` a batch.
-
-        An index gets `upto` from `versions`, applies these and then `removals_after`, and is at
-        `upto` then. Batches end anywhere, also amid the entries of a version.
-        """
-        raise NotImplementedError
-
-    def removals_after(self, app_id: int, version: int) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of entries removed after a version, and the versions: both (n,) int64."""
-        raise NotImplementedError
-
-    def entry_ids(self, app_id: int) -> np.ndarray:
-        """Ids of an app's entries: (n,) int64, ascending; what an index has to hold."""
-        raise NotImplementedError
-
-    def prune_removals(self) -> int:
-        """Drop removals older than `keep_removals_days`; how many."""
-        raise NotImplementedError
-
-    # For operation.
-
-    def export(self, app: str, crops: bool = False) -> Iterator[ExportedFace]:
-        """Every user's faces, group by group and user by user, in one consistent look."""
-        raise NotImplementedError
-
-    def check(self, app: Optional[str] = None) -> Iterator[Problem]:
-        """What should not be in the database; of one app or of all."""
-        raise NotImplementedError
-
-    def repair(self, app: Optional[str] = None) -> list[Problem]:
-        """Check and put right; what was found."""
-        raise NotImplementedError
-
-    def crops(self, app: str, model: str) -> Iterator[tuple[str, bytes]]:
-        """Tokens and PNG pictures of the faces that have no embedding of `model` yet."""
-        raise NotImplementedError
-
-    def replace_embeddings(
-        self, app: str, model: str, embeddings: Iterable[tuple[str, np.ndarray]]
-    ) -> int:
-        """Move an app to another recogniser in one step; how many faces moved.
-
-        embeddings: (token, (dim,) vector), gathered in the database as they come. An interrupted
-            call can be continued: `crops` leaves out what has been gathered.
-        Raises ModelMismatchError reembed_incomplete where faces are left; the app is unchanged.
-        """
-        raise NotImplementedError
-
-    def backup(self, path: Path) -> None:
-        """Write a consistent copy while the library is used; one file for all databases."""
-        raise NotImplementedError
-
-    def restore(self, path: Path, replace: bool = False) -> None:
-        """Put a backup back in one step; replace: in place of what is there."""
-        raise NotImplementedError
-
-    def backups(self) -> list[Path]:
-        """Files that backups were written to."""
-        raise NotImplementedError
-
-    def compact(self) -> None:
-        """Give deleted rows' space back and leave nothing of them in the database's files."""
-        raise NotImplementedError
+    def _check_user(self, app: str, user: str, group: Optional[str]) -> None:
+        self._check.app(app)
+        self._check.user(user)
+        if group is not None:
+            self._check.group(group)

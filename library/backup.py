@@ -1,0 +1,255 @@
+"""Backups: one file for all databases, consistent, written while the library is used.
+
+A backup is itself a library in SQLite's format, whatever database it comes from, so that it can
+be put back into any of them and be looked into with any SQLite. Beside it lies its checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sqlite3
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from sqlalchemy import Connection, Table, delete, func, insert, select, text
+
+from library import schema, sqlite
+from library.config import LibraryConfig
+from library.database import Database
+from library.errors import BackupError, LibraryError
+from library.rows import moment, now_ms
+from library.tables import app, crop, entry, face, face_group, new_embedding, person, removal
+from library.tables import backup as backup_table
+
+# Marks a file as a library: "face" in ASCII, SQLite's application_id.
+APPLICATION_ID = 0x66616365
+# What is put back, in the order that references ask for. Removals are not: indexes start anew.
+TABLES = (app, face_group, person, face, crop, entry)
+ROWS_AT_ONCE = 1000
+CROPS_AT_ONCE = 100
+
+# Called with how many rows are done, and how many there are.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class BackupRecord:
+    """A backup that was written. path: absolute. created: when, in UTC."""
+
+    path: Path
+    created: datetime
+
+
+def records(database: Database) -> list[BackupRecord]:
+    """The backups that were written from this database, oldest first."""
+    query = select(backup_table.c.path, backup_table.c.created).order_by(backup_table.c.created)
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    return [BackupRecord(Path(path), moment(created)) for path, created in rows]
+
+
+def write(database: Database, path: Path, progress: Optional[Progress] = None) -> None:
+    """Write a backup; `path` appears when it is complete, in place of one that was there."""
+    path = path.absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".backup-", dir=path.parent) as folder:
+            made = Path(folder) / "library.db"
+            if database.file is not None:
+                _copy_file(database.file, made)
+            else:
+                _copy_rows(database, made, progress)
+            _finish(made)
+            checksum = made.with_name("checksum")
+            checksum.write_text(f"{_sha256(made)}  {path.name}\n", encoding="utf-8")
+            _sync(checksum)
+            os.replace(made, path)
+            os.replace(checksum, _checksum_file(path))
+        _sync(path.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise BackupError("backup_failed", f"{path}: {error}.") from error
+    database.write(partial(_note, path=str(path)))
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    """SQLite's own copying, in one step: it sees one moment and keeps nobody from writing."""
+    os.close(os.open(target, os.O_CREAT | os.O_RDONLY, 0o600))
+    with closing(sqlite3.connect(target)) as made, closing(sqlite.open_file(source, 10.0)) as read:
+        read.backup(made)
+
+
+def _copy_rows(database: Database, target: Path, progress: Optional[Progress]) -> None:
+    """All rows in one transaction that sees one moment."""
+    made = Database(LibraryConfig(database=f"sqlite:///{target}"))
+    try:
+        with database.reading(consistent=True) as connection:
+            made.write(partial(_copy_tables, source=connection, progress=progress))
+    except LibraryError as error:
+        raise BackupError("backup_failed", error.message) from error
+    finally:
+        made.close()
+
+
+def _finish(file: Path) -> None:
+    """One file without a log beside it, marked, and on the disk."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        # Where other backups lie is this installation's business.
+        connection.execute("DELETE FROM backup")
+    _sync(file)
+
+
+def _note(connection: Connection, path: str) -> None:
+    connection.execute(delete(backup_table).where(backup_table.c.path == path))
+    connection.execute(insert(backup_table).values(path=path, created=now_ms()))
+
+
+def restore(
+    database: Database, path: Path, replace: bool, progress: Optional[Progress] = None
+) -> None:
+    """Put a backup back in one transaction."""
+    with _opened(path) as source:
+        database.erase(partial(_restore_rows, source=source, replace=replace, progress=progress))
+
+
+def holds_user(path: Path, app_name: str, user: str) -> bool:
+    """Whether a backup has a user of an app. Raises BackupError for a file that is none."""
+    query = (
+        select(func.count())
+        .select_from(person)
+        .join(face_group, person.c.group_id == face_group.c.id)
+        .join(app, face_group.c.app_id == app.c.id)
+        .where(app.c.name == app_name, person.c.name == user)
+    )
+    with _opened(path) as source:
+        return bool(source.scalar(query))
+
+
+def _restore_rows(
+    connection: Connection, source: Connection, replace: bool, progress: Optional[Progress]
+) -> None:
+    if connection.scalar(select(func.count()).select_from(app)):
+        if not replace:
+            raise BackupError("restore_not_empty")
+        for table in (new_embedding, removal, *reversed(TABLES)):
+            connection.execute(delete(table))
+    _copy_tables(connection, source=source, progress=progress)
+    for name in connection.scalars(select(app.c.name)).all():
+        # Other rows than before under the same numbers: no index may take them for its own.
+        changed = {"origin": uuid.uuid4().hex, "removals_floor": app.c.version}
+        connection.execute(app.update().where(app.c.name == name).values(changed))
+    if connection.dialect.name == "postgresql":
+        _move_sequences(connection)
+
+
+def _move_sequences(connection: Connection) -> None:
+    """PostgreSQL numbers new rows from where it stood; ids that were put in do not move it."""
+    for table in TABLES:
+        if "id" in table.c:
+            # The names are those of this module's tables.
+            connection.execute(
+                text(
+                    f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), "  # noqa: S608
+                    f"GREATEST((SELECT COALESCE(MAX(id), 1) FROM {table.name}), "
+                    f"nextval(pg_get_serial_sequence('{table.name}', 'id'))))"
+                )
+            )
+
+
+def _copy_tables(target: Connection, source: Connection, progress: Optional[Progress]) -> None:
+    total = sum(source.scalar(select(func.count()).select_from(t)) or 0 for t in TABLES)
+    done = 0
+    for table in TABLES:
+        for rows in _pages(source, table):
+            target.execute(insert(table), [dict(row._mapping) for row in rows])
+            done += len(rows)
+            if progress is not None:
+                progress(done, total)
+
+
+def _pages(source: Connection, table: Table) -> Iterator[Sequence[Any]]:
+    """A table's rows in the order of their keys."""
+    (key,) = table.primary_key.columns
+    size = CROPS_AT_ONCE if table is crop else ROWS_AT_ONCE
+    last = 0
+    while True:
+        query = select(table).where(key > last).order_by(key).limit(size)
+        rows = source.execute(query).all()
+        if not rows:
+            return
+        yield rows
+        last = rows[-1]._mapping[key.name]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Connection]:
+    """A connection to a backup. One of an older version is brought up to date in a copy."""
+    path = path.absolute()
+    _check_file(path)
+    engine = sqlite.make_reading_engine(path)
+    try:
+        with engine.connect() as connection:
+            if schema.is_current(connection):
+                yield connection
+                return
+    finally:
+        engine.dispose()
+    with tempfile.TemporaryDirectory(prefix="library-") as folder:
+        copy = Path(shutil.copy(path, folder))
+        opened = Database(LibraryConfig(database=f"sqlite:///{copy}"))
+        try:
+            with opened.reading() as connection:
+                yield connection
+        finally:
+            opened.close()
+
+
+def _check_file(path: Path) -> None:
+    """Refuse a file that is no backup, or not as it was written. Raises BackupError."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(100)
+        # https://www.sqlite.org/fileformat.html: the header's first 16 bytes, and bytes 68 to 71.
+        if start[:16] != b"SQLite format 3\0" or start[68:72] != APPLICATION_ID.to_bytes(4, "big"):
+            raise BackupError("backup_unreadable", f"{path} is not a library's backup.")
+        checksum = _checksum_file(path)
+        if checksum.exists():
+            expected = checksum.read_text(encoding="utf-8").split()[:1]
+            if expected != [_sha256(path)]:
+                raise BackupError("backup_unreadable", f"{path} differs from {checksum.name}.")
+        with closing(sqlite.open_unchanging(path)) as opened:
+            verdict = opened.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    except (OSError, UnicodeDecodeError, sqlite3.Error) as error:
+        raise BackupError("backup_unreadable", f"{path}: {error}.") from error
+    if verdict != "ok":
+        raise BackupError("backup_unreadable", f"{path} is damaged.")
+
+
+def _checksum_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

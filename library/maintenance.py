@@ -1,0 +1,87 @@
+"""What an operator does with the store: export, check, repair, move, back up, compact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+
+from library import backup, exporting, inspection, reembedding
+from library.backup import BackupRecord, Progress
+from library.config import LibraryConfig
+from library.database import Database
+from library.records import ExportedFace, Problem
+from library.validation import Validator, model_name
+
+
+class Maintenance:
+    """The store's side towards `python -m library`."""
+
+    _config: LibraryConfig
+    _database: Database
+    _check: Validator
+
+    def export(self, app: str, crops: bool = False) -> Iterator[ExportedFace]:
+        """Every user's faces, group by group and user by user, in one consistent look.
+
+        crops: with the stored pictures. Raises NotFoundError app_not_found at once.
+        """
+        self._check.app(app)
+        with self._database.reading(consistent=True) as connection:
+            yield from exporting.exported_faces(connection, app, crops)
+
+    def check(self, app: Optional[str] = None) -> Iterator[Problem]:
+        """What should not be in the database; of one app or of all. See `library.inspection`."""
+        yield from inspection.check(self._database, app)
+
+    def repair(self, app: Optional[str] = None) -> list[Problem]:
+        """Put right what `check` finds; what it was."""
+        return inspection.repair(self._database, app)
+
+    def crops(self, app: str, model: str) -> Iterator[tuple[str, bytes]]:
+        """Tokens and PNG pictures of the faces that have no embedding of `model` yet."""
+        self._check.app(app)
+        yield from reembedding.crops(self._database, app, model_name(model))
+
+    def replace_embeddings(
+        self, app: str, model: str, embeddings: Iterable[tuple[str, np.ndarray]]
+    ) -> int:
+        """Move an app to another recogniser in one step; how many faces it has.
+
+        embeddings: (token, (dim,) vector), gathered in the database as they come. An interrupted
+            call can be continued: `crops` leaves out what has been gathered. Tokens of faces
+            that were deleted meanwhile are ignored.
+        Raises ModelMismatchError reembed_incomplete where faces are left; the app is unchanged.
+        """
+        self._check.app(app)
+        return reembedding.replace_embeddings(self._database, app, model_name(model), embeddings)
+
+    def backup(self, path: Path, progress: Optional[Progress] = None) -> None:
+        """Write a consistent copy while the library is used; one format for all databases.
+
+        The file appears complete or not at all, beside it PATH.sha256 as `sha256sum` writes it.
+        Raises BackupError backup_failed.
+        """
+        backup.write(self._database, path, progress)
+
+    def restore(
+        self, path: Path, replace: bool = False, progress: Optional[Progress] = None
+    ) -> None:
+        """Put a backup back in one step; replace: in place of all that is there.
+
+        Indexes and snapshots of what was there are built again. Raises BackupError.
+        """
+        backup.restore(self._database, path, replace, progress)
+
+    def backups(self) -> list[BackupRecord]:
+        """Files that backups were written to, also those that are no longer there."""
+        return backup.records(self._database)
+
+    def compact(self) -> None:
+        """Give deleted rows' space back and leave nothing of them in the database's files.
+
+        Takes as long as copying the database, and keeps writers out meanwhile.
+        """
+        self._database.compact()

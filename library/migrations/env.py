@@ -1,0 +1,12 @@
+"""Alembic runs this for every migration; the transaction is that of `library.schema`."""
+
+from alembic import context
+
+from library.tables import METADATA
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=METADATA,
+    transaction_per_migration=False,
+)
+context.run_migrations()

@@ -1,0 +1,78 @@
+"""Brings a database's tables up to date: Alembic, run by the program itself.
+
+Any number of processes may start at once: one migrates, the others wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from library.errors import DatabaseError
+
+SCRIPTS = Path(__file__).resolve().parent / "migrations"
+# Names of the lock between migrating processes: any number and name that nobody else uses.
+_LOCK_NUMBER = 0x66616365
+_LOCK_NAME = "face_library_schema"
+
+
+def upgrade(engine: Engine, timeout_s: float) -> None:
+    """Run the migrations that the database has not seen.
+
+    Raises DatabaseError database_version for a database of a newer version of this software,
+    and SQLAlchemy's own exceptions.
+    """
+    with engine.connect() as connection:
+        # A database that may only be read can be opened when there is nothing to do.
+        if is_current(connection):
+            return
+    writing = engine.execution_options(writes=True)
+    with writing.begin() as connection, _lock(connection, timeout_s):
+        if not is_current(connection):
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether all migrations have been run.
+
+    Raises DatabaseError database_version where others have been, too.
+    """
+    scripts = ScriptDirectory.from_config(_config())
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision not in {None, *(script.revision for script in scripts.walk_revisions())}:
+        raise DatabaseError("database_version", f"The database is at {revision}.")
+    return revision == scripts.get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    return config
+
+
+@contextmanager
+def _lock(connection: Connection, timeout_s: float) -> Iterator[None]:
+    """Only one process at a time; SQLite's write transaction already is that."""
+    backend = connection.dialect.name
+    if backend == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
+        yield
+    elif backend in ("mysql", "mariadb"):
+        names = {"name": _LOCK_NAME, "seconds": max(1, round(timeout_s))}
+        if not connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), names):
+            raise DatabaseError("database_locked", "Another process is making the tables.")
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), names)
+    else:
+        yield
