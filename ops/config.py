@@ -116,6 +116,7 @@ class Config(_Section):
     replicas: int = Field(1, ge=1, le=64)
     cores: int = Field(0, ge=0, le=1024)
     models_dir: str = "models"
+    reduce_jpegs_to: int = Field(1920, ge=0, le=65535)
     limits: Limits = Limits()
     dag: Dag = Dag()
     log: Log = Log()

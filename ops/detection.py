@@ -23,7 +23,7 @@ class DetectionWorker(ModelWorker):
         for task in tasks:
             if task.options.aligned:
                 for picture in task.usable_pictures():
-                    picture.faces = [aligned_face(picture.width, picture.height)]
+                    picture.faces = [aligned_face(*picture.rgb.shape[1::-1])]
         pairs = [
             (picture, task.options)
             for task in tasks
@@ -33,15 +33,20 @@ class DetectionWorker(ModelWorker):
         samples = [(picture.rgb, None) for picture, _ in pairs]
         found = self.runners[0].run(samples, timing)
         for (picture, options), detections in zip(pairs, found):
-            picture.faces = select_faces(detections, options)
+            picture.faces = select_faces(detections, options, picture.scale)
 
 
-def select_faces(detections: Detections, options: Options) -> list[Face]:
-    """Faces that satisfy min_score and min_size; the `max_faces` largest, largest first."""
+def select_faces(detections: Detections, options: Options, scale: int = 1) -> list[Face]:
+    """Faces that satisfy min_score and min_size; the `max_faces` largest, largest first.
+
+    scale: pixels of the picture as sent to one of the picture that was searched.
+    """
     if not len(detections):
         return []
     sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
-    good = (detections.scores >= options.min_score) & (sides.min(axis=1) >= options.min_size)
+    good = (detections.scores >= options.min_score) & (
+        sides.min(axis=1) * scale >= options.min_size
+    )
     areas = np.where(good, sides.prod(axis=1), -1.0)
     order = np.argsort(-areas, kind="stable")[: min(int(good.sum()), options.max_faces)]
     points = detections.keypoints

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ops.config import Limits
 from ops.errors import ErrorKind, ServiceError
 from ops.options import Options, parse_options
-from ops.picture import PixelBudget, from_base64, open_picture, pixels_of
+from ops.picture import PixelBudget, from_base64, open_picture, pixels_of, reduce_jpeg, upright_size
 from ops.runner import Timing
 from ops.stage import Worker
 from ops.task import Picture, Task
@@ -64,10 +64,13 @@ class RequestWorker(Worker):
     """Decodes a task's pictures within the limits; a bad picture gets an error of its own.
 
     A task is postponed while the pixels of others leave no room for its own.
+    reduce_to: a JPEG is decoded at a fraction of its size where its longer side keeps so many
+    pixels; 0: never.
     """
 
-    def __init__(self, limits: Limits, budget: PixelBudget) -> None:
+    def __init__(self, limits: Limits, budget: PixelBudget, reduce_to: int = 0) -> None:
         self._limits = limits
+        self._reduce_to = reduce_to
         self._budget = budget
 
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
@@ -94,8 +97,6 @@ class RequestWorker(Worker):
                 picture.pixels = pixels_of(image)
             except ServiceError as error:
                 picture.error = error
-            else:
-                picture.height, picture.width = picture.pixels.shape[:2]
 
     def _open_all(self, task: Task) -> None:
         for picture in task.pictures:
@@ -106,4 +107,7 @@ class RequestWorker(Worker):
             except ServiceError as error:
                 picture.error = error
             else:
+                picture.width, picture.height = upright_size(picture.opened)
+                if not task.options.aligned:
+                    picture.scale = reduce_jpeg(picture.opened, self._reduce_to)
                 task.needed_pixels += picture.opened.width * picture.opened.height

@@ -46,14 +46,17 @@ def document(pictures: Sequence[Picture], options: Options, models: Mapping[str,
 def _image(picture: Picture, options: Options) -> dict[str, Any]:
     if picture.error is not None:
         return {"error": {"code": picture.error.code, "message": picture.error.message}}
-    faces = [_face(face, options) for face in picture.faces]
+    faces = [_face(face, options, picture.scale) for face in picture.faces]
     return {"width": picture.width, "height": picture.height, "faces": faces}
 
 
-def _face(face: Face, options: Options) -> dict[str, Any]:
-    result: dict[str, Any] = {"box": _rounded(face.box), "score": round(float(face.score), 4)}
+def _face(face: Face, options: Options, scale: int) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "box": _rounded(face.box * scale),
+        "score": round(float(face.score), 4),
+    }
     if "landmarks" in options.want and face.landmarks is not None:
-        result["landmarks"] = _rounded(face.landmarks)
+        result["landmarks"] = _rounded(face.landmarks * scale)
     if face.embedding is not None:
         result["embedding"] = _embedding(face.embedding, options.embedding_format)
     if "attributes" in options.want:

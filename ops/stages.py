@@ -57,7 +57,9 @@ class Stages:
     def worker(self, name: str, number: int) -> Worker:
         """The worker for thread `number` of a stage."""
         makers: dict[str, Callable[[], Worker]] = {
-            "Request": lambda: RequestWorker(self._config.limits, self._budget),
+            "Request": lambda: RequestWorker(
+                self._config.limits, self._budget, self._config.reduce_jpegs_to
+            ),
             "Response": lambda: ResponseWorker(self.models),
         }
         if name in makers:

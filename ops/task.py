@@ -21,6 +21,8 @@ class Picture:
     encoded: base64 text as the client sent it; None once it has been opened.
     opened: with its header read; None before and once it has been decoded.
     pixels: (H, W, 3) uint8, RGB, upright; None until decoded, and where `error` is set.
+    width, height: of the picture as sent, upright. scale: by what that was divided in `pixels`;
+    boxes and points of the faces are in `pixels`.
     """
 
     encoded: Optional[str] = None
@@ -28,6 +30,7 @@ class Picture:
     pixels: Optional[np.ndarray] = None
     width: int = 0
     height: int = 0
+    scale: int = 1
     faces: list[Face] = field(default_factory=list)
     error: Optional[ServiceError] = None
 

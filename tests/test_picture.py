@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from ops.errors import ErrorKind, ServiceError
-from ops.picture import PictureLimits, PixelBudget, decode_picture, from_base64
+from ops.picture import (
+    PictureLimits,
+    PixelBudget,
+    decode_picture,
+    from_base64,
+    open_picture,
+    pixels_of,
+    reduce_jpeg,
+    upright_size,
+)
 from tests import pictures
 
 LIMITS = PictureLimits(max_bytes=8_000_000, max_pixels=4_000_000)
@@ -115,6 +124,36 @@ def test_empty_and_too_long_base64_are_refused():
     assert kind_of(from_base64, pictures.base64_of(bytes(101)), 100) is (
         ErrorKind.PICTURE_TOO_MANY_BYTES
     )
+
+
+@pytest.mark.parametrize(
+    ("size", "keep", "reduction"),
+    [
+        ((3840, 2160), 1920, 2),
+        ((3839, 2160), 1920, 1),
+        ((1001, 4003), 500, 8),
+        ((9000, 1), 1920, 1),
+    ],
+)
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(size, keep, reduction):
+    blank = np.full((size[1], size[0], 3), 90, np.uint8)
+    image = open_picture(pictures.encode(blank, "JPEG"), 50_000_000)
+    assert reduce_jpeg(image, keep) == reduction
+    height, width = pixels_of(image).shape[:2]
+    assert (width, height) == tuple(-(-side // reduction) for side in size)
+
+
+def test_only_jpegs_are_reduced_and_none_where_it_is_switched_off():
+    large = np.zeros((400, 600, 3), np.uint8)
+    assert reduce_jpeg(open_picture(pictures.encode(large, "PNG"), 10**6), 100) == 1
+    assert reduce_jpeg(open_picture(pictures.encode(large, "JPEG"), 10**6), 0) == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_is_told_as_the_picture_stands_upright(orientation):
+    data = pictures.with_orientation(MARKED, orientation)
+    height, width = decode_picture(data, LIMITS).shape[:2]
+    assert upright_size(open_picture(data, 10**6)) == (width, height)
 
 
 def test_the_pixel_budget_has_room_again_when_a_request_is_done():

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -112,6 +113,23 @@ def test_boxes_are_in_the_upright_picture(service, orientation):
     (face,) = faces(service.post(pictures.base64_of(data)))
     assert np.abs(np.subtract(face["box"], upright["box"])).max() < 3
     assert np.dot(face["embedding"], upright["embedding"]) > 0.98
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_picture_that_is_decoded_at_half_its_size_is_answered_in_its_own_pixels(
+    service, orientation
+):
+    small = pictures.astronaut()
+    large = cv2.resize(small, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
+    (expected,) = faces(service.post(ONE))
+    data = pictures.with_orientation(large, orientation)
+    answer = service.post(pictures.base64_of(data), min_size=700)
+    (image,) = document(answer)["images"]
+    (face,) = image["faces"]
+    assert (image["width"], image["height"]) == (8 * small.shape[1], 8 * small.shape[0])
+    assert np.abs(np.divide(face["box"], 8) - expected["box"]).max() < 4
+    assert np.abs(np.divide(face["landmarks"], 8) - expected["landmarks"]).max() < 4
+    assert np.dot(face["embedding"], expected["embedding"]) > 0.95
 
 
 @pytest.mark.parametrize("make", ["grey", "cmyk", "png16", "alpha", "webp", "bmp"])
