@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Callable, Optional
 
 import yaml
+
+from bench.load.affinity import on_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 # Longer than any request may take (limits.request_timeout_ms), which a clean end waits for.
@@ -30,21 +35,51 @@ class Service:
     address: str
 
 
+Change = Callable[[dict[str, Any]], None]
+
+
 @contextlib.contextmanager
-def started(config: Path) -> Iterator[Service]:
+def started(
+    config: Path, change: Optional[Change] = None, cores: Collection[int] = ()
+) -> Iterator[Service]:
     """The service of ``config`` on free ports of this machine, ended when the block is left.
 
+    It also ends when this process is killed. change: called with the settings, to change them.
+    cores: numbers of those that it may run on, all where empty.
     Raises RuntimeError if it does not start; it has said why on standard error by then.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        copy, url, address = _on_free_ports(config.resolve(), Path(folder))
-        command = [sys.executable, "web_service.py", "--config", str(copy)]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        copy, url, address = _on_free_ports(config.resolve(), Path(folder), change)
+        with on_cores(cores):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bench.tethered", "web_service.py", "--config", str(copy)],
+                cwd=ROOT,
+                env={**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())},
+                stdout=subprocess.PIPE,
+                text=True,
+                # A Ctrl-C in the terminal reaches the benchmark, which ends the service then.
+                start_new_session=True,
+            )
+        with process:
             try:
                 _wait_until_ready(process)
                 yield Service(process.pid, url, address)
             finally:
                 _end(process)
+
+
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM leaves the block as an exception does, so that no service is left behind."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def free_ports() -> tuple[int, int]:
@@ -55,13 +90,15 @@ def free_ports() -> tuple[int, int]:
         return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 
-def _on_free_ports(config: Path, folder: Path) -> tuple[Path, str, str]:
+def _on_free_ports(config: Path, folder: Path, change: Optional[Change]) -> tuple[Path, str, str]:
     """A copy of the configuration that can run beside the original; its URL and address."""
     settings = yaml.safe_load(config.read_text(encoding="utf-8"))
     settings["rpc_port"], settings["http_port"] = free_ports()
     # Relative paths start at the configuration's folder, which is another one now.
     settings["models_dir"] = str(config.parent / settings.get("models_dir", "models"))
     settings.setdefault("log", {})["dir"] = str(folder)
+    if change is not None:
+        change(settings)
     copy = folder / "config.yml"
     copy.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     name = settings.get("name", "ArcFace")

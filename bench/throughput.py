@@ -21,26 +21,23 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import shutil
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-import psutil
 from rich.console import Console
 
 from bench.load import generators, report
 from bench.load.arrivals import Side, overload, random_arrivals
-from bench.load.cpu import service_pids
+from bench.load.cpu import machine, service_pids
 from bench.load.figures import ratio
 from bench.load.pictures import NAMES, PictureSet, make_sets
 from bench.load.published import LAYOUTS, Published
 from bench.load.published import started as published_started
 from bench.load.raw import Raw
 from bench.load.session import LEVELS, Plan, Session, SetResult, target_of
-from bench.service import Service, free_ports, started
+from bench.service import Service, ended_by_sigterm, free_ports, started
 from ops.config import load_config
 
 
@@ -50,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     console = Console(highlight=False)
     try:
-        with _ended_by_sigterm():
+        with ended_by_sigterm():
             document = _Run(arguments, console).run()
     except RuntimeError as error:
         console.print(f"bench throughput: {error}", style="red", markup=False)
@@ -58,20 +55,6 @@ def main(argv: Sequence[str]) -> int:
     if arguments.json:
         arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 0
-
-
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM leaves the block as an exception does, so that no service is left behind."""
-
-    def end(*_: object) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Run:
@@ -215,17 +198,6 @@ def eight_against_one(results: Sequence[SetResult]) -> dict[str, Optional[float]
         for name in one
         if side in eight and name.startswith("published")
     }
-
-
-def machine() -> dict[str, Any]:
-    """What the figures belong to."""
-    model = platform.processor()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        model = names[0] if names else model
-    memory = round(psutil.virtual_memory().total / 2**30)
-    return {"processor": model, "cores": os.cpu_count(), "memory_GiB": memory}
 
 
 def _levels(text: str) -> tuple[int, ...]:
