@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +37,19 @@ class PictureSet:
     @property
     def aligned(self) -> bool:
         """Whether the pictures are aligned faces, which the published layout takes too."""
-        return bool(self.options)
+        return bool(self._options().get("aligned"))
+
+    @property
+    def want(self) -> tuple[str, ...]:
+        """Parts of the answer that are asked for; none where the service's default is taken."""
+        return tuple(self._options().get("want", ()))
+
+    def wanting(self, want: Sequence[str]) -> PictureSet:
+        """The same pictures, with these parts of the answer asked for."""
+        return replace(self, options=json.dumps({**self._options(), "want": list(want)}))
+
+    def _options(self) -> dict[str, Any]:
+        return dict(json.loads(self.options or "{}"))
 
     def key_values(self) -> tuple[list[str], list[str]]:
         """The lists `key` and `value` of the request."""
@@ -51,7 +64,7 @@ class PictureSet:
         return json.dumps({"key": keys, "value": values}).encode()
 
 
-def make_sets(names: list[str]) -> list[PictureSet]:
+def make_sets(names: Sequence[str]) -> list[PictureSet]:
     """The sets of these names, in this order. Raises KeyError for an unknown one."""
     return [_MAKERS[name]() for name in names]
 

@@ -8,6 +8,7 @@ reads no more than its length: what it costs is grpcio's C core and a callback.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import random
 import subprocess
@@ -27,6 +28,13 @@ ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0
 OK = "OK"
 _LIMIT = 256 * 1024 * 1024
+CHANNEL_OPTIONS = [
+    ("grpc.max_send_message_length", _LIMIT),
+    ("grpc.max_receive_message_length", _LIMIT),
+    ("grpc.enable_http_proxy", 0),
+    # Channels of one process share a connection unless told not to.
+    ("grpc.use_local_subchannel_pool", 1),
+]
 
 
 @dataclass
@@ -34,7 +42,8 @@ class Job:
     """What to send: either rate or concurrency is above 0.
 
     message: base64 of the serialised request. rate: arrivals a second, at exponentially
-    distributed distances from `seed`. concurrency: requests at a time.
+    distributed distances from `seed`. concurrency: requests at a time. connections: they are
+    spread over; of several replicas each has some connections only.
     """
 
     address: str
@@ -43,6 +52,7 @@ class Job:
     rate: float = 0.0
     concurrency: int = 0
     seed: int = 0
+    connections: int = 1
 
 
 @dataclass
@@ -73,14 +83,7 @@ class Calls:
 
 def open_channel(address: str) -> Any:
     """A channel to HOST:PORT of this machine."""
-    options = [
-        ("grpc.max_send_message_length", _LIMIT),
-        ("grpc.max_receive_message_length", _LIMIT),
-        ("grpc.enable_http_proxy", 0),
-        # Channels of one process share a connection unless told not to.
-        ("grpc.use_local_subchannel_pool", 1),
-    ]
-    channel = grpc.insecure_channel(address, options=options)
+    channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
     grpc.channel_ready_future(channel).result(timeout=30.0)
     return channel
 
@@ -96,13 +99,13 @@ class _Client:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._message = base64.b64decode(job.message)
-        self._channel = open_channel(job.address)
-        self._call = self._channel.unary_unary(METHOD)
+        self._channels = [open_channel(job.address) for _ in range(max(job.connections, 1))]
+        self._calls = itertools.cycle([one.unary_unary(METHOD) for one in self._channels])
         self._under_way = threading.Semaphore(0)
         self.calls = Calls()
 
     def send(self, due: float, zero: float, again: bool) -> None:
-        future = self._call.future(self._message, timeout=TIMEOUT_S)
+        future = next(self._calls).future(self._message, timeout=TIMEOUT_S)
 
         def done(ended: Any) -> None:
             now = time.perf_counter()
@@ -138,7 +141,8 @@ class _Client:
     def _wait(self, count: int) -> None:
         for _ in range(count):
             self._under_way.acquire()
-        self._channel.close()
+        for channel in self._channels:
+            channel.close()
 
 
 def run(job: Job) -> Calls:
@@ -165,10 +169,13 @@ def run_apart(job: Job) -> Calls:
     return Calls(**json.loads(done.stdout))
 
 
-def closed_load(address: str, message: bytes, seconds: float, concurrency: int) -> Load:
-    """Calls as fast as answers come, `concurrency` at a time on one connection."""
+def closed_load(
+    address: str, message: bytes, seconds: float, concurrency: int, connections: int = 1
+) -> Load:
+    """Calls as fast as answers come, `concurrency` at a time."""
     text = base64.b64encode(message).decode("ascii")
-    calls = run_apart(Job(address, text, seconds, concurrency=concurrency))
+    job = Job(address, text, seconds, concurrency=concurrency, connections=connections)
+    calls = run_apart(job)
     good = calls.latencies()
     errors = len(calls.codes) - len(good)
     rate = calls.rate(seconds)

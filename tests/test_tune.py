@@ -1,0 +1,415 @@
+"""Tuning: what is tried, what is believed, and how it gets into the file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import tune
+from bench.load.figures import Load
+from bench.load.mixture import Mixed, Mixture
+from bench.load.pictures import make_sets
+from bench.service import Service as Running
+from bench.tuning.judge import is_hopeless, judge
+from bench.tuning.knobs import Knob, idle_ops, knobs, set_values
+from bench.tuning.settings_file import EditError, read_text, with_values, write_values
+from bench.tuning.sweep import Plan, Sweep
+from ops.config import load_config
+from tests.service import ROOT
+
+BATCH = ("op", "ArcFace", "batch_size")
+TEXT = (ROOT / "config.yml").read_text()
+
+
+def test_a_value_changes_and_its_comment_stays_in_its_column():
+    text = "op:\n  Detection:\n    batch_size: 2   # comment\n    model: x\n"
+    assert with_values(text, {("op", "Detection", "batch_size"): 16}) == text.replace(
+        "2   #", "16  #"
+    )
+    assert with_values("a: 16  # why\n", {("a",): 2}) == "a: 2   # why\n"
+    assert with_values("a: 9 # why\n", {("a",): 100}) == "a: 100 # why\n"
+
+
+def test_a_missing_setting_becomes_the_last_line_of_its_section():
+    text = "op:\n  A:\n    inputs: [B]  # b\n\n  # of B\n  B:\n    inputs: []\nend: 1\n"
+    wanted = text.replace("# b\n", "# b\n    batch_size: 4\n")
+    assert with_values(text, {("op", "A", "batch_size"): 4}) == wanted
+    wanted = text.replace("[]\n", "[]\n    batch_size: 4\n")
+    assert with_values(text, {("op", "B", "batch_size"): 4}) == wanted
+    assert with_values("a: 1", {("b",): 2}) == "a: 1\nb: 2\n"
+
+
+def test_a_section_of_nothing_gets_its_first_line():
+    assert with_values("op:\n  A:  # empty\n  B: {}\n", {("op", "A", "n"): 4}) == (
+        "op:\n  A:  # empty\n    n: 4\n  B: {}\n"
+    )
+    assert with_values("a:   # none\n", {("a",): 4}) == "a: 4 # none\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "op: {A: {}}\n",  # in braces
+        "op:\n  A: &one {n: 1}\n  B: *one\n",  # said once, meant twice
+        "op:\n  A:\n    n: &many 1\n    m: *many\n",
+        "op:\n  A:\n    n: |\n      1\n",
+        "op:\n  A:\n    text: |\n      words\n",
+        "op:\n  A: 1\n",
+        "op:\n  B:\n    n: 1\n",
+        "op: [A]\n",
+        "op:\n  A: {n: 1\n",
+        "- op\n",
+        "",
+        "one: 1\n---\ntwo: 2\n",
+    ],
+)
+def test_what_cannot_be_changed_safely_is_refused(text):
+    with pytest.raises(EditError):
+        with_values(text, {("op", "A", "n"): 4})
+
+
+def test_a_value_in_braces_is_exchanged():
+    assert with_values("op: {A: {n: 1, m: 2}} # c\n", {("op", "A", "n"): 12}) == (
+        "op: {A: {n: 12, m: 2}} # c\n"
+    )
+
+
+def test_line_ends_and_a_byte_order_mark_stay():
+    assert with_values("\ufeffa:\r\n  b: 1\r\nc: 2\r\n", {("a", "x"): 3, ("c",): 44}) == (
+        "\ufeffa:\r\n  b: 1\r\n  x: 3\r\nc: 44\r\n"
+    )
+
+
+def test_of_two_entries_of_one_name_the_one_that_counts_is_changed():
+    assert with_values("a: 1\na: 2\n", {("a",): 3}) == "a: 1\na: 3\n"
+
+
+NAMES = st.text("abcxyz_", min_size=1, max_size=6)
+COMMENTS = st.one_of(st.just(""), st.text("# abcé😀:-{}[]'\"", max_size=8).map("  # {}".format))
+SCALARS = st.sampled_from(["1", "0x1f", "'a: b'", '"#no"', "text", "[1, 2]", "{a: 1}", "~", "no"])
+
+
+@st.composite
+def files(draw):
+    """Lines of a YAML file: settings, sections of settings, comments, empty lines."""
+    lines = []
+    for name in draw(st.lists(NAMES, min_size=1, max_size=5, unique=True)):
+        lines += draw(st.lists(st.sampled_from(["", "# about it", "   # a: 1"]), max_size=2))
+        inner = draw(st.lists(NAMES, max_size=3, unique=True))
+        if not inner:
+            lines.append(f"{name}: {draw(SCALARS)}{draw(COMMENTS)}")
+            continue
+        lines.append(f"{name}:{draw(COMMENTS)}")
+        indent = " " * draw(st.integers(1, 4))
+        lines += [f"{indent}{key}: {draw(SCALARS)}{draw(COMMENTS)}" for key in inner]
+    return draw(st.sampled_from(["\n", "\r\n"])).join(
+        [*lines, draw(st.sampled_from(["", "# end"]))]
+    )
+
+
+@settings(deadline=None)
+@given(files(), NAMES, NAMES, st.integers(0, 10**6), st.booleans())
+def test_nothing_but_the_wanted_value_changes_in_any_file(text, section, name, value, nested):
+    key = (section, name) if nested else (name,)
+    before = yaml.safe_load(text)
+    try:
+        after = with_values(text, {key: value})
+    except EditError:
+        return
+    wanted = before
+    for part in key[:-1]:
+        if wanted[part] is None:
+            wanted[part] = {}
+        wanted = wanted[part]
+    wanted[key[-1]] = value
+    assert yaml.safe_load(after) == before
+    old, new = text.splitlines(), after.splitlines()
+    if len(new) > len(old):  # a line came in, all others are as they were
+        (place,) = [n for n, line in enumerate(new) if [*new[:n], *new[n + 1 :]] == old][:1]
+        assert new[place].strip() == f"{name}: {value}"
+    else:
+        changed = [(a, b) for a, b in zip(old, new) if a != b]
+        assert len(changed) <= 1
+        for one, other in changed:
+            assert one.partition(":")[0] == other.partition(":")[0]
+            assert one.partition("  #")[2] == other.partition(" #")[2].removeprefix(" #")
+
+
+KEYS = [
+    ("op", op, name) for op in yaml.safe_load(TEXT)["op"] for name in ("concurrency", "threads")
+]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.dictionaries(st.sampled_from([*KEYS, BATCH]), st.integers(1, 64), min_size=1))
+def test_the_projects_own_file_takes_every_setting_and_keeps_its_comments(values):
+    after = with_values(TEXT, values)
+    assert [line.partition("#")[2] for line in after.splitlines() if "#" in line] == [
+        line.partition("#")[2] for line in TEXT.splitlines() if "#" in line
+    ]
+    content = yaml.safe_load(after)
+    assert all(content["op"][op][name] == value for (_, op, name), value in values.items())
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A copy of the configuration that can be written to."""
+    path = tmp_path / "config.yml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_a_file_is_replaced_with_its_permissions_and_through_a_link(config, tmp_path):
+    config.chmod(0o640)
+    link = tmp_path / "link.yml"
+    link.symlink_to(config)
+    write_values(link, {BATCH: 16, ("cores",): 2}, TEXT)
+    assert link.is_symlink()
+    assert config.stat().st_mode & 0o777 == 0o640
+    written = load_config(config)
+    assert (written.op["ArcFace"].batch_size, written.cores) == (16, 2)
+    assert sorted(os.listdir(tmp_path)) == ["config.yml", "link.yml"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "said"),
+    [(0, TEXT, "op.ArcFace.batch_size"), (8, TEXT + "\n# mine\n", "changed meanwhile")],
+    ids=["wrong", "changed"],
+)
+def test_a_file_that_would_be_wrong_or_has_changed_is_left_alone(config, value, text, said):
+    config.write_text(text)
+    with pytest.raises(EditError, match=said) as failure:
+        write_values(config, {BATCH: value}, TEXT)
+    assert config.read_text() == text
+    assert str(config) in str(failure.value)
+    assert os.listdir(config.parent) == ["config.yml"]
+
+
+def test_a_file_that_is_no_text_is_refused(config):
+    config.write_bytes(b"a: \xff\n")
+    with pytest.raises(EditError, match="UTF-8"):
+        read_text(config)
+
+
+def test_only_sensible_values_are_tried():
+    found = {knob.name: knob for knob in knobs(load_config(ROOT / "config.yml"), 6)}
+    assert set(found["op.Request.concurrency"].values) <= {1, 2, 4, 6, 7}
+    assert set(found["op.ArcFace.batch_size"].values) <= {1, 2, 4, 8, 16}
+    assert "op.Request.batch_size" not in found
+    assert all(knob.now not in knob.values for knob in found.values())
+    assert "cores" not in found
+    more = knobs(load_config(ROOT / "config.yml"), 2, ["ArcFace"], ["cores", "replicas"])
+    assert [knob.name for knob in more][-2:] == ["cores", "replicas"]
+    assert more[-1].values == (2,)
+
+
+def test_ops_without_work_in_the_load_are_left_alone():
+    config = load_config(ROOT / "config.yml")
+    assert idle_ops(config, make_sets(["vga"])) == {"Attributes", "Liveness"}
+    everything = [one.wanting(["attributes", "liveness"]) for one in make_sets(["vga"])]
+    assert idle_ops(config, everything) == set()
+    assert {"Detection", "Landmark"} <= idle_ops(config, make_sets(["aligned", "aligned8"]))
+
+
+def test_a_setting_is_better_only_beyond_the_noise():
+    assert judge([1.06, 1.05, 1.07]).better
+    assert not judge([1.01, 1.01, 1.01]).better
+    assert not judge([1.5, 0.9, 1.05]).better
+    assert is_hopeless([0.9, 0.8])
+    assert not is_hopeless([0.9, 1.0])
+    assert not is_hopeless([0.5])
+
+
+class Machine:
+    """Services whose speed is made up, with as much noise as a busy machine has."""
+
+    def __init__(self, speed, noise=0.01):
+        self._speed, self._noise = speed, noise
+        self._random = random.Random(7)
+        self.running = self.starts = 0
+
+    @contextlib.contextmanager
+    def started(self, values):
+        speed = self._speed(dict(values))
+        if speed is None:
+            raise RuntimeError("no")
+        self.starts += 1
+        self.running += 1
+        try:
+            yield self if speed == 1.0 else Faster(self, speed)
+        finally:
+            self.running -= 1
+
+    def run(self, seconds, speed=1.0):
+        assert self.running == 2  # present and new, side by side
+        qps = 100.0 * speed * self._random.gauss(1.0, self._noise)
+        return Mixed((Load("HTTP", 8, qps, {"p50": 9.0, "p99": 20.0}),), {"pipeline": 1.9})
+
+
+class Faster:
+    def __init__(self, machine, speed):
+        self._machine, self._speed = machine, speed
+
+    def run(self, seconds):
+        return self._machine.run(seconds, self._speed)
+
+
+class Silent:
+    def plan(self, rounds): ...
+
+    def say(self, text): ...
+
+    def advanced(self): ...
+
+    def tried(self, trial): ...
+
+
+KNOBS = [Knob(("op", "A", "batch_size"), 2, (1, 4, 8)), Knob(("cores",), 0, (1, 3))]
+
+
+def search(machine, seconds=60.0, runs=5):
+    sweep = Sweep(machine, Plan(1.0, runs, time.monotonic() + seconds), Silent())
+    sweep.run(KNOBS)
+    assert machine.running == 0
+    return sweep
+
+
+def test_the_best_setting_is_found_and_confirmed():
+    speeds = {None: 1.0, 1: 0.7, 4: 1.1, 8: 1.2}
+    sweep = search(Machine(lambda values: speeds[values.get(("op", "A", "batch_size"))]))
+    assert sweep.changes == {("op", "A", "batch_size"): 8}
+    assert sweep.complete
+    assert sweep.confirmed
+    slower = next(trial for trial in sweep.trials if trial.value == 1)
+    assert len(slower.runs) == 2  # it was given up early
+    assert [trial.outcome for trial in sweep.trials if trial.step == "again"] == ["taken"]
+
+
+def test_noise_alone_changes_nothing():
+    assert search(Machine(lambda values: 1.0, noise=0.05)).changes == {}
+
+
+def test_a_value_with_which_the_service_does_not_start_is_passed_over():
+    sweep = search(Machine(lambda values: None if ("cores",) in values else 1.0))
+    assert sweep.changes == {}
+    assert sum("does not start" in trial.outcome for trial in sweep.trials) == 2
+
+
+def test_a_faster_setting_that_loses_requests_is_not_taken():
+    run = Mixed((Load("HTTP", 8, 200.0, errors=1),), {})
+
+    class Losing(Machine):
+        def run(self, seconds, speed=1.0):
+            return run if speed > 1.0 else super().run(seconds)
+
+    assert search(Losing(lambda values: 2.0 if values else 1.0)).changes == {}
+
+
+def test_when_the_time_is_over_the_rest_is_not_tried():
+    sweep = search(Machine(lambda values: 1.0), seconds=-1.0)
+    assert not sweep.trials
+    assert not sweep.complete
+
+
+def test_of_a_mixture_no_set_counts_more_than_another():
+    slow, fast = (Load("HTTP", 8, qps, {"p50": p50}) for qps, p50 in ((10.0, 90.0), (200.0, 5.0)))
+    shifted = Mixed((Load("HTTP", 8, 5.0), Load("HTTP", 8, 400.0)), {})
+    mixed = Mixed((slow, fast), {})
+    assert shifted.over(mixed) == pytest.approx(1.0)
+    assert (mixed.qps, mixed.latency("p50")) == (210.0, 90.0)
+    assert Mixed((Load("HTTP", 8, 0.0), fast), {}).over(mixed) == 0.0
+
+
+@pytest.mark.parametrize("interface", ["HTTP", "gRPC"])
+def test_several_sets_load_the_service_at_the_same_time(interface, service):
+    if interface == "HTTP" and not any(map(shutil.which, ("h2load", "wrk", "hey"))):
+        pytest.skip("apt install nghttp2-client")
+    running = Running(service.process.pid, service.url, f"127.0.0.1:{service.rpc_port}")
+    mixed = Mixture(running, make_sets(["aligned", "vga"]), 4, interface).run(0.5)
+    assert [load.concurrency for load in mixed.loads] == [2, 2]
+    assert all(load.qps > 0 for load in mixed.loads)
+    assert mixed.errors == 0
+    assert mixed.cores["pipeline"] > 0
+
+
+def test_a_file_that_could_not_be_written_is_refused_before_anything_is_measured(config, capsys):
+    content = yaml.safe_load(TEXT)
+    del content["op"]["ArcFace"]["batch_size"]
+    config.write_text(yaml.safe_dump(content, default_flow_style=True))
+    assert tune.main(["--config", str(config), "--ops", "ArcFace", "--write"]) == 1
+    assert "in braces" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_unknown_op_is_named(config, capsys):
+    assert tune.main(["--config", str(config), "--ops", "Nose"]) == 1
+    assert "no op Nose" in capsys.readouterr().out
+
+
+@pytest.fixture
+def narrow(config, models):
+    """A configuration beside the models, with little to turn."""
+    content = yaml.safe_load(TEXT)
+    set_values(content, {BATCH: 1})
+    content["models_dir"] = str(models)
+    config.write_text("# mine\n" + yaml.safe_dump(content, sort_keys=False))
+    return config
+
+
+@pytest.mark.slow
+def test_a_short_search_measures_each_value_and_tells_what_it_did(
+    narrow, tmp_path, capsys, monkeypatch
+):
+    pair = [Knob(BATCH, 1, (8,)), Knob(("op", "Request", "concurrency"), 2, (1,))]
+    monkeypatch.setattr(tune, "knobs", lambda *_: pair)
+    out = tmp_path / "tune.json"
+    options = ["--sets", "aligned8", "--seconds", "0.3", "--runs", "2", "--json", str(out)]
+    assert tune.main(["--config", str(narrow), *options, "--write"]) == 0, capsys.readouterr().out
+    found = json.loads(out.read_text())
+    first = [trial for trial in found["trials"] if trial["step"] == "first"]
+    assert [(trial["setting"], trial["value"]) for trial in first] == [
+        ("op.ArcFace.batch_size", 8),
+        ("op.Request.concurrency", 1),
+    ]
+    assert all(run["qps"] > 0 for trial in first for run in (*trial["runs"], *trial["present"]))
+    assert found["complete"]
+    text = narrow.read_text()
+    assert text.startswith("# mine\n")
+    expected = 8 if found["confirmed"] and found["changes"].get("op.ArcFace.batch_size") else 1
+    assert load_config(narrow).op["ArcFace"].batch_size == expected
+
+
+@pytest.mark.slow
+def test_a_search_that_is_interrupted_writes_nothing_and_leaves_no_process_behind(narrow):
+    before = narrow.read_text()
+    options = ["--config", str(narrow), "--sets", "aligned", "--seconds", "0.5", "--write"]
+    search = subprocess.Popen(
+        [sys.executable, "-m", "bench", "tune", *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    family = []
+    while not any("ops.server" in " ".join(process.cmdline()) for process in family):
+        assert search.poll() is None
+        time.sleep(0.2)
+        with contextlib.suppress(psutil.Error):
+            family = psutil.Process(search.pid).children(recursive=True)
+    search.send_signal(signal.SIGINT)
+    said, _ = search.communicate(timeout=60)
+    assert search.returncode == 130
+    assert "so far" in said
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+    assert narrow.read_text() == before
