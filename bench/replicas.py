@@ -1,0 +1,235 @@
+"""Two replicas on two cores against one replica on one core: ``python -m bench replicas``.
+
+Both services run at the same time and are loaded in turns. In each round the one replica and what
+loads it have one core to themselves, another one from round to round; then the N replicas, each on
+a core of its own, and what loads them have N cores. Each replica gets the same number of requests
+at a time.
+
+The load generator is part of the comparison only where it has to be: with more cores than replicas
+it runs on the others, for both sides. Otherwise it shares the measured cores on both sides, so that
+a machine of N cores is held against a machine of one; what it takes is shown. All processes are
+pinned; of a physical core with two threads only one is used where there are enough.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from bench.load.affinity import on_cores, pin, whole_cores
+from bench.load.cpu import machine, service_pids
+from bench.load.figures import ratio
+from bench.load.mixture import Mixed, Mixture, interface_here
+from bench.load.pictures import NAMES, PictureSet, make_sets
+from bench.load.report import QUIET, shares
+from bench.service import ended_by_sigterm, started
+from bench.tuning.knobs import set_values
+
+LIMIT = 1.9
+"""What two replicas should do of one's requests a second."""
+WARM_UP_S = 1.0
+EFFICIENCY = LIMIT / 2
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure; 0 where the ratio is reached or cannot be measured here, else 1."""
+    arguments = _parser().parse_args(argv)
+    console = Console(highlight=False)
+    cores = usable_cores(arguments.replicas)
+    if cores is None:
+        here = len(os.sched_getaffinity(0))
+        console.print(f"skipped: {arguments.replicas} replicas need as many cores, here: {here}")
+        return 0
+    try:
+        with ended_by_sigterm():
+            document = _measure(arguments, cores, console)
+    except (RuntimeError, OSError, psutil.Error) as error:
+        console.print(f"bench replicas: {error}", style="red", markup=False)
+        return 1
+    if arguments.json:
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    limit = _limit(arguments)
+    return 0 if all(found["ratio"] >= limit for found in document["sets"]) else 1
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Which cores do what. replicas: one each. generator: none where it shares them."""
+
+    replicas: tuple[int, ...]
+    generator: tuple[int, ...]
+
+    def in_words(self) -> str:
+        """Where the load generator runs."""
+        if self.generator:
+            return f"The load generator runs on {_listed(self.generator)}, for both sides."
+        return (
+            "There is no core left for the load generator: on both sides it shares the cores "
+            "that the replicas have."
+        )
+
+
+def usable_cores(replicas: int) -> Optional[Cores]:
+    """A core for each replica, the others for the load; None where there are too few."""
+    all_of_them = sorted(os.sched_getaffinity(0))
+    if len(all_of_them) < replicas:
+        return None
+    whole = whole_cores()
+    chosen = (whole if len(whole) >= replicas else all_of_them)[:replicas]
+    # The other thread of a measured core is no place for the load either.
+    rest = set(whole if len(whole) > replicas else all_of_them) - set(chosen)
+    return Cores(tuple(chosen), tuple(sorted(rest)) if len(whole) > replicas else ())
+
+
+class _Side:
+    """A number of replicas, pinned, and the load on them."""
+
+    def __init__(self, service_pid: int, mixture: Mixture, cores: Cores) -> None:
+        self._pids = service_pids(service_pid)
+        self._pipelines = [p for name, p in self._pids.items() if name.startswith("pipeline")]
+        self._supervisor = self._pids["supervisor"]
+        self._mixture = mixture
+        self._cores = cores
+
+    def run(self, seconds: float, shift: int = 0) -> Mixed:
+        """One run. shift: where in the list of cores the first replica's is."""
+        of_all = self._cores.replicas
+        mine = [of_all[(shift + n) % len(of_all)] for n in range(len(self._pipelines))]
+        for pid, core in zip(self._pipelines, mine):
+            pin(pid, [core])
+        pin(self._supervisor, mine)
+        with on_cores(self._cores.generator or mine):
+            return self._mixture.run(seconds)
+
+
+@contextlib.contextmanager
+def _side(
+    arguments: argparse.Namespace, pictures: PictureSet, replicas: int, cores: Cores
+) -> Iterator[_Side]:
+    settings = partial(set_values, values={("replicas",): replicas, ("cores",): 1})
+    mine: Collection[int] = cores.replicas[:replicas]
+    with started(arguments.config, settings, mine) as service:
+        interface = "gRPC" if arguments.grpc else interface_here()
+        load = Mixture(service, [pictures], arguments.concurrency * replicas, interface)
+        side = _Side(service.pid, load, cores)
+        side.run(min(WARM_UP_S, arguments.seconds))
+        yield side
+
+
+def _measure(arguments: argparse.Namespace, cores: Cores, console: Console) -> dict[str, Any]:
+    count = arguments.replicas
+    console.print(f"{count} replicas on {_listed(cores.replicas)}, one each. {cores.in_words()}")
+    found = []
+    for pictures in make_sets(arguments.sets):
+        with contextlib.ExitStack() as stack:
+            status = stack.enter_context(console.status(f"{pictures.title}: starting"))
+            one, many = (
+                stack.enter_context(_side(arguments, pictures, n, cores)) for n in (1, count)
+            )
+            rounds: list[tuple[Mixed, Mixed]] = []
+            for number in range(arguments.runs):
+                status.update(f"{pictures.title}: round {number + 1} of {arguments.runs}")
+                rounds.append(_round(one, many, arguments.seconds, number))
+        found.append(_figures(pictures, rounds))
+        _show(pictures, rounds, found[-1]["ratio"], arguments, console)
+    settings = {name: getattr(arguments, name) for name in ("seconds", "runs", "concurrency")}
+    return {
+        "machine": machine(),
+        "replicas": count,
+        "cores": cores.replicas,
+        "generator_cores": cores.generator,
+        **settings,
+        "sets": found,
+    }
+
+
+def _round(one: _Side, many: _Side, seconds: float, number: int) -> tuple[Mixed, Mixed]:
+    """The two take turns in going first, and the one replica goes from core to core."""
+    if number % 2:
+        second = many.run(seconds)
+        return one.run(seconds, number), second
+    first = one.run(seconds, number)
+    return first, many.run(seconds)
+
+
+def _figures(pictures: PictureSet, rounds: Sequence[tuple[Mixed, Mixed]]) -> dict[str, Any]:
+    ones, manies = zip(*rounds)
+    return {
+        "set": pictures.name,
+        "ratio": ratio([run.qps for run in manies], [run.qps for run in ones]) or 0.0,
+        "one": [run.to_dict() for run in ones],
+        "all": [run.to_dict() for run in manies],
+    }
+
+
+def _show(
+    pictures: PictureSet,
+    rounds: Sequence[tuple[Mixed, Mixed]],
+    found: float,
+    arguments: argparse.Namespace,
+    console: Console,
+) -> None:
+    table = Table(title=f"{pictures.title} ({pictures.name})", header_style="bold")
+    table.title_justify = "left"
+    for name in ("replicas", "QPS", "p50 ms", "p99", "errors"):
+        table.add_column(name, justify="right")
+    table.add_column("cores used")
+    for count, runs in zip((1, arguments.replicas), zip(*rounds)):
+        run = sorted(runs, key=lambda one: one.qps)[len(runs) // 2]
+        errors = sum(one.errors for one in runs)
+        latency = [f"{run.latency(name):.0f}" for name in ("p50", "p99")]
+        used = shares(run.cores)
+        table.add_row(str(count), f"{run.qps:.1f}", *latency, str(errors or ""), used)
+    table.caption = f"the run in the middle of {len(rounds)}"
+    console.print(table)
+    each = ", ".join(f"{many.qps / one.qps:.2f}" for one, many in rounds if one.qps)
+    console.print(
+        f"  {arguments.replicas} replicas / 1: [bold]{found:.2f}[/] "
+        f"(rounds: {each}; wanted: {_limit(arguments):.2f})"
+    )
+    if max(run.cores.get("others", 0.0) for pair in rounds for run in pair) > QUIET:
+        console.print("  Others used the machine meanwhile: measure again", style="yellow")
+
+
+def _limit(arguments: argparse.Namespace) -> float:
+    given: Optional[float] = arguments.limit
+    return EFFICIENCY * arguments.replicas if given is None else given
+
+
+def _listed(cores: Sequence[int]) -> str:
+    return ("core " if len(cores) == 1 else "cores ") + ", ".join(map(str, cores))
+
+
+def _at_least(least: int, text: str) -> int:
+    value = int(text)
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench replicas", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--config", type=Path, default=Path("config.yml"), metavar="FILE")
+    add("--replicas", type=partial(_at_least, 2), default=2, metavar="N", help="default: 2")
+    add("--sets", nargs="+", choices=NAMES, default=["vga"], help="default: vga")
+    add("--grpc", action="store_true", help="over gRPC instead of HTTP")
+    count = partial(_at_least, 1)
+    add("--concurrency", type=count, default=16, metavar="N", help="a replica (default: 16)")
+    add("--seconds", type=float, default=4.0, help="of one measured run (default: 4)")
+    add("--runs", type=count, default=5, metavar="N", help="rounds (default: 5)")
+    add("--limit", type=float, help="ratio to be reached (default: 0.95 a replica)")
+    add("--json", type=Path, metavar="FILE")
+    return parser
