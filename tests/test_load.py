@@ -12,8 +12,9 @@ from concurrent import futures
 import grpc
 import numpy as np
 import pytest
+from rich.console import Console
 
-from bench.load import arrivals, generators, rpc
+from bench.load import arrivals, generators, report, rpc
 from bench.load.cpu import Meter, wait_until_idle
 from bench.load.figures import Load, latencies_ms, median_load, ratio, steady_rate
 from bench.load.pictures import make_sets
@@ -157,3 +158,25 @@ def test_a_closed_loop_keeps_its_concurrency_and_counts_errors(half_busy):
     assert load.qps > 0
     assert load.errors > 0
     assert load.concurrency == 3
+
+
+def test_a_closed_loop_may_use_several_connections(half_busy):
+    load = rpc.closed_load(half_busy, b"request", 0.5, 4, connections=4)
+    assert load.qps > 0
+
+
+def test_an_overload_shows_goodput_refusals_and_memory_over_the_time(half_busy, monkeypatch):
+    monkeypatch.setattr(arrivals, "REST_S", 0.5)
+    monkeypatch.setattr(arrivals, "SINGLES_S", 0.5)
+    side = arrivals.Side(half_busy, b"request", {"pipeline": os.getpid()})
+    found = arrivals.overload(side, capacity=20.0, factor=4.0, seconds=2.0)
+    assert set(found["codes"]) == {"OK", "RESOURCE_EXHAUSTED"}
+    assert found["goodput"] > 0
+    assert found["refused_in_time"] is not None
+    assert len(found["memory"]) > 10
+    assert found["memory_growth"]["name"] == "rss"
+    report.show_overload("set", found, Console(width=120))
+    kept = found["kept"]
+    assert len(kept) == 4
+    assert kept["goodput at least 0.9 of the capacity"] is (found["goodput/capacity"] >= 0.9)
+    assert None not in kept.values()

@@ -8,19 +8,29 @@ is late does not make the service look better.
 from __future__ import annotations
 
 import base64
+import contextlib
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 import psutil
 
 from bench.load.cpu import Meter
 from bench.load.figures import latencies_ms
+from bench.load.growth import MEMORY, Growth, growth
 from bench.load.rpc import Job, run_apart
 
 REST_S = 5.0  # after an overload, until latency has to be as before
 SINGLES_S = 4.0
 MB = 1_000_000
+# What is expected of the service under more load than it can bear.
+LEAST_GOODPUT = 0.9  # of its capacity
+REFUSED_WITHIN_MS = 100.0
+SLOWER_AFTER = 1.25  # median latency of single requests REST_S after the load, over the one before
+_SAMPLES = 40  # of memory in a run
+_COMMON = 0.99  # share of refusals that have to be in time
 
 
 @dataclass(frozen=True)
@@ -61,22 +71,24 @@ def random_arrivals(side: Side, capacity: float, share: float, seconds: float) -
 def overload(side: Side, capacity: float, factor: float, seconds: float) -> dict[str, Any]:
     """Arrivals at a multiple of the capacity: what is still answered, how fast the rest hears.
 
-    memory: of the pipeline's processes in bytes (RSS). single_ms: latency of one request at a
-    time, before and REST_S after the end.
+    memory: of the pipeline's processes in bytes (RSS), over the time. single_ms: latency of one
+    request at a time, before and REST_S after the end. kept: what is expected, and whether it was
+    so, None where that cannot be told.
     """
     before = _single_latency(side)
     # What a full queue takes is taken once; growth is what comes on top of it.
     run_apart(side.job(min(seconds / 4, 10.0), rate=factor * capacity, seed=1))
-    memory = [side.memory()]
     meter = Meter(side.pids)
-    calls = run_apart(side.job(seconds, rate=factor * capacity))
+    with _memory_over_time(side, seconds / _SAMPLES) as memory:
+        calls = run_apart(side.job(seconds, rate=factor * capacity))
     cores = meter.cores()
-    memory.append(side.memory())
     time.sleep(REST_S)
     after = _single_latency(side)
     goodput = calls.rate(seconds)
+    refusals = calls.latencies(None)
     codes = {code: calls.codes.count(code) for code in sorted(set(calls.codes))}
-    return {
+    grown = growth(MEMORY, *zip(*memory)) if memory else None
+    figures = {
         "factor": factor,
         "capacity": capacity,
         "seconds": seconds,
@@ -85,12 +97,57 @@ def overload(side: Side, capacity: float, factor: float, seconds: float) -> dict
         "goodput": goodput,
         "goodput/capacity": goodput / capacity,
         "answer_ms": latencies_ms(calls.latencies()),
-        "refusal_ms": latencies_ms(calls.latencies(None)),
+        "refusal_ms": latencies_ms(refusals),
+        "refused_in_time": _share_within(refusals, REFUSED_WITHIN_MS / 1e3),
         "memory": memory,
-        "memory_growth_MB": (memory[1] - memory[0]) / MB,
+        "memory_growth": grown.to_dict() if grown else None,
         "single_ms": {"before": before, "after": after},
         "cores": cores,
     }
+    return {**figures, "kept": _kept(figures, grown)}
+
+
+def _kept(figures: dict[str, Any], grown: Optional[Growth]) -> dict[str, Optional[bool]]:
+    single = figures["single_ms"]
+    in_time = figures["refused_in_time"]
+    known = single["before"] and single["after"]
+    return {
+        f"goodput at least {LEAST_GOODPUT:g} of the capacity": (
+            figures["goodput/capacity"] >= LEAST_GOODPUT
+        ),
+        f"{_COMMON:.0%} of the rest refused within {REFUSED_WITHIN_MS:.0f} ms": (
+            None if in_time is None else in_time >= _COMMON
+        ),
+        "memory flat": None if grown is None else not grown.grows,
+        f"latency normal {REST_S:.0f} s after": (
+            single["after"]["p50"] <= SLOWER_AFTER * single["before"]["p50"] if known else None
+        ),
+    }
+
+
+def _share_within(seconds: list[float], limit: float) -> Optional[float]:
+    return sum(took <= limit for took in seconds) / len(seconds) if seconds else None
+
+
+@contextlib.contextmanager
+def _memory_over_time(side: Side, interval: float) -> Iterator[list[tuple[float, int]]]:
+    """Pairs of seconds and bytes; they are all there when the block has been left."""
+    found: list[tuple[float, int]] = []
+    end = threading.Event()
+    began = time.monotonic()
+
+    def sample() -> None:
+        with contextlib.suppress(psutil.Error):
+            while not end.wait(interval):
+                found.append((round(time.monotonic() - began, 2), side.memory()))
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        end.set()
+        thread.join()
 
 
 def _single_latency(side: Side) -> dict[str, float]:

@@ -13,6 +13,7 @@ from bench.load.figures import Load
 from bench.load.session import SetResult
 
 SEEN = 0.005  # cores; less is not worth a place
+_SHOWN = 8  # samples of memory
 QUIET = 0.1  # cores that others may use before figures are called into question
 
 
@@ -112,11 +113,27 @@ def show_overload(title: str, figures: Mapping[str, Any], console: Console) -> N
     )
     table.add_row("time of an answer", _latency(figures["answer_ms"]))
     table.add_row("time of a refusal", _latency(figures["refusal_ms"]))
-    table.add_row("pipeline's memory", f"{figures['memory_growth_MB']:+.1f} MB")
+    table.add_row("pipeline's memory", _memory(figures["memory"], figures["memory_growth"]))
     for when, latency in figures["single_ms"].items():
         table.add_row(f"single request {when}", _latency(latency))
     table.add_row("cores used", shares(figures["cores"]))
     console.print(table)
+    words = {True: "[green]kept[/]", False: "[red]MISSED[/]", None: "not known"}
+    for expected, kept in figures["kept"].items():
+        console.print(f"  {expected}: {words[kept]}")
+
+
+def _memory(samples: Sequence[tuple[float, int]], growth: Optional[Mapping[str, Any]]) -> str:
+    """Some of the samples over the time, and how much the last quarter is above the first."""
+    if not samples:
+        return "not known"
+    step = max(len(samples) // _SHOWN, 1)
+    course = ", ".join(f"{held / 1e6:.0f}" for _, held in samples[::step])
+    text = f"{course} MB, every {samples[0][0] * step:.1f} s"
+    if growth is None:
+        return text
+    more = growth["last"] - growth["first"]
+    return f"{text}; last quarter {more:+.1f} MB (flat up to {growth['allowed']:.1f})"
 
 
 def _latency(figures: Mapping[str, float]) -> str:
