@@ -1,0 +1,190 @@
+"""The service and its clients, looked at every few seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+import psutil
+
+from bench.load.growth import ALLOWANCES, FEWEST, Growth, growth
+from bench.memory import total_pss, usage_of
+from bench.soaking.clients import TIMEOUT_S, Job, Report
+
+ROOT = Path(__file__).resolve().parents[2]
+_SILENT_S = 60.0  # after which clients that say nothing are given up
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Of one interval. seconds: since the start. rate: requests a second.
+
+    pss, rss: bytes of all processes of the service. descriptors, threads: of them all.
+    p50, p99: milliseconds. errors: requests that were not answered as they should.
+    """
+
+    seconds: float
+    requests: int
+    rate: float
+    errors: int
+    pss: int
+    rss: int
+    descriptors: int
+    threads: int
+    p50: Optional[float]
+    p99: Optional[float]
+
+
+@dataclass
+class Record:
+    """The whole run. counts: requests by what became of them. unexpected: by what came instead.
+
+    trouble: why it ended before its time, or empty.
+    """
+
+    samples: list[Sample] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    unexpected: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    trouble: str = ""
+
+    @property
+    def requests(self) -> int:
+        return sum(self.counts.values()) + sum(self.unexpected.values())
+
+    def note(self, report: Report) -> None:
+        """What the clients did in one interval."""
+        self.seconds += report.seconds
+        for name in ("answered", "refused", "left"):
+            self.counts[name] += getattr(report, name)
+        self.unexpected.update(report.unexpected)
+
+    def sample(self, report: Report, pid: int) -> None:
+        """How the service is at the end of that interval. Raises psutil.Error."""
+        usages = usage_of(pid)
+        processes = [psutil.Process(usage.pid) for usage in usages]
+        self.samples.append(
+            Sample(
+                round(self.seconds, 2),
+                report.requests,
+                round(report.requests / report.seconds, 2),
+                report.errors,
+                total_pss(usages),
+                sum(usage.rss for usage in usages),
+                sum(process.num_fds() for process in processes),
+                sum(process.num_threads() for process in processes),
+                report.p50,
+                report.p99,
+            )
+        )
+
+    def growths(self) -> list[Growth]:
+        """Of every measure; empty where there are too few samples."""
+        found = []
+        for allowance in ALLOWANCES:
+            # An interval without answers has no latency.
+            known = [s for s in self.samples if getattr(s, allowance.name) is not None]
+            times = [sample.seconds for sample in known]
+            one = growth(allowance, times, [getattr(s, allowance.name) for s in known])
+            if one is not None:
+                found.append(one)
+        return found
+
+    def complaints(self) -> list[str]:
+        """Why the run is no success; empty if it is one."""
+        said = [self.trouble] if self.trouble else []
+        found = self.growths()
+        if len(found) < len(ALLOWANCES):
+            said.append(f"too short: fewer than {FEWEST} samples after the warm-up")
+        said += [f"{one.name} grows" for one in found if one.grows and one.judged]
+        if self.unexpected:
+            said.append(
+                f"{sum(self.unexpected.values())} requests were not answered as they should"
+            )
+        return said
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "seconds": round(self.seconds, 1),
+            "requests": self.requests,
+            "counts": dict(self.counts),
+            "unexpected": dict(self.unexpected),
+            "growth": [one.to_dict() for one in self.growths()],
+            "complaints": self.complaints(),
+            "samples": [asdict(sample) for sample in self.samples],
+        }
+
+
+class Clients:
+    """The process of the clients; use it in a `with` block."""
+
+    def __init__(self, job: Job) -> None:
+        self._silent_s = job.interval + _SILENT_S
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.soaking.clients"],
+            cwd=ROOT,
+            env={**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # A Ctrl-C in the terminal is for the benchmark, which ends the clients then.
+            start_new_session=True,
+        )
+        self._write(json.dumps(asdict(job)) + "\n")
+
+    def __enter__(self) -> Clients:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def reports(self) -> Iterator[Report]:
+        """One an interval, until `stop`. Raises RuntimeError when the clients fail."""
+        lines = self._process.stdout
+        if lines is None:
+            raise TypeError("the process was started without pipes")
+        while True:
+            # Each line is written at once, and the next one a whole interval later.
+            if not select.select([lines], [], [], self._silent_s)[0]:
+                raise RuntimeError("the clients say nothing any more")
+            line = lines.readline()
+            if not line:
+                return
+            yield Report(**json.loads(line))
+
+    def stop(self) -> list[Report]:
+        """No further requests; what was not reported yet."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        rest = list(self.reports())
+        if self._process.wait(TIMEOUT_S):
+            raise RuntimeError(f"the clients ended with status {self._process.returncode}")
+        return rest
+
+    def _write(self, text: str) -> None:
+        if self._process.stdin is None:
+            raise TypeError("the process was started without pipes")
+        self._process.stdin.write(text)
+        self._process.stdin.flush()
+
+
+def rows(samples: Sequence[Sample], name: str) -> tuple[list[float], list[float]]:
+    """Minutes and values of the samples that have one, to be drawn."""
+    known = [sample for sample in samples if getattr(sample, name) is not None]
+    return [s.seconds / 60.0 for s in known], [float(getattr(s, name)) for s in known]
