@@ -137,7 +137,7 @@ def unit_vectors(embeddings: Sequence[np.ndarray]) -> np.ndarray:
 
     Raises InvalidError invalid_embedding, or ModelMismatchError where they differ in length.
     """
-    rows = [np.asarray(embedding) for embedding in embeddings]
+    rows = [_array(embedding) for embedding in embeddings]
     for number, row in enumerate(rows):
         if row.dtype.kind not in "fiu" or row.ndim != 1 or not 1 <= row.size <= MAX_DIM:
             raise InvalidError(
@@ -162,6 +162,13 @@ def unit_vectors(embeddings: Sequence[np.ndarray]) -> np.ndarray:
     kept = np.abs(norms * largest - 1) < UNIT_TOLERANCE
     unit[kept] = matrix[kept]
     return unit
+
+
+def _array(embedding: object) -> np.ndarray:
+    try:
+        return np.asarray(embedding)
+    except ValueError:
+        return np.array(None)  # rows of several lengths: nothing that passes for numbers
 
 
 def is_unit(vectors: np.ndarray) -> np.ndarray:

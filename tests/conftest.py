@@ -15,6 +15,13 @@ from pathlib import Path
 import pytest
 
 from ops.config import ConfigError, load_config
+from tests.databases import (  # noqa: F401 - fixtures
+    database_url,
+    mariadb,
+    open_store,
+    postgresql,
+    store,
+)
 from tests.service import Service
 from tests.tiny_models import convert_tiny, write_tiny_model
 
