@@ -187,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--want", nargs="+", choices=WANTS, default=[], help="default: the service's own")
     add("--concurrency", type=_count, default=16, metavar="N", help="at a time (default: 16)")
     seconds = partial(_at_least, 0.2)
-    add("--seconds", type=seconds, default=3.0, help="of one run (default: 3)")
+    add("--seconds", type=seconds, default=4.0, help="of one run (default: 4)")
     add("--runs", type=_count, default=5, metavar="N", help="rounds of a trial (default: 5)")
     minutes = partial(_at_least, 0.0)
     add("--max-minutes", type=minutes, default=30.0, metavar="N", help="default: 30")

@@ -318,6 +318,20 @@ def test_a_faster_setting_that_loses_requests_is_not_taken():
     assert search(Losing(lambda values: 2.0 if values else 1.0)).changes == {}
 
 
+def test_rounds_that_others_disturbed_do_not_count():
+    class Shared(Machine):
+        def run(self, seconds, speed=1.0):
+            run = super().run(seconds, speed)
+            if self._random.random() < 0.05:  # somebody else takes most of the machine
+                return Mixed((Load("HTTP", 8, 0.3 * run.qps),), {"others": 1.5})
+            return run
+
+    sweep = search(Shared(lambda values: 1.1 if ("cores",) in values else 1.0))
+    runs = [run for trial in sweep.trials for run in (*trial.runs, *trial.present)]
+    assert not any("others" in run.cores for run in runs)
+    assert list(sweep.changes) == [("cores",)]
+
+
 def test_when_the_time_is_over_the_rest_is_not_tried():
     sweep = search(Machine(lambda values: 1.0), seconds=-1.0)
     assert not sweep.trials

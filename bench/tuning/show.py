@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Optional
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
@@ -81,11 +82,12 @@ def _title(trial: Trial) -> str:
 
 def show_trials(trials: Sequence[Trial], knobs: Sequence[Knob], console: Console) -> None:
     """All that was tried, and before it the present setting as it was measured beside it."""
-    table = Table(header_style="bold", title="medians of the rounds", title_justify="left")
-    table.add_column("setting")
-    for name in ("", "QPS", "of present", "p50 ms", "p99", "cores"):
-        table.add_column(name, justify="right")
-    table.add_column("outcome", overflow="fold")
+    # Without lines, so that it fits into a terminal of 80 columns.
+    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("setting", no_wrap=True, min_width=max(len(one.name) for one in trials) - 3)
+    for name in ("", "QPS", "ratio", "p50", "p99", "cores"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
     now = {knob.name: knob.now for knob in knobs}
     seen = ""
     for trial in trials:
@@ -93,13 +95,16 @@ def show_trials(trials: Sequence[Trial], knobs: Sequence[Knob], console: Console
         if trial.name != seen and trial.present:
             table.add_section()
             table.add_row(name, _value(now.get(trial.name)), *_figures(trial.present), "present")
-            name = ""
+        name = "" if trial.present else name
         seen = trial.name
         verdict = trial.verdict
-        over = f"{verdict.ratio:.3f} ±{verdict.noise:.3f}" if verdict else ""
+        over = f"{verdict.ratio:.2f} ±{verdict.noise:.2f}" if verdict else ""
         style = "bold" if trial.better and trial.step != "first" else ""
         cells = _figures(trial.runs, over)
-        table.add_row(name, _value(trial.value), *cells, trial.outcome, style=style)
+        # A failure was told at length when it happened.
+        outcome = "failed" if trial.failure else trial.outcome
+        table.add_row(name, _value(trial.value), *cells, outcome, style=style)
+    table.caption = "medians of the rounds; ratio: QPS to the present setting's; p50, p99: ms"
     console.print(table)
     _say_disturbed(trials, console)
 

@@ -16,6 +16,8 @@ from bench.tuning.judge import Verdict, is_hopeless, judge
 from bench.tuning.knobs import Knob
 from bench.tuning.settings_file import Key
 
+DISTURBED = 0.25  # cores that others may use in a round
+
 
 class Side(Protocol):
     """A running service with certain settings."""
@@ -88,7 +90,7 @@ class Trial:
         if self.errors:
             return f"{self.errors} errors"
         if self.step == "again":
-            return "taken" if self.better else "not better again"
+            return "taken" if self.better else "not again"
         return "better" if self.better else "no better"
 
     def to_dict(self) -> dict[str, Any]:
@@ -208,14 +210,22 @@ class Sweep:
             raise _FailedError(f"does not start: {error}") from None
 
     def _rounds(self, trial: Trial, new: Side, old: Side) -> None:
-        """The two take turns in going first: what changes with time meets both alike."""
-        for number in range(self._plan.runs):
-            if number % 2:
+        """The two take turns in going first: what changes with time meets both alike.
+
+        A round in which others used the machine is forgotten, as often as there are rounds.
+        """
+        spare = self._plan.runs
+        while len(trial.runs) < self._plan.runs:
+            if len(trial.runs) % 2:
                 run = self._run_new(new)
-                trial.present.append(old.run(self._plan.seconds))
+                present = old.run(self._plan.seconds)
             else:
-                trial.present.append(old.run(self._plan.seconds))
+                present = old.run(self._plan.seconds)
                 run = self._run_new(new)
+            if spare and max(one.cores.get("others", 0.0) for one in (present, run)) > DISTURBED:
+                spare -= 1
+                continue
+            trial.present.append(present)
             trial.runs.append(run)
             self._watch.advanced()
             if trial.step == "first" and is_hopeless(trial.ratios):
