@@ -389,8 +389,9 @@ def test_a_short_search_measures_each_value_and_tells_what_it_did(
     pair = [Knob(BATCH, 1, (8,)), Knob(("op", "Request", "concurrency"), 2, (1,))]
     monkeypatch.setattr(tune, "knobs", lambda *_: pair)
     out = tmp_path / "tune.json"
-    options = ["--sets", "aligned8", "--seconds", "0.3", "--runs", "2", "--json", str(out)]
-    assert tune.main(["--config", str(narrow), *options, "--write"]) == 0, capsys.readouterr().out
+    options = ["--sets", "aligned8", "--seconds", "0.6", "--runs", "1", "--concurrency", "4"]
+    files = ["--config", str(narrow), "--json", str(out)]
+    assert tune.main([*options, *files, "--write"]) == 0, capsys.readouterr().out
     found = json.loads(out.read_text())
     first = [trial for trial in found["trials"] if trial["step"] == "first"]
     assert [(trial["setting"], trial["value"]) for trial in first] == [
