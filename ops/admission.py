@@ -24,9 +24,14 @@ class Admission:
         self._cost = 0.0
         self.in_flight = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether the queue has no place left."""
+        return self.in_flight >= self._queue_length
+
     def check(self) -> None:
         """Raise ServiceError(BUSY) when the queue is full; takes no place."""
-        if self.in_flight >= self._queue_length:
+        if self.full:
             raise ServiceError(ErrorKind.BUSY)
 
     def enter(self, seconds: float) -> None:

@@ -37,13 +37,39 @@ class PipelineServicer:
             )
         except ServiceError as error:
             if error.kind.grpc_status:
-                status = grpc.StatusCode[error.kind.grpc_status]
-                await context.abort(status, f"{error.code} {error.message}")
+                await _abort(context, error)
             answer = Answer(error, "")
         except Exception:
             _LOGGER.error("a request failed outside the stages", exc_info=True)
             answer = Answer(ServiceError(ErrorKind.INTERNAL), "")
         return _response(answer)
+
+
+class _Bouncer(grpc.aio.ServerInterceptor):
+    """Refuses while the queue is full, before a request's message has been read.
+
+    A message costs as much to receive as its refusal; under a load of several times what the
+    service can do, that is time which the requests inside need.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        # As a stream: what takes a single message is called when that has been read.
+        self._refusal = grpc.stream_unary_rpc_method_handler(self._refuse)
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        """The method's handler, or one that refuses."""
+        return self._refusal if self._executor.admission.full else await continuation(details)
+
+    @staticmethod
+    async def _refuse(messages: Any, context: Any) -> None:
+        busy = ServiceError(ErrorKind.BUSY)
+        await _abort(context, busy)
+
+
+async def _abort(context: Any, error: ServiceError) -> None:
+    status = grpc.StatusCode[error.kind.grpc_status or "INTERNAL"]
+    await context.abort(status, f"{error.code} {error.message}")
 
 
 def _response(answer: Answer) -> Any:
@@ -71,6 +97,7 @@ def make_server(config: Config, executor: Executor, shared: bool) -> Any:
             # Without this a second service on the port would take half of the requests.
             ("grpc.so_reuseport", int(shared)),
         ],
+        interceptors=[_Bouncer(executor)],
         maximum_concurrent_rpcs=config.limits.queue_length + _WAITING,
     )
     pipeline_service_pb2_grpc.add_PipelineServiceServicer_to_server(

@@ -29,14 +29,16 @@ def main(argv: list[str]) -> int:
     _set_up_logs(config, replica)
     _allow_many_connections()
     # A thread that comes back from a network waits so long for Python's lock at most.
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(0.0001)
     import cv2
     import paddle
+    import uvloop
 
     # Paddle's handlers print a traceback on SIGTERM and end the process at once.
     paddle.disable_signal_handler()
     # The stages' threads are the parallelism; OpenCV's own would compete with them.
     cv2.setNumThreads(1)
+    uvloop.install()
     try:
         asyncio.run(_serve(config, replica))
     except (ConfigError, StageError) as error:
