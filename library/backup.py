@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, text
 from library import schema, sqlite
 from library.config import LibraryConfig
 from library.database import Database
-from library.errors import BackupError, LibraryError
+from library.errors import BackupError, DatabaseError, LibraryError
 from library.rows import moment, now_ms
 from library.tables import app, crop, entry, face, face_group, new_embedding, person, removal
 from library.tables import backup as backup_table
@@ -199,7 +199,7 @@ def _opened(path: Path) -> Iterator[Connection]:
     engine = sqlite.make_reading_engine(path)
     try:
         with engine.connect() as connection:
-            if schema.is_current(connection):
+            if _is_current(connection, path):
                 yield connection
                 return
     finally:
@@ -212,6 +212,13 @@ def _opened(path: Path) -> Iterator[Connection]:
                 yield connection
         finally:
             opened.close()
+
+
+def _is_current(connection: Connection, path: Path) -> bool:
+    try:
+        return schema.is_current(connection)
+    except DatabaseError as error:
+        raise BackupError("backup_unreadable", f"{path}: {error.message}") from error
 
 
 def _check_file(path: Path) -> None:

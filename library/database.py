@@ -91,7 +91,7 @@ class Database:
                         return work(connection)
             except SQLAlchemyError as error:
                 if code_of(error) != RETRY or attempt == ATTEMPTS:
-                    raise translated(error) from error
+                    raise self._settled(error) from error
             time.sleep(random.uniform(0.001, 0.01) * attempt)  # noqa: S311 - no secret
 
     def erase(self, work: Callable[[Connection], T]) -> T:
@@ -137,7 +137,15 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
-            raise translated(error) from error
+            raise self._settled(error) from error
+
+    def _settled(self, error: SQLAlchemyError) -> DatabaseError:
+        """The library's error, after which the next call starts from a clean state."""
+        told = translated(error)
+        if told.code in ("database_read_only", "database_damaged"):
+            # A connection that was opened while the database was so stays so.
+            self.engine.dispose()
+        return told
 
 
 class _Turn:

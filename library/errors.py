@@ -32,6 +32,7 @@ CODES: dict[str, str] = {
     "backup_unreadable": "Use a whole file that `backup` of this software has written.",
     "restore_not_empty": "Restore into an empty database, or ask to replace what is there.",
     "index_unavailable": "Wait until the index is ready, or check that its server runs.",
+    "index_lost": "Nothing: the index is filled again from the database.",
     "snapshot_damaged": "Nothing: the index is built again from the database.",
     "snapshot_mismatch": "Nothing: the index is built again from the database.",
 }
@@ -84,6 +85,10 @@ class BackupError(LibraryError):
 
 class IndexUnavailableError(LibraryError):
     """The vector index cannot answer now: index_unavailable."""
+
+
+class IndexLostError(IndexUnavailableError):
+    """What the index held was taken away under it: index_lost. Open it again, and fill it."""
 
 
 class SnapshotError(LibraryError):

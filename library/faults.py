@@ -64,6 +64,8 @@ _MYSQL = {
     1712: "database_damaged",  # index corrupted
 }
 
+_UNKNOWN = "database_unavailable"
+
 
 def translated(error: SQLAlchemyError) -> DatabaseError:
     """The library's error for one of SQLAlchemy's; anything unknown is database_unavailable."""
@@ -87,18 +89,15 @@ def code_of(error: SQLAlchemyError) -> str:
     if not isinstance(error, DBAPIError):
         return "database_unavailable"
     origin = error.orig
-    state = getattr(origin, "sqlstate", None)
-    if state:
-        return next((c for prefix, c in _POSTGRESQL if state.startswith(prefix)), _unknown())
     number = origin.args[0] if origin is not None and origin.args else None
     if isinstance(number, int):
-        return _MYSQL.get(number, _unknown())
+        return _MYSQL.get(number, _UNKNOWN)
+    # PyMySQL's exceptions have this as well, but say less with it than with the number.
+    state = getattr(origin, "sqlstate", None)
+    if state:
+        return next((code for start, code in _POSTGRESQL if state.startswith(start)), _UNKNOWN)
     text = str(origin).lower()
-    return next((c for sentence, c in _SQLITE if sentence in text), _unknown())
-
-
-def _unknown() -> str:
-    return "database_unavailable"
+    return next((code for sentence, code in _SQLITE if sentence in text), _UNKNOWN)
 
 
 def _first_line(error: DBAPIError) -> str:

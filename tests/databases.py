@@ -196,7 +196,7 @@ class MariaDb(Server):
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",
             "--innodb-buffer-pool-size=64M",
-            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-flush-log-at-trx-commit=2",
             "--skip-innodb-doublewrite",
         ]
 
