@@ -78,9 +78,24 @@ class Licence(_Frozen):
 
 
 class Embedding(_Frozen):
-    """What a recogniser gives: ``dim`` numbers a face."""
+    """What a recogniser gives: ``dim`` numbers a face.
+
+    impostor_mean: cosine of two different people in the mean. threshold: cosine above which one
+    in a thousand pairs of different people lies. Together they calibrate scores; both or none.
+    """
 
     dim: int = Field(gt=0)
+    impostor_mean: Optional[float] = Field(default=None, ge=-1.0, lt=1.0)
+    threshold: Optional[float] = Field(default=None, gt=-1.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _calibrated(self) -> Embedding:
+        mean, threshold = self.impostor_mean, self.threshold
+        if (mean is None) != (threshold is None):
+            raise ValueError("impostor_mean and threshold come together")
+        if mean is not None and threshold is not None and mean >= threshold:
+            raise ValueError("impostor_mean has to be below threshold")
+        return self
 
 
 class Entry(_Frozen):

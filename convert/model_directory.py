@@ -57,7 +57,7 @@ def write_manifest(
         "outputs": [_as_mapping(variable) for variable in translation.outputs],
     }
     if entry.embedding is not None:
-        manifest["embedding"] = {"dim": entry.embedding.dim}
+        manifest["embedding"] = entry.embedding.model_dump(exclude_none=True)
     manifest["options"] = dict(entry.options)
     manifest["files"] = {name: file_sha256(server_dir / name) for name in (MODEL_FILE, PARAMS_FILE)}
     text = yaml.safe_dump(manifest, sort_keys=False, default_flow_style=None, width=100)
@@ -98,6 +98,8 @@ def _agrees(manifest: Any, entry: Entry) -> bool:
         "max_batch": entry.max_batch,
         "options": dict(entry.options),
     }
+    if entry.embedding is not None:
+        expected["embedding"] = entry.embedding.model_dump(exclude_none=True)
     if not all(manifest.get(key) == value for key, value in expected.items()):
         return False
     aliases = [output["alias"] for output in manifest["outputs"]]

@@ -40,11 +40,23 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Two cosines of a recogniser, measured on pairs of different people.
+
+    impostor_mean: their mean. threshold: what one pair in a thousand lies above.
+    """
+
+    impostor_mean: float
+    threshold: float
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What the service knows about a model. Inputs stand in feed order.
 
     max_batch: samples a run may hold, 0 for no limit.
     embedding_dim: length of the embedding, None where the model makes none.
+    calibration: of its scores, None where nobody has measured it.
     options: settings of the model's family, read with :meth:`option`.
     files: SHA-256 of each file in ``serving_server/``, in hexadecimal.
     """
@@ -60,6 +72,7 @@ class Manifest:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     embedding_dim: int | None
+    calibration: Calibration | None
     options: Mapping[str, Any]
     files: Mapping[str, str]
 
@@ -181,6 +194,7 @@ def parse(document: Mapping[str, Any], directory: Path) -> Manifest:
         inputs=read.tensors("inputs"),
         outputs=read.tensors("outputs"),
         embedding_dim=read.embedding_dim(),
+        calibration=read.calibration(),
         options=read.mapping("options"),
         files={str(name): str(digest) for name, digest in read.mapping("files").items()},
     )
@@ -222,6 +236,18 @@ class _Reader:
         if not embedding:
             return None
         return int(self.value("dim", int, embedding, "embedding."))
+
+    def calibration(self) -> Calibration | None:
+        embedding = self.mapping("embedding")
+        if "threshold" not in embedding:
+            return None
+        mean, threshold = (
+            float(self.value(key, float, embedding, "embedding."))
+            for key in ("impostor_mean", "threshold")
+        )
+        if not -1.0 <= mean < threshold < 1.0:
+            self.fail("embedding.threshold", f"{threshold} should be between impostor_mean and 1")
+        return Calibration(mean, threshold)
 
     def tensors(self, key: str) -> tuple[TensorSpec, ...]:
         entries = self.value(key, list, self.document)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ops.manifest import Manifest, ManifestError
+from ops.manifest import Calibration, Manifest, ManifestError
 from tests.manifests import manifest_document, write_model
 
 
@@ -21,12 +21,13 @@ def document() -> dict[str, Any]:
 
 
 def test_a_manifest_is_read_into_typed_fields(tmp_path: Path, document: dict[str, Any]) -> None:
-    document["embedding"] = {"dim": 128}
+    document["embedding"] = {"dim": 128, "impostor_mean": 0.01, "threshold": 0.4}
     manifest = Manifest.load(write_model(tmp_path / "m", document))
     assert manifest.family == "arcface"
     assert manifest.input("image").shape == (-1, 3, 112, 112)
     assert manifest.output("embedding").name == "embedding.tmp_0"
     assert manifest.embedding_dim == 128
+    assert manifest.calibration == Calibration(0.01, 0.4)
     assert manifest.option("scale", 1.5) == 2.0
     assert manifest.option("missing", "default") == "default"
     assert manifest.program_path.is_file()
@@ -59,6 +60,12 @@ def test_a_manifest_is_read_into_typed_fields(tmp_path: Path, document: dict[str
         ),
         ("options", [], r"options: \[\]"),
         ("embedding", {"size": 1}, r"embedding\.dim: is missing"),
+        ("embedding", {"dim": 1, "threshold": 0.4}, r"embedding\.impostor_mean: is missing"),
+        (
+            "embedding",
+            {"dim": 1, "threshold": 0.4, "impostor_mean": 0.5},
+            r"embedding\.threshold: 0\.4 should",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_naming_file_and_key(
