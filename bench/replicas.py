@@ -31,6 +31,7 @@ from bench.load.affinity import on_cores, pin, whole_cores
 from bench.load.cpu import machine, service_pids
 from bench.load.figures import ratio
 from bench.load.mixture import Mixed, Mixture, interface_here
+from bench.load.outputs import output_file
 from bench.load.pictures import NAMES, PictureSet, make_sets
 from bench.load.report import QUIET, shares
 from bench.service import ended_by_sigterm, started
@@ -231,5 +232,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=4.0, help="of one measured run (default: 4)")
     add("--runs", type=count, default=5, metavar="N", help="rounds (default: 5)")
     add("--limit", type=float, help="ratio to be reached (default: 0.95 a replica)")
-    add("--json", type=Path, metavar="FILE")
+    add("--json", type=output_file, metavar="FILE")
     return parser

@@ -25,6 +25,7 @@ import psutil
 from rich.console import Console
 
 from bench.load.cpu import machine
+from bench.load.outputs import output_file, plot_file
 from bench.service import Service, ended_by_sigterm, started
 from bench.soaking.clients import Job
 from bench.soaking.show import Bar, plot, show
@@ -111,6 +112,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--pid", type=int, help="web_service.py that runs already, with --url and --address")
     add("--url", default="http://127.0.0.1:9998/ArcFace/prediction")
     add("--address", default="127.0.0.1:18091", help="of gRPC")
-    add("--json", type=Path, metavar="FILE")
-    add("--plot", type=Path, metavar="FILE", help=".png, .svg or .pdf")
+    add("--json", type=output_file, metavar="FILE")
+    add("--plot", type=plot_file, metavar="FILE", help=".png, .svg or .pdf")
     return parser

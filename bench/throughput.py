@@ -32,6 +32,7 @@ from bench.load import generators, report
 from bench.load.arrivals import Side, overload, random_arrivals
 from bench.load.cpu import machine, service_pids
 from bench.load.figures import ratio
+from bench.load.outputs import output_file, plot_file
 from bench.load.pictures import NAMES, PictureSet, make_sets
 from bench.load.published import LAYOUTS, Published
 from bench.load.published import started as published_started
@@ -235,6 +236,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--pid", type=int, help="web_service.py that runs already, with --url and --address")
     add("--url", default="http://127.0.0.1:9998/ArcFace/prediction")
     add("--address", default="127.0.0.1:18091", help="of gRPC")
-    add("--json", type=Path, metavar="FILE")
-    add("--plot", type=Path, metavar="FILE")
+    add("--json", type=output_file, metavar="FILE")
+    add("--plot", type=plot_file, metavar="FILE")
     return parser

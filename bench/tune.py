@@ -28,6 +28,7 @@ from rich.console import Console
 
 from bench.load.cpu import machine
 from bench.load.mixture import Mixture, interface_here
+from bench.load.outputs import output_file
 from bench.load.pictures import NAMES, PictureSet, make_sets
 from bench.service import ended_by_sigterm, started
 from bench.tuning.knobs import WHOLE, Knob, idle_ops, knobs, set_values
@@ -192,5 +193,5 @@ def _parser() -> argparse.ArgumentParser:
     minutes = partial(_at_least, 0.0)
     add("--max-minutes", type=minutes, default=30.0, metavar="N", help="default: 30")
     add("--write", action="store_true", help="put what was found into the file")
-    add("--json", type=Path, metavar="FILE")
+    add("--json", type=output_file, metavar="FILE")
     return parser

@@ -152,6 +152,13 @@ def test_a_service_that_is_not_there_is_a_failure(tmp_path, capsys):
     assert "not answered as they should" in said
 
 
+@pytest.mark.parametrize("option", ["--plot=hour.xls", "--plot=.", "--json=none/hour.json"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_hour_and_not_after(option, capsys):
+    with pytest.raises(SystemExit):
+        soak.main([option])
+    assert option.partition("=")[2] in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_an_interrupted_soak_ends_all_that_it_started(models, tmp_path):
     out = tmp_path / "soak.json"

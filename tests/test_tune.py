@@ -1,10 +1,9 @@
-"""Tuning: what is tried, what is believed, and how it gets into the file."""
+"""Tuning: what is tried, what is believed, and what becomes of it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 import shutil
 import signal
@@ -15,8 +14,6 @@ import time
 import psutil
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bench import tune
 from bench.load.figures import Load
@@ -25,7 +22,6 @@ from bench.load.pictures import make_sets
 from bench.service import Service as Running
 from bench.tuning.judge import is_hopeless, judge
 from bench.tuning.knobs import Knob, idle_ops, knobs, set_values
-from bench.tuning.settings_file import EditError, read_text, with_values, write_values
 from bench.tuning.sweep import Plan, Sweep
 from ops.config import load_config
 from tests.service import ROOT
@@ -34,174 +30,12 @@ BATCH = ("op", "ArcFace", "batch_size")
 TEXT = (ROOT / "config.yml").read_text()
 
 
-def test_a_value_changes_and_its_comment_stays_in_its_column():
-    text = "op:\n  Detection:\n    batch_size: 2   # comment\n    model: x\n"
-    assert with_values(text, {("op", "Detection", "batch_size"): 16}) == text.replace(
-        "2   #", "16  #"
-    )
-    assert with_values("a: 16  # why\n", {("a",): 2}) == "a: 2   # why\n"
-    assert with_values("a: 9 # why\n", {("a",): 100}) == "a: 100 # why\n"
-
-
-def test_a_missing_setting_becomes_the_last_line_of_its_section():
-    text = "op:\n  A:\n    inputs: [B]  # b\n\n  # of B\n  B:\n    inputs: []\nend: 1\n"
-    wanted = text.replace("# b\n", "# b\n    batch_size: 4\n")
-    assert with_values(text, {("op", "A", "batch_size"): 4}) == wanted
-    wanted = text.replace("[]\n", "[]\n    batch_size: 4\n")
-    assert with_values(text, {("op", "B", "batch_size"): 4}) == wanted
-    assert with_values("a: 1", {("b",): 2}) == "a: 1\nb: 2\n"
-
-
-def test_a_section_of_nothing_gets_its_first_line():
-    assert with_values("op:\n  A:  # empty\n  B: {}\n", {("op", "A", "n"): 4}) == (
-        "op:\n  A:  # empty\n    n: 4\n  B: {}\n"
-    )
-    assert with_values("a:   # none\n", {("a",): 4}) == "a: 4 # none\n"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "op: {A: {}}\n",  # in braces
-        "op:\n  A: &one {n: 1}\n  B: *one\n",  # said once, meant twice
-        "op:\n  A:\n    n: &many 1\n    m: *many\n",
-        "op:\n  A:\n    n: |\n      1\n",
-        "op:\n  A:\n    text: |\n      words\n",
-        "op:\n  A: 1\n",
-        "op:\n  B:\n    n: 1\n",
-        "op: [A]\n",
-        "op:\n  A: {n: 1\n",
-        "- op\n",
-        "",
-        "one: 1\n---\ntwo: 2\n",
-    ],
-)
-def test_what_cannot_be_changed_safely_is_refused(text):
-    with pytest.raises(EditError):
-        with_values(text, {("op", "A", "n"): 4})
-
-
-def test_a_value_in_braces_is_exchanged():
-    assert with_values("op: {A: {n: 1, m: 2}} # c\n", {("op", "A", "n"): 12}) == (
-        "op: {A: {n: 12, m: 2}} # c\n"
-    )
-
-
-def test_line_ends_and_a_byte_order_mark_stay():
-    assert with_values("\ufeffa:\r\n  b: 1\r\nc: 2\r\n", {("a", "x"): 3, ("c",): 44}) == (
-        "\ufeffa:\r\n  b: 1\r\n  x: 3\r\nc: 44\r\n"
-    )
-
-
-def test_of_two_entries_of_one_name_the_one_that_counts_is_changed():
-    assert with_values("a: 1\na: 2\n", {("a",): 3}) == "a: 1\na: 3\n"
-
-
-NAMES = st.text("abcxyz_", min_size=1, max_size=6)
-COMMENTS = st.one_of(st.just(""), st.text("# abcé😀:-{}[]'\"", max_size=8).map("  # {}".format))
-SCALARS = st.sampled_from(["1", "0x1f", "'a: b'", '"#no"', "text", "[1, 2]", "{a: 1}", "~", "no"])
-
-
-@st.composite
-def files(draw):
-    """Lines of a YAML file: settings, sections of settings, comments, empty lines."""
-    lines = []
-    for name in draw(st.lists(NAMES, min_size=1, max_size=5, unique=True)):
-        lines += draw(st.lists(st.sampled_from(["", "# about it", "   # a: 1"]), max_size=2))
-        inner = draw(st.lists(NAMES, max_size=3, unique=True))
-        if not inner:
-            lines.append(f"{name}: {draw(SCALARS)}{draw(COMMENTS)}")
-            continue
-        lines.append(f"{name}:{draw(COMMENTS)}")
-        indent = " " * draw(st.integers(1, 4))
-        lines += [f"{indent}{key}: {draw(SCALARS)}{draw(COMMENTS)}" for key in inner]
-    return draw(st.sampled_from(["\n", "\r\n"])).join(
-        [*lines, draw(st.sampled_from(["", "# end"]))]
-    )
-
-
-@settings(deadline=None)
-@given(files(), NAMES, NAMES, st.integers(0, 10**6), st.booleans())
-def test_nothing_but_the_wanted_value_changes_in_any_file(text, section, name, value, nested):
-    key = (section, name) if nested else (name,)
-    before = yaml.safe_load(text)
-    try:
-        after = with_values(text, {key: value})
-    except EditError:
-        return
-    wanted = before
-    for part in key[:-1]:
-        if wanted[part] is None:
-            wanted[part] = {}
-        wanted = wanted[part]
-    wanted[key[-1]] = value
-    assert yaml.safe_load(after) == before
-    old, new = text.splitlines(), after.splitlines()
-    if len(new) > len(old):  # a line came in, all others are as they were
-        (place,) = [n for n, line in enumerate(new) if [*new[:n], *new[n + 1 :]] == old][:1]
-        assert new[place].strip() == f"{name}: {value}"
-    else:
-        changed = [(a, b) for a, b in zip(old, new) if a != b]
-        assert len(changed) <= 1
-        for one, other in changed:
-            assert one.partition(":")[0] == other.partition(":")[0]
-            assert one.partition("  #")[2] == other.partition(" #")[2].removeprefix(" #")
-
-
-KEYS = [
-    ("op", op, name) for op in yaml.safe_load(TEXT)["op"] for name in ("concurrency", "threads")
-]
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.dictionaries(st.sampled_from([*KEYS, BATCH]), st.integers(1, 64), min_size=1))
-def test_the_projects_own_file_takes_every_setting_and_keeps_its_comments(values):
-    after = with_values(TEXT, values)
-    assert [line.partition("#")[2] for line in after.splitlines() if "#" in line] == [
-        line.partition("#")[2] for line in TEXT.splitlines() if "#" in line
-    ]
-    content = yaml.safe_load(after)
-    assert all(content["op"][op][name] == value for (_, op, name), value in values.items())
-
-
 @pytest.fixture
 def config(tmp_path):
     """A copy of the configuration that can be written to."""
     path = tmp_path / "config.yml"
     path.write_text(TEXT)
     return path
-
-
-def test_a_file_is_replaced_with_its_permissions_and_through_a_link(config, tmp_path):
-    config.chmod(0o640)
-    link = tmp_path / "link.yml"
-    link.symlink_to(config)
-    write_values(link, {BATCH: 16, ("cores",): 2}, TEXT)
-    assert link.is_symlink()
-    assert config.stat().st_mode & 0o777 == 0o640
-    written = load_config(config)
-    assert (written.op["ArcFace"].batch_size, written.cores) == (16, 2)
-    assert sorted(os.listdir(tmp_path)) == ["config.yml", "link.yml"]
-
-
-@pytest.mark.parametrize(
-    ("value", "text", "said"),
-    [(0, TEXT, "op.ArcFace.batch_size"), (8, TEXT + "\n# mine\n", "changed meanwhile")],
-    ids=["wrong", "changed"],
-)
-def test_a_file_that_would_be_wrong_or_has_changed_is_left_alone(config, value, text, said):
-    config.write_text(text)
-    with pytest.raises(EditError, match=said) as failure:
-        write_values(config, {BATCH: value}, TEXT)
-    assert config.read_text() == text
-    assert str(config) in str(failure.value)
-    assert os.listdir(config.parent) == ["config.yml"]
-
-
-def test_a_file_that_is_no_text_is_refused(config):
-    config.write_bytes(b"a: \xff\n")
-    with pytest.raises(EditError, match="UTF-8"):
-        read_text(config)
 
 
 def test_only_sensible_values_are_tried():

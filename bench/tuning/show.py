@@ -104,7 +104,7 @@ def show_trials(trials: Sequence[Trial], knobs: Sequence[Knob], console: Console
         # A failure was told at length when it happened.
         outcome = "failed" if trial.failure else trial.outcome
         table.add_row(name, _value(trial.value), *cells, outcome, style=style)
-    table.caption = "medians of the rounds; ratio: QPS to the present setting's; p50, p99: ms"
+    table.caption = "medians; ratio: QPS over the present's; p50, p99: ms"
     console.print(table)
     _say_disturbed(trials, console)
 
