@@ -27,8 +27,11 @@ class IndexFeed:
     _config: LibraryConfig
     _database: Database
 
-    def versions(self) -> dict[str, AppState]:
-        """The state of every app by its name, in one consistent look. Cheap enough for polling."""
+    def versions(self, only: Optional[str] = None) -> dict[str, AppState]:
+        """The state of every app by its name, in one consistent look. Cheap enough for polling.
+
+        only: the name of the one app that is wanted, which is left out where it is not there.
+        """
         query = select(
             app.c.name,
             app.c.id,
@@ -40,6 +43,8 @@ class IndexFeed:
             app.c.model,
             app.c.dim,
         )
+        if only is not None:
+            query = query.where(app.c.name == only)
         with self._database.reading() as connection:
             return {name: AppState(*state) for name, *state in connection.execute(query)}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from library.errors import NotFoundError
 from library.records import Face, FaceSummary, GroupStatistics, Person, Statistics, User
@@ -128,9 +128,12 @@ def statistics(connection: Connection, app_name: str) -> Statistics:
 
 
 def describe_persons(
-    connection: Connection, app_name: str, ids: Sequence[int]
+    connection: Connection, app_name: str, ids: Sequence[int], origin: Optional[str] = None
 ) -> dict[int, Person]:
     """Whom ids of an app's persons stand for."""
+    of_app = app.c.name == app_name
+    if origin is not None:
+        of_app = and_(of_app, app.c.origin == origin)
     found: dict[int, Person] = {}
     for some in chunks(plain(ids)):
         query = (
@@ -138,7 +141,7 @@ def describe_persons(
             .select_from(person)
             .join(face_group, person.c.group_id == face_group.c.id)
             .join(app, face_group.c.app_id == app.c.id)
-            .where(app.c.name == app_name, person.c.id.in_(some))
+            .where(of_app, person.c.id.in_(some))
         )
         for id_, group, name, info in connection.execute(query):
             found[id_] = Person(group, name, info)

@@ -173,11 +173,17 @@ class Store(IndexFeed, Maintenance):
             found = group_ids(connection, app, groups)
         return [found[group] for group in groups]
 
-    def describe_persons(self, app: str, ids: Sequence[int]) -> dict[int, Person]:
-        """Whom ids of persons stand for; those that are gone, or another app's, are left out."""
+    def describe_persons(
+        self, app: str, ids: Sequence[int], origin: Optional[str] = None
+    ) -> dict[int, Person]:
+        """Whom ids of persons stand for; those that are gone, or another app's, are left out.
+
+        origin: of the app, as `versions` told it when the ids were read; where the app's rows are
+            others by now, all are left out.
+        """
         self._check.app(app)
         with self._database.reading() as connection:
-            return listing.describe_persons(connection, app, ids)
+            return listing.describe_persons(connection, app, ids, origin)
 
     def describe_entries(self, app: str, ids: Sequence[int]) -> dict[int, str]:
         """Tokens of entries' faces; those that are gone, or another app's, are left out."""
