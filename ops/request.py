@@ -94,7 +94,7 @@ class RequestWorker(Worker):
             if image is None:
                 continue
             try:
-                picture.pixels = pixels_of(image)
+                picture.pixels = pixels_of(image, picture.scale)
             except ServiceError as error:
                 picture.error = error
 

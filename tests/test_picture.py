@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ops.errors import ErrorKind, ServiceError
 from ops.picture import (
@@ -139,8 +141,19 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(size, keep, reduction
     blank = np.full((size[1], size[0], 3), 90, np.uint8)
     image = open_picture(pictures.encode(blank, "JPEG"), 50_000_000)
     assert reduce_jpeg(image, keep) == reduction
-    height, width = pixels_of(image).shape[:2]
+    height, width = pixels_of(image, reduction).shape[:2]
     assert (width, height) == tuple(-(-side // reduction) for side in size)
+
+
+@pytest.mark.parametrize("reduction", [1, 2, 4, 8])
+@pytest.mark.parametrize("tail", [b"", b"\0" * 20, b"what a camera adds" * 9])
+def test_a_jpeg_has_the_same_pixels_whoever_decodes_it(reduction, tail):
+    data = pictures.encode(pictures.astronaut(), "JPEG") + tail
+    image = open_picture(data, 10**6)
+    assert reduce_jpeg(image, 512 // reduction if reduction > 1 else 0) == reduction
+    expected = Image.open(io.BytesIO(data))
+    expected.draft("RGB", (512 // reduction, 512 // reduction))
+    assert np.array_equal(pixels_of(image, reduction), np.asarray(expected))
 
 
 def test_only_jpegs_are_reduced_and_none_where_it_is_switched_off():
