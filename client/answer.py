@@ -57,6 +57,7 @@ class FaceAnswer:
     box: x1 y1 x2 y2 in pixels of the upright picture. score: 0 to 1.
     landmarks: (5, 2) float32, x y in pixels, or None where not asked for.
     embedding: (D,) float32 of unit length, or None. liveness: 0 to 1, 1 is live, or None.
+    aligned: the face upright in its square as PNG, or None.
     """
 
     box: tuple[float, float, float, float]
@@ -65,6 +66,7 @@ class FaceAnswer:
     embedding: np.ndarray | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     liveness: float | None = None
+    aligned: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ def _read_face(face: Mapping[str, Any]) -> FaceAnswer:
         raise ValueError("a box or score that is not finite")
     points = face.get("landmarks")
     liveness = face.get("liveness")
+    aligned = face.get("aligned")
     return FaceAnswer(
         box=(x1, y1, x2, y2),
         score=score,
@@ -135,6 +138,7 @@ def _read_face(face: Mapping[str, Any]) -> FaceAnswer:
         embedding=_read_embedding(face.get("embedding")),
         attributes=dict(face.get("attributes") or {}),
         liveness=None if liveness is None else float(liveness["score"]),
+        aligned=None if aligned is None else base64.b64decode(aligned, validate=True),
     )
 
 

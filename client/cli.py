@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from client import draw
 from client.answer import EMBEDDING_FORMATS, WANTS, ImageAnswer, Options
+from client.arguments import number
 from client.errors import ClientError, UnreadableError
 from client.load import MAX_CONCURRENCY, MAX_REPEAT, LoadRun, Outcome, Summary
 from client.pictures import Picture, collect
@@ -186,12 +187,17 @@ def _parser(client: Client) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("paths", nargs="*", metavar="PATH", help="picture or directory (default: a sample picture)")
     add(client.flag, dest="address", default=client.default, help="default: %(default)s")
-    number = _number(float, 0.001, 86_400)
-    add("--timeout", type=number, default=30.0, metavar="S", help="seconds to wait for an answer")
+    add(
+        "--timeout",
+        type=number(float, 0.001, 86_400),
+        default=30.0,
+        metavar="S",
+        help="seconds to wait for an answer",
+    )
     _add_output(parser)
     _add_request(parser)
     group = parser.add_argument_group("load")
-    repeat, threads = _number(int, 1, MAX_REPEAT), _number(int, 1, MAX_CONCURRENCY)
+    repeat, threads = number(int, 1, MAX_REPEAT), number(int, 1, MAX_CONCURRENCY)
     group.add_argument(
         "--repeat", type=repeat, default=1, metavar="N", help="send every picture N times"
     )
@@ -214,27 +220,12 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _add_request(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("request", "left to the service where not given")
     add = group.add_argument
-    add("--max-faces", type=_number(int, 1, 10_000), metavar="N", help="largest first")
-    add("--min-score", type=_number(float, 0, 1), metavar="X", help="0 to 1")
-    add("--min-size", type=_number(int, 0, 100_000), metavar="PIXELS", help="shorter side of a box")
+    add("--max-faces", type=number(int, 1, 10_000), metavar="N", help="largest first")
+    add("--min-score", type=number(float, 0, 1), metavar="X", help="0 to 1")
+    add("--min-size", type=number(int, 0, 100_000), metavar="PIXELS", help="shorter side of a box")
     add("--want", type=_want, metavar="LIST", help=f"comma-separated: {', '.join(WANTS)}")
     add("--embedding-format", choices=EMBEDDING_FORMATS)
     add("--aligned", action="store_true", help="the pictures already are aligned faces")
-
-
-def _number(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], float]:
-    """An argparse type for numbers within bounds."""
-
-    def convert(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"not a number: {text}") from None
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not within {least:g} and {most:g}")
-        return value
-
-    return convert
 
 
 def _want(text: str) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from typing import Any, Optional
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from library.config import LibraryConfig
+
 # What each stage needs upstream; the stages themselves are ops/<name in lower case>.py.
 STAGE_NEEDS: dict[str, tuple[str, ...]] = {
     "Request": (),
@@ -120,6 +122,7 @@ class Config(_Section):
     limits: Limits = Limits()
     dag: Dag = Dag()
     log: Log = Log()
+    library: LibraryConfig = LibraryConfig()
     op: dict[str, OpConfig]
 
     def model_dir(self, name: str) -> Path:

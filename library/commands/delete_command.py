@@ -1,0 +1,61 @@
+"""``python -m library delete-user``: a user goes, and nothing of the user stays behind."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from library import backup
+from library.commands.opening import open_index
+from library.commands.session import DONE, FAILED, Session
+from library.errors import BackupError
+from library.shelf import make_shelf
+from library.store import Store
+
+
+def run(session: Session, arguments: argparse.Namespace) -> int:
+    """Delete; 0 where nothing is left, 1 where a backup still has the user."""
+    app, user = arguments.app, arguments.user
+    with session.store() as store:
+        store.delete_user(app, user, arguments.group)
+        where = f"group {arguments.group}" if arguments.group else "all groups"
+        session.out.print(f"user {user} of app {app} is deleted from {where} in the database")
+        if arguments.compact:
+            store.compact()
+            session.out.print("the database's files are written anew")
+        _clean_index(session, store, app)
+        holding, unreadable = _backups(store, app, user)
+    for path in holding:
+        session.out.print(f"still in the backup {path}: delete it, or write it anew")
+    for path, reason in unreadable:
+        session.out.print(f"perhaps still in the backup {path}, which cannot be read: {reason}")
+    return FAILED if holding or unreadable else DONE
+
+
+def _clean_index(session: Session, store: Store, app: str) -> None:
+    """The snapshot, or Milvus, without the user; services drop it from memory by themselves."""
+    state = store.versions(app)[app]
+    shelf = make_shelf(session.library)
+    path = shelf.path(state.id)
+    kept = path is not None and path.exists()
+    if not kept and session.library.index.kind != "milvus":
+        session.out.print("there is no snapshot of the index")
+        return
+    with session.bar("faces") as advance, open_index(shelf, store, app, advance) as opened:
+        if opened is not None:
+            shelf.save(opened.index)
+    session.out.print(f"and from {path}" if kept else "and from Milvus")
+
+
+def _backups(store: Store, app: str, user: str) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """The backups that have the user, and those that cannot be read."""
+    holding, unreadable = [], []
+    for record in store.backups():
+        if not record.path.exists():
+            continue
+        try:
+            if backup.holds_user(record.path, app, user):
+                holding.append(record.path)
+        except BackupError as error:
+            unreadable.append((record.path, error.message))
+    return holding, unreadable

@@ -1,0 +1,87 @@
+"""``python -m library export``: every face as a line of JSON, and the stored pictures."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from library.commands.session import DONE, CommandError, Session
+from library.records import ExportedFace
+
+LINES = "faces.jsonl"
+CROPS = "crops"
+
+
+def run(session: Session, arguments: argparse.Namespace) -> int:
+    """Export; a file gets the lines, a directory also the stored pictures."""
+    target: Path = arguments.target
+    to_directory = target.is_dir() or (not target.suffix and str(target) != "-")
+    lines = target / LINES if to_directory else target
+    count = pictures = 0
+    try:
+        with session.store() as store, _opened(lines) as out, session.bar("faces") as advance:
+            total = store.statistics(arguments.app).entries
+            for face in store.export(arguments.app, crops=to_directory):
+                crop = _write_crop(target, face) if face.crop is not None else None
+                pictures += crop is not None
+                out.write(json.dumps(_line(face, crop), ensure_ascii=False) + "\n")
+                count += 1
+                advance(count, max(count, total))
+    except OSError as error:
+        raise CommandError(f"{error.filename or lines}: {error.strerror}") from None
+    if str(target) != "-":
+        kept = f" and {pictures} pictures" if to_directory else ""
+        session.out.print(f"{count} faces{kept} of app {arguments.app} written to {target}")
+    return DONE
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
+    """A file that appears when it is complete; readable by its owner only; - is standard output."""
+    if str(path) == "-":
+        yield sys.stdout
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_crop(directory: Path, face: ExportedFace) -> str:
+    """Write a face's picture; its name below the directory. Copies of a user share it."""
+    name = Path(CROPS, f"{face.face.token}.png")
+    (directory / CROPS).mkdir(exist_ok=True)
+    (directory / name).write_bytes(face.crop or b"")
+    return name.as_posix()
+
+
+def _line(face: ExportedFace, crop: str | None) -> dict[str, Any]:
+    """embedding: base64 of little-endian float32, as the service takes and gives it."""
+    line: dict[str, Any] = {
+        "group": face.group,
+        "user": face.user,
+        "info": face.info,
+        "token": face.face.token,
+        "model": face.face.model,
+        "embedding": base64.b64encode(face.face.embedding.astype("<f4").tobytes()).decode("ascii"),
+        "quality": face.face.quality,
+        "metadata": face.face.metadata,
+        "created": face.face.created.isoformat(timespec="milliseconds"),
+    }
+    if crop is not None:
+        line["crop"] = crop
+    return line

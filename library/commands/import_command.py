@@ -1,0 +1,76 @@
+"""What `import` is told and what it shows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from library.commands.importing import Import, Report, Target
+from library.commands.people import folders_in
+from library.commands.selection import REASONS, Selection
+from library.commands.service import Asker
+from library.commands.session import DONE, FAILED, Session, write_whole
+from library.errors import ExistsError
+
+# Refused pictures in the table; the report has them all.
+_SHOWN = 50
+
+
+def run(session: Session, arguments: argparse.Namespace) -> int:
+    """Import; 0 where every picture is enrolled, 1 where some were refused."""
+    limits = session.library.limits
+    root: Path = arguments.directory
+    folders = folders_in(root, limits)
+    selection = Selection(
+        several=arguments.several,
+        max_faces=arguments.max_faces,
+        min_score=arguments.min_score,
+        min_size=arguments.min_size,
+        min_sharpness=arguments.min_sharpness,
+        crops=session.library.store_crops,
+    )
+    replace = arguments.action == "replace"
+    target = Target(arguments.app, arguments.group, replace, limits.faces_per_user)
+    transport = session.connect(arguments.service, arguments.timeout)
+    try:
+        with session.store() as store:
+            with suppress(ExistsError):
+                store.create_group(target.app, target.group)
+            work = Import(store, Asker(transport, selection.options()), selection, target, root)
+            try:
+                with session.bar("pictures") as advance:
+                    work.run(folders, arguments.concurrency, advance)
+            finally:
+                _show(work.report, session.out)
+                if arguments.report is not None:
+                    text = json.dumps(work.report.to_dict(), ensure_ascii=False, indent=1)
+                    write_whole(arguments.report, f"{text}\n".encode())
+    finally:
+        transport.close()
+    return FAILED if work.report.refused else DONE
+
+
+def _show(report: Report, out: Console) -> None:
+    state = "" if report.finished else "; not finished, run it again to go on"
+    out.print(
+        f"{report.enrolled} of {report.pictures} pictures enrolled for {report.users} users of "
+        f"group {report.group} in app {report.app}, {report.present} were there, "
+        f"{len(report.refused)} refused{state}"
+    )
+    if not report.refused:
+        return
+    table = Table(header_style="bold")
+    for column in ("picture", "reason", "detail"):
+        table.add_column(column, overflow="fold")
+    for one in report.refused[:_SHOWN]:
+        table.add_row(one.picture, one.reason, one.detail)
+    out.print(table)
+    counts = Counter(one.reason for one in report.refused)
+    for reason, count in counts.most_common():
+        out.print(f"{count} x {reason}: {REASONS[reason]}")

@@ -1,0 +1,216 @@
+"""``python -m library import``: a folder of pictures per person becomes users with faces."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from client.answer import FaceAnswer
+from library.commands.people import Folder
+from library.commands.selection import RefusedError, Selection
+from library.commands.service import Asker, PictureError
+from library.commands.session import Advance
+from library.errors import NotFoundError
+from library.records import Enrolment, FaceSummary, NewFace
+from library.store import Store
+
+# Pictures that are read ahead for each request under way, so that none waits for the disk.
+_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A picture that was not enrolled. reason: see `library.commands.selection.REASONS`."""
+
+    picture: str
+    user: str
+    reason: str
+    detail: str
+
+
+@dataclass
+class Report:
+    """What an import did. present: pictures that had been enrolled before."""
+
+    app: str
+    group: str
+    pictures: int = 0
+    enrolled: int = 0
+    present: int = 0
+    users: int = 0
+    recogniser: str = ""
+    finished: bool = False
+    refused: list[Refused] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to. replace: users lose the faces that they had. limit: faces that one may have."""
+
+    app: str
+    group: str
+    replace: bool
+    limit: int
+
+
+@dataclass
+class _User:
+    """A folder under way. known: how many faces the user keeps."""
+
+    folder: Folder
+    known: int
+    waiting: list[tuple[str, str, Future[NewFace]]] = field(default_factory=list)
+
+
+class Import:
+    """One import. Each user is enrolled in one step, in the order of the folders."""
+
+    def __init__(
+        self, store: Store, asker: Asker, selection: Selection, target: Target, root: Path
+    ) -> None:
+        self._store = store
+        self._asker = asker
+        self._selection = selection
+        self._target = target
+        self._root = root
+        self.report = Report(target.app, target.group)
+
+    def run(self, folders: Sequence[Folder], concurrency: int, advance: Advance) -> Report:
+        """Import the folders; what is committed stays when this is interrupted.
+
+        concurrency: requests under way. Raises CommandError and LibraryError.
+        """
+        total = sum(len(folder.pictures) for folder in folders)
+        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="import")
+        under_way: deque[_User] = deque()
+        try:
+            for user in self._users(folders, pool):
+                under_way.append(user)
+                while sum(len(one.waiting) for one in under_way) > _AHEAD * concurrency:
+                    self._enrol(under_way.popleft())
+                    advance(self._done(), total)
+            while under_way:
+                self._enrol(under_way.popleft())
+                advance(self._done(), total)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        self.report.finished = True
+        return self.report
+
+    def _users(self, folders: Sequence[Folder], pool: ThreadPoolExecutor) -> Iterator[_User]:
+        for folder in folders:
+            self.report.pictures += len(folder.pictures)
+            read = self._read(folder)
+            faces = self._faces(folder.user)
+            had = {digest for face in faces if (digest := _digest_of(face))}
+            if self._target.replace and had != read.keys():
+                # The user's faces are exchanged in one step, so all pictures are needed for it.
+                had, faces = set(), []
+            user = _User(folder, len(faces))
+            for digest, path in read.items():
+                if digest in had:
+                    self.report.present += 1
+                else:
+                    name = path.relative_to(self._root).as_posix()
+                    waiting = pool.submit(self._look, path, digest, name)
+                    user.waiting.append((name, digest, waiting))
+            yield user
+
+    def _read(self, folder: Folder) -> dict[str, Path]:
+        """The folder's files by their contents' SHA-256."""
+        found: dict[str, Path] = {}
+        for path in folder.pictures:
+            name = path.relative_to(self._root).as_posix()
+            try:
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            except OSError as error:
+                self._refuse(name, folder.user, "unreadable", str(error.strerror))
+                continue
+            if digest in found:
+                self._refuse(name, folder.user, "repeated", f"as {found[digest].name}")
+            else:
+                found[digest] = path
+        return found
+
+    def _faces(self, user: str) -> list[FaceSummary]:
+        try:
+            return self._store.faces(self._target.app, self._target.group, user)
+        except NotFoundError:
+            return []
+
+    def _look(self, path: Path, digest: str, name: str) -> NewFace:
+        """The face of a picture; runs in several threads. Raises RefusedError, CommandError."""
+        try:
+            seen = self._asker.faces(path.read_bytes())
+        except (PictureError, OSError) as error:
+            raise RefusedError("unreadable", str(error)) from None
+        face = self._selection.choose(seen.faces)
+        return _new_face(face, seen.recogniser, digest, name, self._selection.crops)
+
+    def _enrol(self, user: _User) -> None:
+        """Wait for the user's pictures and enrol their faces."""
+        faces: list[NewFace] = []
+        for name, _, waiting in user.waiting:
+            try:
+                face = waiting.result()
+            except RefusedError as refused:
+                self._refuse(name, user.folder.user, refused.reason, refused.detail)
+                continue
+            if user.known + len(faces) >= self._target.limit:
+                detail = f"at most {self._target.limit} are allowed"
+                self._refuse(name, user.folder.user, "too_many_faces", detail)
+                continue
+            faces.append(face)
+        if not faces:
+            return
+        enrolments = [
+            Enrolment(self._target.group, user.folder.user, face, _info(user.folder))
+            for face in faces
+        ]
+        self._store.enrol(self._target.app, enrolments, replace=self._target.replace)
+        self.report.enrolled += len(faces)
+        self.report.users += 1
+        self.report.recogniser = faces[0].model
+
+    def _refuse(self, name: str, user: str, reason: str, detail: str) -> None:
+        self.report.refused.append(Refused(name, user, reason, detail))
+
+    def _done(self) -> int:
+        return self.report.enrolled + self.report.present + len(self.report.refused)
+
+
+def _new_face(face: FaceAnswer, recogniser: str, digest: str, name: str, crops: bool) -> NewFace:
+    if face.embedding is None:
+        raise RefusedError("no_face", "the service made no embedding of it")
+    return NewFace(
+        face.embedding,
+        recogniser,
+        quality=face.score,
+        metadata=json.dumps({"picture": name, "sha256": digest}, ensure_ascii=False),
+        crop=face.aligned if crops else None,
+    )
+
+
+def _digest_of(face: FaceSummary) -> str:
+    """The SHA-256 of the picture that a face was imported from; empty for other faces."""
+    try:
+        about = json.loads(face.metadata or "")
+    except ValueError:
+        return ""
+    digest = about.get("sha256") if isinstance(about, dict) else None
+    return digest if isinstance(digest, str) else ""
+
+
+def _info(folder: Folder) -> str | None:
+    """The folder's own name, where the id differs from it."""
+    return folder.name if folder.name != folder.user else None

@@ -1,0 +1,140 @@
+"""What every command works with: the settings, the store, the running service, the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from client.http import HttpTransport
+from client.rpc import RpcTransport
+from client.transport import Transport
+from library.config import LibraryConfig
+from library.index.base import VectorIndex
+from library.records import AppState
+from library.scores import Recogniser, Scores
+from library.store import Store
+from ops.config import Config
+from ops.manifest import Manifest
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+# Told how much is done of how much; the same as the store's and the indexes'.
+Advance = Callable[[int, int], None]
+
+
+class CommandError(Exception):
+    """Something that ends the command; the text says what to do about it."""
+
+
+@dataclass
+class Session:
+    """One run of a command. notes: standard error; out: standard output, for results."""
+
+    config: Config
+    library: LibraryConfig
+    progress: bool = True
+    notes: Console = field(default_factory=lambda: _console(stderr=True))
+    out: Console = field(default_factory=lambda: _console(stderr=False))
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """The library's database."""
+        with Store(self.library) as store:
+            yield store
+
+    @contextmanager
+    def bar(self, text: str) -> Iterator[Advance]:
+        """A progress bar on a terminal, otherwise nothing."""
+        shown = self.progress and self.notes.is_terminal
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(
+            *columns, console=self.notes, transient=True, redirect_stdout=False, disable=not shown
+        ) as progress:
+            task = progress.add_task(text, total=None)
+
+            def advance(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
+
+            yield advance
+
+    def connect(self, address: str, timeout: float) -> Transport:
+        """A connection to the service; address: http://..., HOST:PORT for gRPC, "" for config.yml.
+
+        Raises CommandError for an address that cannot be one.
+        """
+        try:
+            if not address and not self.config.http_port:
+                return RpcTransport(_own(self.config.rpc_host, self.config.rpc_port), timeout)
+            if not address:
+                host = _own(self.config.http_host, self.config.http_port)
+                return HttpTransport(f"http://{host}/{self.config.name}/prediction", timeout)
+            if "://" in address:
+                return HttpTransport(address, timeout)
+            return RpcTransport(address, timeout)
+        except (ValueError, ImportError) as error:
+            raise CommandError(f"--service: {error}") from None
+
+    def recogniser(self, name: str) -> Recogniser:
+        """The recogniser of that name, with the calibration of its scores."""
+        manifest = Manifest.load(self.config.model_dir(name))
+        if manifest.embedding_dim is None or manifest.calibration is None:
+            raise CommandError(
+                f"{manifest.path}: embedding: dim, impostor_mean and threshold are needed for "
+                f"scores; convert the model again: python -m convert {name} --force"
+            )
+        calibration = manifest.calibration
+        scores = Scores(calibration.impostor_mean, calibration.threshold)
+        return Recogniser(name, manifest.embedding_dim, scores)
+
+
+@dataclass(frozen=True)
+class OpenIndex:
+    """An index that a command has opened, and the state of the app that it shows."""
+
+    index: VectorIndex
+    state: AppState
+
+
+def library_config(config: Config) -> LibraryConfig:
+    """The section `library`, its relative paths starting at the file's folder."""
+    return config.library.model_copy(update={"folder": config.path.parent})
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears complete. Raises CommandError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _own(host: str, port: int) -> str:
+    """The address of a service on this machine by what it listens on."""
+    return f"{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
+
+
+def _console(**settings: Any) -> Console:
+    # No markup: names and messages may hold brackets.
+    return Console(markup=False, highlight=False, soft_wrap=True, **settings)

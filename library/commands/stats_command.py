@@ -1,0 +1,91 @@
+"""``python -m library stats``: what the library holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from library.commands.session import DONE, Session
+from library.records import Statistics
+from library.shelf import make_shelf
+from library.store import Store
+
+
+def run(session: Session, arguments: argparse.Namespace) -> int:
+    """Show the apps, their groups, and where everything lies."""
+    with session.store() as store:
+        names = [arguments.app] if arguments.app else store.apps()
+        apps = [store.statistics(name) for name in names]
+        places = _places(session, store)
+    if arguments.json:
+        print(json.dumps({"apps": [_plain(app) for app in apps], **places}))
+        return DONE
+    _show_apps(apps, session.out)
+    url = session.library.url().render_as_string(hide_password=True)
+    session.out.print(f"database {url}{_size_of(session.library.database_file())}")
+    for snapshot in places["snapshots"]:
+        age = f"{snapshot['age_s']:.0f} s old"
+        session.out.print(f"snapshot of app {snapshot['app']}: {snapshot['path']}, {age}")
+    for backup in places["backups"]:
+        there = "" if backup["there"] else ", not there any more"
+        session.out.print(f"backup of {backup['created']}: {backup['path']}{there}")
+    return DONE
+
+
+def _plain(app: Statistics) -> dict[str, Any]:
+    return {
+        "app": app.app,
+        "recogniser": app.model,
+        "dim": app.dim,
+        "faces": app.faces,
+        "entries": app.entries,
+        "groups": [vars(group) for group in app.groups],
+    }
+
+
+def _places(session: Session, store: Store) -> dict[str, list[dict[str, Any]]]:
+    shelf = make_shelf(session.library)
+    snapshots = []
+    for name, state in store.versions().items():
+        path = shelf.path(state.id)
+        if path is not None and path.exists():
+            age = max(0.0, time.time() - path.stat().st_mtime)
+            snapshots.append({"app": name, "path": str(path), "age_s": round(age, 1)})
+    backups = [
+        {
+            "path": str(one.path),
+            "created": one.created.isoformat(timespec="seconds"),
+            "there": one.path.exists(),
+        }
+        for one in store.backups()
+    ]
+    return {"snapshots": snapshots, "backups": backups}
+
+
+def _show_apps(apps: list[Statistics], out: Console) -> None:
+    if not apps:
+        out.print("no app yet: a group makes one, for instance that of an import")
+        return
+    table = Table(header_style="bold")
+    table.add_column("app", overflow="fold")
+    table.add_column("group", overflow="fold")
+    table.add_column("users", justify="right")
+    table.add_column("faces", justify="right")
+    table.add_column("recogniser", overflow="fold")
+    for app in apps:
+        users = sum(group.users for group in app.groups)
+        recogniser = f"{app.model}, {app.dim}" if app.model else ""
+        table.add_row(app.app, "", str(users), str(app.faces), recogniser)
+        for group in app.groups:
+            table.add_row("", group.group, str(group.users), str(group.faces), "")
+    out.print(table)
+
+
+def _size_of(file: Path | None) -> str:
+    return f", {file.stat().st_size / 1e6:.1f} MB" if file is not None and file.exists() else ""

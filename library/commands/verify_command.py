@@ -1,0 +1,143 @@
+"""``python -m library verify``: the database against itself, and the index against the database."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from rich.table import Table
+
+from library.commands.opening import bring, open_index
+from library.commands.session import DONE, FAILED, Advance, OpenIndex, Session
+from library.filling import fill
+from library.index.base import VectorIndex
+from library.inspection import KINDS
+from library.records import Problem
+from library.shelf import Shelf, make_shelf
+from library.store import Store
+
+# What can be wrong with an index, beside what can be wrong with the database.
+INDEX_KINDS: dict[str, str] = {
+    "not_indexed": "an entry of the database is not in the index; the index is filled anew",
+    "indexed_too_much": "the index has an entry that is not in the database; it is filled anew",
+    "indexed_otherwise": "the index has another vector for an entry; the index is filled anew",
+}
+# What the coarsest storage makes of a cosine is some thousandths.
+_LEAST_COSINE = 0.99
+_ENTRIES_AT_ONCE = 10_000
+# What others change during the comparison looks like a fault until it is looked at again.
+_ROUNDS = 3
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was wrong, and how many entries each index was compared by."""
+
+    problems: list[Problem]
+    compared: dict[str, int]
+
+
+def run(session: Session, arguments: argparse.Namespace) -> int:
+    """Verify, and repair where that is asked for; 0 where all is well then."""
+    with session.store() as store:
+        problems = (
+            store.repair(arguments.app) if arguments.repair else list(store.check(arguments.app))
+        )
+        apps = [arguments.app] if arguments.app else store.apps()
+        found = Found(problems, {})
+        for app in apps:
+            with session.bar(f"index of {app}") as advance:
+                _verify_index(session, store, app, arguments.repair, advance, found)
+    _show(session, found, arguments)
+    damaged = any(problem.kind == "damaged" for problem in found.problems)
+    return FAILED if damaged or (found.problems and not arguments.repair) else DONE
+
+
+def _verify_index(
+    session: Session, store: Store, app: str, repair: bool, advance: Advance, found: Found
+) -> None:
+    """Compare what is kept of an app's index: the snapshot, or Milvus."""
+    shelf = make_shelf(session.library)
+    path = shelf.path(store.versions(app)[app].id)
+    if session.library.index.kind != "milvus" and (path is None or not path.exists()):
+        return
+    with open_index(shelf, store, app, advance) as opened:
+        if opened is None:
+            return
+        problems = _compare(opened, shelf, store, app)
+        found.compared[app] = len(opened.index)
+        found.problems.extend(problems)
+        if problems and repair:
+            fill(opened.index, opened.state, store, advance)
+            _remove_foreign(opened, store)
+            shelf.save(opened.index)
+
+
+def _compare(opened: OpenIndex, shelf: Shelf, store: Store, app: str) -> list[Problem]:
+    index, state = opened.index, opened.state
+    faults: set[tuple[str, int]] = set()
+    for number in range(_ROUNDS):
+        seen = {
+            *(("not_indexed", id_) for id_ in _missing(index, store, state.id)),
+            *(("indexed_too_much", id_) for id_ in _foreign(index, store, state.id)),
+            *(("indexed_otherwise", id_) for id_ in _different(index, store, state.id)),
+        }
+        faults = seen if number == 0 else faults & seen
+        if not faults:
+            break
+        state = bring(index, shelf, store, store.versions(app)[app], app, lambda *_: None)
+    return [Problem(kind, app, id_, INDEX_KINDS[kind]) for kind, id_ in sorted(faults)]
+
+
+def _missing(index: VectorIndex, store: Store, app_id: int) -> list[int]:
+    return np.setdiff1d(store.entry_ids(app_id), index.ids()).tolist()
+
+
+def _foreign(index: VectorIndex, store: Store, app_id: int) -> list[int]:
+    # The index first: see library.filling.fill.
+    there = index.ids()
+    return np.setdiff1d(there, store.entry_ids(app_id)).tolist()
+
+
+def _different(index: VectorIndex, store: Store, app_id: int) -> list[int]:
+    different: list[int] = []
+    for batch in store.entries_after(app_id, 0, _ENTRIES_AT_ONCE):
+        cosines = np.einsum("ij,ij->i", index.vectors_of(batch.ids), batch.vectors)
+        different += batch.ids[cosines < _LEAST_COSINE].tolist()
+    return different
+
+
+def _remove_foreign(opened: OpenIndex, store: Store) -> None:
+    index = opened.index
+    gone = np.array(_foreign(index, store, opened.state.id), np.int64)
+    index.remove(gone, index.version)
+
+
+def _show(session: Session, found: Found, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        document = {
+            "problems": [asdict(problem) for problem in found.problems],
+            "repaired": bool(arguments.repair),
+            "compared": found.compared,
+        }
+        print(json.dumps(document))
+        return
+    for app, entries in found.compared.items():
+        session.out.print(f"index of app {app}: {entries} entries compared with the database")
+    if not found.problems:
+        session.out.print("all is well")
+        return
+    table = Table(header_style="bold")
+    for column in ("problem", "app", "row"):
+        table.add_column(column)
+    for problem in found.problems[:_SHOWN]:
+        table.add_row(problem.kind, problem.app, str(problem.id))
+    session.out.print(table)
+    for kind, count in Counter(problem.kind for problem in found.problems).most_common():
+        session.out.print(f"{count} x {kind}: {({**KINDS, **INDEX_KINDS})[kind]}")
+    done = "repaired" if arguments.repair else "put right with --repair"
+    session.out.print(f"{len(found.problems)} problems, {done}")

@@ -1,0 +1,220 @@
+"""One app's index, kept at the database's version of the app."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Optional
+
+from library.errors import IndexLostError, IndexUnavailableError, SnapshotError
+from library.feed import IndexFeed
+from library.filling import Progress, can_follow, fill, follow, no_progress
+from library.index.base import Collection, VectorIndex
+from library.records import AppState
+from library.shelf import Shelf, collection_of
+
+LOG = logging.getLogger("library")
+
+# What an index was filled from may be exchanged meanwhile; it is filled anew, so often.
+_ATTEMPTS = 3
+
+
+class AppIndex:
+    """The index of one app. Any thread may call any method; one at a time changes the index.
+
+    behind: whether the app is known to be further than the index. building: whether the index is
+    being filled from all of the app's entries.
+    """
+
+    def __init__(self, name: str, feed: IndexFeed, shelf: Shelf) -> None:
+        self.name = name
+        self.behind = True
+        self.building = False
+        self._feed = feed
+        self._shelf = shelf
+        self._index: Optional[VectorIndex] = None
+        # Of an app without faces; the index has its own.
+        self._at = -1
+        self._reason = f"The index of app {name} is being filled."
+        # How many entries the index was opened for.
+        self._opened_for = 0
+        self._saved = -1
+        self._saved_at = float("-inf")
+        self._changing = threading.Lock()
+        self._saving = threading.Lock()
+
+    def get(self) -> Optional[VectorIndex]:
+        """The index as it is, None for an app without faces.
+
+        Raises IndexUnavailableError where it is being filled, or cannot be opened.
+        """
+        index = self._index
+        if index is None and self._at < 0:
+            raise IndexUnavailableError("index_unavailable", self._reason)
+        return index
+
+    def shows(self, state: AppState) -> bool:
+        """Whether searches see a state of the app."""
+        index = self._index
+        version = self._at if index is None else index.version
+        return not self.behind and version >= state.version and _of(index) == collection_of(state)
+
+    def is_near(self, state: AppState) -> bool:
+        """Whether reaching a state takes only the changes, not all of the app's entries."""
+        index = self._index
+        wanted = collection_of(state)
+        return wanted is None or (
+            index is not None and index.collection == wanted and can_follow(index, state)
+        )
+
+    def is_outgrown(self, state: AppState) -> bool:
+        """Whether the app has too many faces by now for the kind of index that it has."""
+        return self._index is not None and self._shelf.is_outgrown(self._opened_for, state.entries)
+
+    def reach(self, state: AppState, progress: Progress = no_progress) -> None:
+        """Bring the index to a state of the app, or to a later one.
+
+        Raises IndexUnavailableError and DatabaseError; the index is `behind` then.
+        """
+        with self._changing:
+            self.behind = True
+            try:
+                self._reach(state, progress)
+            except IndexUnavailableError as error:
+                self._reason = error.detail
+                raise
+            self.behind = False
+
+    def exchange(self, state: AppState) -> None:
+        """Open an index that suits the number of faces, and search that from then on."""
+        collection = collection_of(state)
+        if collection is None:
+            return
+        index = self._shelf.open(collection, state.entries)
+        with self._changing:
+            old = self._index
+            if old is None or old.collection != collection:
+                index.close()
+                return
+            self._index, self._opened_for = index, state.entries
+            old.close()
+            self.behind = True
+
+    def lose(self, index: VectorIndex) -> None:
+        """Let go of an index that has turned out to be of no use; `reach` opens another one."""
+        with self._changing:
+            if self._index is index:
+                self._let_go()
+                self.behind = True
+
+    def forget(self) -> None:
+        """Let go of the index of an app that is gone, with everything that was kept of it."""
+        with self._changing, self._saving:
+            index, self._index = self._index, None
+            self._at = -1
+            if index is not None:
+                self._shelf.drop(index)
+
+    def close(self) -> None:
+        """Let go of the index."""
+        with self._changing:
+            self._let_go()
+
+    def wants_saving(self, interval_s: float) -> bool:
+        """Whether the index has changed, and its last snapshot is older than that."""
+        index = self._index
+        changed = index is not None and index.version != self._saved
+        return changed and time.monotonic() - self._saved_at >= interval_s
+
+    def save(self) -> None:
+        """Write a snapshot where the index has changed since the last one. Raises OSError."""
+        with self._saving:
+            index = self._index
+            if index is None or index.version == self._saved:
+                return
+            self._saved_at = time.monotonic()
+            version = index.version
+            self._shelf.save(index)
+            self._saved = version
+
+    def _reach(self, state: AppState, progress: Progress) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                if self._reached(state, progress):
+                    return
+            except (SnapshotError, IndexLostError) as error:
+                LOG.warning("app %s: %s", self.name, error.message)
+                self._let_go()
+            now = self._feed.versions(self.name).get(self.name)
+            if now is None:
+                self._let_go()
+                return
+            state = now
+        raise IndexUnavailableError("index_unavailable", "The database keeps changing.")
+
+    def _reached(self, state: AppState, progress: Progress) -> bool:
+        """Whether it went well; False where the state is no longer the database's."""
+        index = self._index
+        collection = collection_of(state)
+        if index is not None and (index.version > state.version or index.collection != collection):
+            # Another thread may have been faster than this one, which has an old state then.
+            state = self._feed.versions(self.name).get(self.name, state)
+            collection = collection_of(state)
+            if index.version > state.version or index.collection != collection:
+                self._give_up(index)
+                index = None
+        if collection is None:
+            self._at = state.version
+            return True
+        if index is None:
+            return self._open(collection, state, progress)
+        if index.version < state.version:
+            self._bring(index, state, progress)
+        return True
+
+    def _open(self, collection: Collection, state: AppState, progress: Progress) -> bool:
+        """Open an index, fill it and put it in place."""
+        self.building = True
+        try:
+            index = self._shelf.open(collection, state.entries)
+            self._saved = index.version if len(index) else -1
+            if index.version > state.version:
+                state = self._feed.versions(self.name).get(self.name, state)
+            if index.version > state.version or index.collection != collection_of(state):
+                self._give_up(index)
+                return False
+            try:
+                self._bring(index, state, progress)
+            except BaseException:
+                index.close()
+                raise
+        finally:
+            self.building = False
+        self._index, self._opened_for = index, state.entries
+        return True
+
+    def _bring(self, index: VectorIndex, state: AppState, progress: Progress) -> None:
+        self._shelf.refresh(index)
+        if index.version >= state.version and len(index):
+            return
+        if can_follow(index, state):
+            follow(index, state, self._feed, progress)
+        else:
+            fill(index, state, self._feed, progress)
+
+    def _give_up(self, index: VectorIndex) -> None:
+        """Let go of an index whose rows the database no longer has: nobody may search it."""
+        LOG.warning("app %s: the index is of another state of the database", self.name)
+        self._index = None
+        self._shelf.drop(index)
+
+    def _let_go(self) -> None:
+        index, self._index = self._index, None
+        self._at = -1
+        if index is not None:
+            index.close()
+
+
+def _of(index: Optional[VectorIndex]) -> Optional[Collection]:
+    return None if index is None else index.collection
