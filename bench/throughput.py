@@ -167,7 +167,8 @@ class _Run:
         asked, found = self._arguments, {}
         for pictures in self._sets:
             capacity = session.capacity(pictures)
-            side = Side(service.address, target_of(service, pictures).message, pids)
+            target = target_of(service, pictures)
+            side = Side(service.address, target.message, pids, target.answer_bytes)
             say(f"{pictures.title}: open loop")
             found[pictures.name] = self._one_open_loop(pictures, side, capacity)
         return {"overload" if asked.overload else "arrivals": found}

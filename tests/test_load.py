@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bench.load import arrivals, generators, report, rpc
+from bench.load import arrivals, generators, pressure, report, rpc
 from bench.load.cpu import Meter, wait_until_idle
 from bench.load.figures import Load, latencies_ms, median_load, ratio, steady_rate
 from bench.load.pictures import make_sets
@@ -163,6 +163,25 @@ def test_a_closed_loop_keeps_its_concurrency_and_counts_errors(half_busy):
 def test_a_closed_loop_may_use_several_connections(half_busy):
     load = rpc.closed_load(half_busy, b"request", 0.5, 4, connections=4)
     assert load.qps > 0
+
+
+def test_good_answers_of_a_flood_are_told_by_their_bytes():
+    said = (
+        "requests: 7856 total, 7920 started, 7856 done, 7856 succeeded, 0 failed, 0 errored\n"
+        "traffic: 3.51MB (3678765) total, 478.33KB (489814) headers (x), 2.84MB (20500) data\n"
+    )
+    assert pressure.read(said, 2045) == pressure.Pressed(7856, 10.0)
+    with pytest.raises(RuntimeError, match="h2load said"):
+        pressure.read("no such option", 10)
+
+
+@pytest.mark.skipif(not pressure.can_press(), reason="h2load is not installed")
+def test_a_flood_keeps_its_rate_and_counts_what_was_good(half_busy):
+    side = arrivals.Side(half_busy, b"request", {}, answer_bytes=len(b"request"))
+    flood = arrivals._flood(side, 100.0, 2.0)
+    assert 100 < flood.requests < 300
+    assert 0.3 < flood.goodput * 2.0 / flood.requests < 0.7
+    assert flood.codes(2.0).keys() == {"OK", "RESOURCE_EXHAUSTED"}
 
 
 def test_an_overload_shows_goodput_refusals_and_memory_over_the_time(half_busy, monkeypatch):

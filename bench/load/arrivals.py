@@ -12,6 +12,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -20,7 +21,8 @@ import psutil
 from bench.load.cpu import Meter
 from bench.load.figures import latencies_ms
 from bench.load.growth import MEMORY, Growth, growth
-from bench.load.rpc import Job, run_apart
+from bench.load.pressure import can_press, press
+from bench.load.rpc import OK, Calls, Job, run_apart
 
 REST_S = 5.0  # after an overload, until latency has to be as before
 SINGLES_S = 4.0
@@ -29,17 +31,22 @@ MB = 1_000_000
 LEAST_GOODPUT = 0.9  # of its capacity
 REFUSED_WITHIN_MS = 100.0
 SLOWER_AFTER = 1.25  # median latency of single requests REST_S after the load, over the one before
+PROBES = 20.0  # requests a second that are timed one by one while h2load sends the others
 _SAMPLES = 40  # of memory in a run
 _COMMON = 0.99  # share of refusals that have to be in time
 
 
 @dataclass(frozen=True)
 class Side:
-    """The service as these measurements see it. pids: its processes by name."""
+    """The service as these measurements see it.
+
+    pids: its processes by name. answer_bytes: of a good answer, 0 where unknown.
+    """
 
     address: str
     message: bytes
     pids: dict[str, int]
+    answer_bytes: int = 0
 
     def memory(self) -> int:
         """Bytes that the pipeline's processes hold (RSS)."""
@@ -77,23 +84,23 @@ def overload(side: Side, capacity: float, factor: float, seconds: float) -> dict
     """
     before = _single_latency(side)
     # What a full queue takes is taken once; growth is what comes on top of it.
-    run_apart(side.job(min(seconds / 4, 10.0), rate=factor * capacity, seed=1))
+    _flood(side, factor * capacity, min(seconds / 4, 10.0), seed=1)
     meter = Meter(side.pids)
     with _memory_over_time(side, seconds / _SAMPLES) as memory:
-        calls = run_apart(side.job(seconds, rate=factor * capacity))
+        flood = _flood(side, factor * capacity, seconds)
     cores = meter.cores()
     time.sleep(REST_S)
     after = _single_latency(side)
-    goodput = calls.rate(seconds)
+    calls, goodput = flood.timed, flood.goodput
     refusals = calls.latencies(None)
-    codes = {code: calls.codes.count(code) for code in sorted(set(calls.codes))}
     grown = growth(MEMORY, *zip(*memory)) if memory else None
     figures = {
         "factor": factor,
         "capacity": capacity,
         "seconds": seconds,
-        "requests": len(calls.codes),
-        "codes": codes,
+        "requests": flood.requests,
+        "codes": flood.codes(seconds),
+        "timed": len(calls.codes),
         "goodput": goodput,
         "goodput/capacity": goodput / capacity,
         "answer_ms": latencies_ms(calls.latencies()),
@@ -105,6 +112,36 @@ def overload(side: Side, capacity: float, factor: float, seconds: float) -> dict
         "cores": cores,
     }
     return {**figures, "kept": _kept(figures, grown)}
+
+
+@dataclass(frozen=True)
+class _Flood:
+    """timed: the requests whose times are known. goodput: good answers a second, of all."""
+
+    timed: Calls
+    requests: int
+    goodput: float
+
+    def codes(self, seconds: float) -> dict[str, int]:
+        """How many requests ended how; of those that were not timed, OK or not."""
+        if self.requests == len(self.timed.codes):
+            return {code: self.timed.codes.count(code) for code in sorted(set(self.timed.codes))}
+        good = round(self.goodput * seconds)
+        refused = ", ".join(sorted(set(self.timed.codes) - {OK})) or "refused"
+        return {OK: good, refused: self.requests - good}
+
+
+def _flood(side: Side, rate: float, seconds: float, seed: int = 0) -> _Flood:
+    """Arrivals at `rate`: with h2load and a few beside it that are timed, or else all timed."""
+    if not (side.answer_bytes and can_press() and rate > 2 * PROBES):
+        calls = run_apart(side.job(seconds, rate=rate, seed=seed))
+        return _Flood(calls, len(calls.codes), calls.rate(seconds))
+    with ThreadPoolExecutor(1) as beside:
+        probing = beside.submit(run_apart, side.job(seconds, rate=PROBES, seed=seed))
+        pressed = press(side.address, side.message, side.answer_bytes, rate - PROBES, seconds)
+        calls = probing.result()
+    good = pressed.good + len(calls.latencies())
+    return _Flood(calls, pressed.requests + len(calls.codes), good / seconds)
 
 
 def _kept(figures: dict[str, Any], grown: Optional[Growth]) -> dict[str, Optional[bool]]:
