@@ -23,6 +23,7 @@ from tests.databases import (  # noqa: F401 - fixtures
     store,
 )
 from tests.service import Service
+from tests.shop import staffed  # noqa: F401 - a fixture
 from tests.tiny_models import convert_tiny, write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]

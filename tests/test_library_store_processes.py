@@ -13,6 +13,7 @@ from library.errors import LibraryError
 from tests.databases import Server
 from tests.faces import enrolment
 from tests.library_writer import APP, GROUP, Journal, start_writer, user_of
+from tests.service import wait_until
 
 TIMEOUT_S = 30.0
 
@@ -124,7 +125,10 @@ def test_a_killed_writer_loses_nothing_that_was_answered(store, database_url, tm
     for number in range(rounds):
         path = tmp_path / f"journal{number}"
         writer = start_writer(database_url, path, f"r{number}", 10_000, TIMEOUT_S)
-        time.sleep(choose.uniform(0.02, 0.3))
+        if choose.random() < 0.7:
+            # Some are killed while they start, most at work, however slow the machine is.
+            assert wait_until(lambda path=path: path.exists() and path.stat().st_size, 60)
+        time.sleep(choose.uniform(0, 0.2))
         writer.kill()
         writer.join()
         journals.append(Journal(path))
@@ -136,4 +140,4 @@ def test_a_killed_writer_loses_nothing_that_was_answered(store, database_url, tm
             assert not journal.gone & tokens
         assert_whole(tokens, journals)
     assert list(store.check()) == []
-    assert sum(len(journal.sure) for journal in journals) > rounds
+    assert sum(len(journal.sure) for journal in journals) > rounds / 2

@@ -1,4 +1,4 @@
-"""Databases that are locked, full, gone, read-only or damaged: a clear error, and on they go."""
+"""SQLite files that are locked, full, gone, read-only or damaged: a clear error, and on it goes."""
 
 from __future__ import annotations
 
@@ -13,33 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from library.config import LibraryConfig
 from library.errors import DatabaseError
 from library.store import Store
-from tests.databases import Server
 from tests.faces import enrolment
-
-BATCH = [enrolment("staff", f"new{seed}", seed) for seed in range(200)]
-
-
-def fails(code: str):
-    return pytest.raises(DatabaseError, check=lambda error: error.code == code)
-
-
-def staffed(store: Store) -> Store:
-    store.create_group("shop", "staff")
-    store.enrol("shop", [enrolment("staff", "a", 1, token="t")])
-    return store
-
-
-def assert_only(store: Store, *users: str) -> None:
-    """These users are there, nothing is half there, and the store works."""
-    assert store.users("shop", "staff") == list(users)
-    assert list(store.check()) == []
-    store.enrol("shop", [enrolment("staff", "later", 2)])
-    store.delete_user("shop", "later")
+from tests.shop import BATCH, assert_only, fails, one_user
 
 
 @pytest.fixture
@@ -49,8 +28,8 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def on_file(open_store, file):
-    """A staffed store on SQLite that does not wait long."""
-    return staffed(open_store(f"sqlite:///{file}", database_timeout_s=0.3))
+    """A store on SQLite that does not wait long."""
+    return one_user(open_store(f"sqlite:///{file}", database_timeout_s=0.3))
 
 
 @contextmanager
@@ -87,19 +66,6 @@ def test_a_locked_sqlite_file_is_told_after_the_time_set(on_file, file):
     assert_only(on_file, "a")
 
 
-@pytest.mark.parametrize("system", ["postgresql", "mariadb"])
-def test_a_locked_row_is_told_after_the_time_set(system, request, open_store):
-    url = request.getfixturevalue(system).new_database()
-    store = staffed(open_store(url, database_timeout_s=1))
-    with store._database.engine.connect() as other:
-        other.execute(text("UPDATE app SET version = version"))
-        with fails("database_locked"):
-            store.enrol("shop", BATCH)
-        assert store.face("shop", "t"), "reading goes on"
-        other.rollback()
-    assert_only(store, "a")
-
-
 def test_a_file_that_cannot_grow_loses_nothing(on_file, file):
     with file_size_limit(file.with_name("faces.db-wal").stat().st_size + 10_000):
         for _ in range(3):
@@ -112,7 +78,7 @@ def test_a_file_that_cannot_grow_loses_nothing(on_file, file):
 
 
 def test_a_full_disk_loses_nothing(small_disk, open_store):
-    store = staffed(open_store(f"sqlite:///{small_disk}/faces.db"))
+    store = one_user(open_store(f"sqlite:///{small_disk}/faces.db"))
     users = ["a"]
     with fails("database_full"):
         for number in range(100):
@@ -136,7 +102,7 @@ def assert_only_large(store: Store, users: list[str]) -> None:
 
 
 def test_a_disk_that_turns_read_only_and_back(small_disk, open_store):
-    store = staffed(open_store(f"sqlite:///{small_disk}/faces.db"))
+    store = one_user(open_store(f"sqlite:///{small_disk}/faces.db"))
     # Open for writing, a file would keep the file system from turning read-only.
     store.close()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -153,7 +119,7 @@ def test_a_file_without_the_right_to_write_is_read_and_told(tmp_path):
     config = LibraryConfig(database=f"sqlite:///{file}")
     root = os.geteuid() == 0
     # SQLite needs the log's index, which a running writer keeps there.
-    with staffed(Store(config)) as writer:
+    with one_user(Store(config)) as writer:
         try:
             if root:
                 folder.chmod(0o755)
@@ -194,7 +160,7 @@ def test_a_file_that_is_taken_away_and_put_back(on_file, file, tmp_path):
 
 
 def test_a_file_that_is_replaced_is_read_from_then_on(on_file, file, tmp_path, open_store):
-    with staffed(Store(LibraryConfig(database=f"sqlite:///{tmp_path}/other.db"))) as other:
+    with one_user(Store(LibraryConfig(database=f"sqlite:///{tmp_path}/other.db"))) as other:
         other.enrol("shop", [enrolment("staff", "b", 2)])
     on_file._database.engine.dispose()
     os.replace(tmp_path / "other.db", file)
@@ -221,123 +187,6 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with fails("database_unavailable"):
         Store(LibraryConfig(database=f"sqlite:///{tmp_path}/file/faces.db"))
-
-
-def test_a_database_of_a_newer_version_is_refused(store, database_url):
-    with store._database.engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    try:
-        with fails("database_version"):
-            Store(LibraryConfig(database=database_url))
-    finally:
-        with store._database.engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-
-
-@pytest.mark.parametrize("system", ["postgresql", "mariadb"])
-def test_a_server_that_is_gone_and_back(system, request, open_store):
-    server: Server = request.getfixturevalue(system)
-    store = staffed(open_store(server.new_database(), database_timeout_s=2))
-    for with_signal in (None, 9):
-        server.stop(with_signal)
-        try:
-            for call in (
-                lambda: store.enrol("shop", BATCH),
-                lambda: store.face("shop", "t"),
-                lambda: store.versions(),
-            ):
-                with fails("database_unavailable"):
-                    call()
-        finally:
-            server.start()
-        assert_only(store, "a")
-
-
-@pytest.mark.parametrize("system", ["postgresql", "mariadb"])
-def test_a_server_that_goes_amid_a_transaction(system, request, open_store):
-    server: Server = request.getfixturevalue(system)
-    store = staffed(open_store(server.new_database(), database_timeout_s=2))
-
-    def work(connection):
-        connection.execute(text("UPDATE app SET version = version + 1"))
-        server.stop(9)
-        connection.execute(text("DELETE FROM removal"))
-
-    try:
-        with fails("database_unavailable"):
-            store._database.write(work)
-    finally:
-        server.start()
-    assert store.versions()["shop"].version == 1
-    assert_only(store, "a")
-
-
-@pytest.mark.parametrize("system", ["postgresql", "mariadb"])
-def test_a_wrong_address_is_told_without_the_password(system, request):
-    url: str = request.getfixturevalue(system).url("missing")
-    nobody = url.replace("//", "//nobody:secret@", 1).replace("faces@", "").replace("root@", "")
-    for wrong in (url, nobody):
-        with fails("database_unavailable") as error:
-            Store(LibraryConfig(database=wrong, database_timeout_s=1))
-        assert "secret" not in str(error.value)
-
-
-# What the server is made to say, and the code of it; None is tried again.
-SAID = {
-    "postgresql": {
-        "53100": "database_full",
-        "25006": "database_read_only",
-        "57P03": "database_unavailable",
-        "55P03": "database_locked",
-        "XX001": "database_damaged",
-        "40001": None,
-        "40P01": None,
-    },
-    "mariadb": {
-        1021: "database_full",
-        1114: "database_full",
-        1290: "database_read_only",
-        1205: "database_locked",
-        1040: "database_unavailable",
-        1213: None,
-    },
-}
-SAY = {
-    "postgresql": "DO $$ BEGIN RAISE EXCEPTION 'said' USING ERRCODE = '{}'; END $$",
-    "mariadb": "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {}, MESSAGE_TEXT = 'said'",
-}
-
-
-@pytest.mark.parametrize("system", ["postgresql", "mariadb"])
-def test_what_a_server_says_is_told_in_the_librarys_codes(system, request, open_store):
-    store = staffed(open_store(request.getfixturevalue(system).new_database()))
-    for number, code in SAID[system].items():
-        attempts = []
-
-        def work(connection, number=number, attempts=attempts):
-            connection.execute(text("UPDATE app SET version = version + 1"))
-            attempts.append(number)
-            if len(attempts) < 3:
-                connection.exec_driver_sql(SAY[system].format(number))
-
-        if code is None:
-            before = store.versions()["shop"].version
-            store._database.write(work)
-            assert len(attempts) == 3
-            assert store.versions()["shop"].version == before + 1
-        else:
-            with fails(code):
-                store._database.write(work)
-    assert_only(store, "a")
-
-
-def test_an_interrupted_making_of_the_tables_is_finished_on_mariadb(mariadb, open_store):
-    url = mariadb.new_database()
-    open_store(url).close()
-    name = url.rpartition("/")[2]
-    for table in ("alembic_version", "removal", "entry", "crop"):
-        mariadb.ask(f"DROP TABLE {name}.{table}")
-    assert_only(staffed(open_store(url)), "a")
 
 
 def test_messages_hold_nothing_of_a_face(on_file, file):
