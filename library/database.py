@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -23,9 +24,10 @@ T = TypeVar("T")
 
 # A transaction that lost against another one is tried so often, with growing random pauses.
 ATTEMPTS = 10
-# Connections kept open, and further ones under load: a thread that calls the store takes one.
-POOL_SIZE = 8
-POOL_OVERFLOW = 24
+# Connections kept open, and further ones under load: a thread that calls the store takes one for
+# milliseconds. PostgreSQL admits 100 from all processes together, unless it is told otherwise.
+POOL_SIZE = 4
+POOL_OVERFLOW = 12
 
 
 class Database:
@@ -36,23 +38,33 @@ class Database:
 
     def __init__(self, config: LibraryConfig) -> None:
         self._timeout_s = config.database_timeout_s
+        self._process = os.getpid()
         url = config.url()
         self.backend = url.get_backend_name()
         self.file = config.database_file()
         if self.file is not None:
             sqlite.create(self.file, self._timeout_s)
             self.engine = sqlite.make_engine(url, self.file, self._timeout_s, **self._pool())
-            # SQLite has one writer at a time; threads of this process queue up here.
-            self._turn: AbstractContextManager[Any] = _Turn(self._timeout_s)
         else:
             self.engine = _server_engine(url, self._timeout_s, self._pool())
-            self._turn = nullcontext()
+        self._turn = self._new_turn()
         try:
             with self._translating():
                 schema.upgrade(self.engine, self._timeout_s)
         except BaseException:
             self.close()
             raise
+
+    def _new_turn(self) -> AbstractContextManager[Any]:
+        """SQLite has one writer at a time: the threads of this process queue up for it here."""
+        return nullcontext() if self.file is None else _Turn(self._timeout_s)
+
+    def _settle_in(self) -> None:
+        """After a fork, connections and locks are those of the parent: leave them to it."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._turn = self._new_turn()
+            self.engine.dispose(close=False)
 
     def _pool(self) -> dict[str, Any]:
         return {
@@ -70,6 +82,7 @@ class Database:
     @contextmanager
     def reading(self, consistent: bool = False) -> Iterator[Connection]:
         """A connection for reading; consistent: all statements see the same moment."""
+        self._settle_in()
         with self._translating(), self.engine.connect() as connection:
             if consistent and self.backend != "sqlite":
                 connection.execution_options(isolation_level="REPEATABLE READ")
@@ -81,6 +94,7 @@ class Database:
         `work` runs again from its beginning when the transaction lost against another one.
         Whatever it raises undoes the transaction.
         """
+        self._settle_in()
         attempt = 0
         while True:
             attempt += 1
@@ -126,6 +140,7 @@ class Database:
     @contextmanager
     def _outside_transactions(self) -> Iterator[Connection]:
         """A connection for statements that no transaction may hold, such as VACUUM."""
+        self._settle_in()
         with self._turn, self._translating(), self.engine.connect() as connection:
             if self.backend == "sqlite":
                 yield connection.execution_options(transactions=False)
@@ -191,7 +206,9 @@ def _server_engine(url: URL, timeout_s: float, pool: dict[str, Any]) -> Engine:
         isolation_level="READ COMMITTED",
         connect_args={
             "connect_timeout": seconds,
-            "init_command": f"SET SESSION innodb_lock_wait_timeout = {seconds}",
+            # Of rows, and of tables, which `compact` locks.
+            "init_command": f"SET SESSION innodb_lock_wait_timeout = {seconds}, "
+            f"lock_wait_timeout = {seconds}",
             "charset": "utf8mb4",
         },
         **pool,

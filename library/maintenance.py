@@ -80,8 +80,11 @@ class Maintenance:
         return backup.records(self._database)
 
     def compact(self) -> None:
-        """Give deleted rows' space back and leave nothing of them in the database's files.
+        """Give deleted rows' space back to the file system.
 
-        Takes as long as copying the database, and keeps writers out meanwhile.
+        Takes as long as copying the database, and keeps writers out meanwhile. Nothing of a
+        deleted face needs it on SQLite, which overwrites what it deletes and empties its log.
+        PostgreSQL and MySQL keep deleted rows in their files until their space is used again:
+        there it is what removes them, except from the logs that the server itself keeps.
         """
         self._database.compact()

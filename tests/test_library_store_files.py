@@ -195,3 +195,25 @@ def test_messages_hold_nothing_of_a_face(on_file, file):
     shown = f"{error.value} {error.value.__cause__}"
     assert "INSERT" not in str(error.value)
     assert len(shown) < 1000
+
+
+def test_a_commit_is_on_the_disk_before_it_is_answered(on_file):
+    with on_file._database.reading() as connection:
+        settings = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+        }
+    # 2 is FULL: https://www.sqlite.org/pragma.html#pragma_synchronous
+    assert settings == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "secure_delete": 1,
+    }
+
+
+def test_the_file_is_nobody_elses_business(tmp_path, open_store):
+    one_user(open_store(f"sqlite:///{tmp_path}/new/faces.db"))
+    for file in (tmp_path / "new").iterdir():
+        assert file.stat().st_mode & 0o077 == 0, file
+    assert (tmp_path / "new").stat().st_mode & 0o077 == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections import Counter
@@ -141,3 +142,21 @@ def test_a_killed_writer_loses_nothing_that_was_answered(store, database_url, tm
         assert_whole(tokens, journals)
     assert list(store.check()) == []
     assert sum(len(journal.sure) for journal in journals) > rounds / 2
+
+
+def test_a_store_can_be_used_on_both_sides_of_a_fork(store):
+    store.create_group(APP, GROUP)
+    store.enrol(APP, [enrolment(GROUP, "before", 1)])
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            store.enrol(APP, [enrolment(GROUP, "child", 2)])
+            status = 0
+        finally:
+            os._exit(status)
+    store.enrol(APP, [enrolment(GROUP, "parent", 3)])
+    assert os.waitpid(child, 0)[1] == 0
+    store.enrol(APP, [enrolment(GROUP, "after", 4)])
+    assert sorted(store.users(APP, GROUP)) == ["after", "before", "child", "parent"]
+    assert list(store.check()) == []

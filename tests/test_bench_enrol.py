@@ -1,0 +1,19 @@
+"""bench enrol: it measures what it says and writes it down."""
+
+from __future__ import annotations
+
+import json
+
+from bench import enrol
+
+
+def test_both_ways_of_enrolling_are_measured_beside_plain_sqlite(tmp_path, capsys):
+    figures = tmp_path / "figures.json"
+    options = ["--faces", "60", "--singles", "5", "--batch", "20", "--dim", "8", "--runs", "2"]
+    assert enrol.main([*options, "--folder", str(tmp_path), "--json", str(figures)]) in (0, 1)
+    shown = capsys.readouterr().out
+    assert "batches of 20" in shown
+    written = json.loads(figures.read_text())
+    assert set(written["rounds"]) == {"batches", "plain batches", "one a call", "plain one a call"}
+    assert all(len(rates) == 2 and min(rates) > 0 for rates in written["rounds"].values())
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.json"], "nothing is left"
