@@ -60,6 +60,12 @@ class Hits:
             np.full(shape, NO_ID, np.int64),
         )
 
+    def put(self, queries: np.ndarray, others: Hits) -> None:
+        """Exchange the rows of some queries, (n,) integers, for those of `others`, in order."""
+        self.scores[queries] = others.scores
+        self.persons[queries] = others.persons
+        self.entries[queries] = others.entries
+
 
 class VectorIndex(abc.ABC):
     """The entries of one collection, searchable by cosine.
