@@ -196,6 +196,9 @@ def _server_engine(url: URL, timeout_s: float, pool: dict[str, Any]) -> Engine:
                 "keepalives_idle": seconds,
                 "keepalives_interval": 1,
                 "keepalives_count": 5,
+                # A prepared statement's plan does not know its values: with long lists of them
+                # in a table without statistics yet it compares each row with each value.
+                "prepare_threshold": None,
             },
             **pool,
         )
