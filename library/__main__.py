@@ -69,10 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Import, export, verify, back up and search the face library.",
         epilog="Exit status: 0 done, 1 not or not all, 2 wrong usage, 130 stopped by Ctrl-C.",
     )
-    parser.add_argument(
-        "--config", type=Path, default=Path("config.yml"), help="default: %(default)s"
-    )
-    parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+    _add_general(parser, Path("config.yml"), False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_import(commands)
     _add_export(commands)
@@ -82,7 +79,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_reembed(commands)
     _add_delete(commands)
     _add_search(commands)
+    for command in commands.choices.values():
+        # Also behind the command; what is not given there leaves what stands in front of it.
+        _add_general(command, argparse.SUPPRESS, argparse.SUPPRESS)
     return parser
+
+
+def _add_general(parser: argparse.ArgumentParser, config: object, no_progress: object) -> None:
+    parser.add_argument(
+        "--config", type=Path, default=config, metavar="FILE", help="default: config.yml"
+    )
+    parser.add_argument(
+        "--no-progress", action="store_true", default=no_progress, help="no progress bar"
+    )
 
 
 Commands = argparse._SubParsersAction  # its public name is add_subparsers' result

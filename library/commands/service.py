@@ -42,6 +42,7 @@ class Asker:
     def __init__(self, transport: Transport, options: Options) -> None:
         self._transport = transport
         self._options = options
+        self._met = False
 
     def faces(self, picture: bytes) -> Seen:
         """The faces of an encoded picture.
@@ -61,10 +62,14 @@ class Asker:
     def _answer(self, picture: str) -> Answer:
         for pause in (*_PAUSES, None):
             try:
-                return self._transport.predict(picture, self._options)
+                answer = self._transport.predict(picture, self._options)
+                self._met = True
+                return answer
             except ClientError as error:
                 if error.code.startswith(_OF_PICTURES):
                     raise PictureError(error.code, error.message) from None
+                if isinstance(error, UnreachableError) and not self._met:
+                    pause = None  # it has not been started, rather than being started anew
                 if pause is None or not _passes(error):
                     raise CommandError(_advice(error)) from None
                 time.sleep(pause)
