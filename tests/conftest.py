@@ -22,6 +22,13 @@ from tests.databases import (  # noqa: F401 - fixtures
     postgresql,
     store,
 )
+from tests.milvus_server import (  # noqa: F401 - fixtures
+    index,
+    milvus_file,
+    milvus_place,
+    milvus_server,
+    open_index,
+)
 from tests.service import Service
 from tests.shop import staffed  # noqa: F401 - a fixture
 from tests.tiny_models import convert_tiny, write_tiny_model
