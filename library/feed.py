@@ -19,6 +19,8 @@ from library.removing import prune_removals
 from library.tables import app, entry, face, removal
 
 MS_PER_DAY = 86_400_000
+# Stands for all entries of a version being behind: no row has this id.
+_LAST = 2**63 - 1
 
 
 class IndexFeed:
@@ -58,7 +60,7 @@ class IndexFeed:
         held between two batches. Faces whose embedding has another length than the others'
         are left out; `check` names them.
         """
-        last = (version, 2**63 - 1)
+        last = (version, _LAST)
         while True:
             with self._database.reading() as connection:
                 rows = _entries_page(connection, app_id, last, upto, limit)
@@ -117,7 +119,9 @@ def _entries_page(
     """
     version, last = after
     of_app = entry.c.app_id == app_id
-    rows = _rows(connection, limit, of_app, entry.c.version == version, entry.c.id > last)
+    rows: list[Any] = []
+    if last != _LAST:
+        rows = _rows(connection, limit, of_app, entry.c.version == version, entry.c.id > last)
     if len(rows) < limit:
         later = [of_app, entry.c.version > version]
         if upto is not None:
