@@ -1,8 +1,11 @@
 """The store: apps, groups, users and faces in the database, which is the truth.
 
-A call that returns has been committed to disk; a call that raises has written nothing. Every call
-takes the app's name and sees nothing of other apps. Any number of threads and processes may call
-at once.
+A call that returns has been committed to disk; a call that raises has written nothing, but for one
+case: where the connection to a server breaks while it commits, nobody can tell. Enrolling with
+tokens of one's own makes it safe to call again: what is there already is face_exists.
+
+Every call takes the app's name and sees nothing of other apps. Any number of threads and processes
+may call at once.
 """
 
 from __future__ import annotations

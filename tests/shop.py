@@ -76,3 +76,26 @@ def content(store: Store, app: str = "shop") -> list[tuple[Any, ...]]:
         )
         for one in store.export(app, crops=True)
     ]
+
+
+class Follower:
+    """An index without vectors' arithmetic: catches up as the real ones do."""
+
+    def __init__(self, store: Store, app: str) -> None:
+        self.store, self.app, self.version = store, app, 0
+        self.entries: dict[int, tuple[Any, ...]] = {}
+
+    def catch_up(self, limit: int = 10_000) -> Follower:
+        state = self.store.versions()[self.app]
+        for batch in self.store.entries_after(state.id, self.version, limit, upto=state.version):
+            assert len(batch) <= limit
+            rows = zip(batch.ids, batch.persons, batch.groups, batch.vectors)
+            self.entries.update((id_, (person, group, row)) for id_, person, group, row in rows)
+        for removed in self.store.removals_after(state.id, self.version)[0]:
+            self.entries.pop(removed, None)
+        self.version = state.version
+        return self
+
+    def users(self) -> list[str]:
+        described = self.store.describe_persons(self.app, [p for p, _, _ in self.entries.values()])
+        return sorted(described[person].user for person, _, _ in self.entries.values())

@@ -7,29 +7,7 @@ import pytest
 
 from library.errors import LibraryError, SnapshotError
 from tests.faces import DIM, MODEL, enrolment, vectors
-
-
-class Follower:
-    """An index without vectors' arithmetic: catches up as the real ones do."""
-
-    def __init__(self, store, app):
-        self.store, self.app, self.version = store, app, 0
-        self.entries = {}
-
-    def catch_up(self, limit=10_000):
-        state = self.store.versions()[self.app]
-        for batch in self.store.entries_after(state.id, self.version, limit, upto=state.version):
-            assert len(batch) <= limit
-            rows = zip(batch.ids, batch.persons, batch.groups, batch.vectors)
-            self.entries.update((id_, (person, group, row)) for id_, person, group, row in rows)
-        for removed in self.store.removals_after(state.id, self.version)[0]:
-            self.entries.pop(removed, None)
-        self.version = state.version
-        return self
-
-    def users(self):
-        described = self.store.describe_persons(self.app, [p for p, _, _ in self.entries.values()])
-        return sorted(described[person].user for person, _, _ in self.entries.values())
+from tests.shop import Follower
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tests.databases import Server
 from tests.faces import enrolment
 from tests.library_writer import APP, GROUP, Journal, start_writer, user_of
 from tests.service import wait_until
+from tests.shop import Follower
 
 TIMEOUT_S = 30.0
 
@@ -48,6 +49,24 @@ def test_processes_that_write_at_once_lose_nothing(store, database_url, tmp_path
     assert present(store) == set().union(*(journal.sure for journal in journals))
     assert store.versions()[APP].version == 4 * 40
     assert list(store.check()) == []
+
+
+def test_an_index_that_follows_meanwhile_misses_nothing(store, database_url, tmp_path):
+    store.create_group(APP, GROUP)
+    writers = [
+        start_writer(database_url, tmp_path / f"journal{n}", f"f{n}", 40, TIMEOUT_S)
+        for n in range(3)
+    ]
+    index, steps = Follower(store, APP), 0
+    while any(writer.is_alive() for writer in writers):
+        before = index.version
+        index.catch_up(limit=7)
+        steps += index.version > before
+    index.catch_up()
+    fresh = Follower(store, APP).catch_up()
+    assert index.version == fresh.version == 3 * 40
+    assert index.entries.keys() == fresh.entries.keys()
+    assert steps > 1
 
 
 def test_threads_of_one_store_write_at_once(store):
