@@ -238,7 +238,9 @@ def test_reembedding_by_the_stored_pictures_gives_what_the_pictures_gave(
     assert (status, f"3 faces of app default are of {model} now" in out) == (0, True)
     with store_of(tmp_path) as store:
         for old in before:
-            assert float(store.face("default", old.token).embedding @ old.embedding) > 0.999
+            same = float(store.face("default", old.token).embedding @ old.embedding)
+            # The crop is ArcFace's. dlib's network looks at a larger one, whose rim it lacks.
+            assert same > (0.999 if model == "mobilefacenet_128" else 0.99)
     status, _, err = run("reembed", "--model", "older")
     assert (status, f"the service runs {model}, not older" in err) == (1, True)
 
