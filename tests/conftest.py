@@ -24,10 +24,12 @@ from tests.databases import (  # noqa: F401 - fixtures
 )
 from tests.milvus_server import (  # noqa: F401 - fixtures
     index,
+    lite_index,
     milvus_file,
     milvus_place,
     milvus_server,
     open_index,
+    shared_indexes,
 )
 from tests.service import Service
 from tests.shop import staffed  # noqa: F401 - a fixture

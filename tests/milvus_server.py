@@ -27,6 +27,7 @@ from convert.environment import ROOT, environment_python
 from convert.errors import UnreachableError
 from library.index.base import Collection
 from library.index.milvus import MilvusIndex
+from library.index.milvus_connection import MilvusConnection
 from ops.process import die_with_parent
 
 ENVIRONMENT = ROOT / ".venv-milvus"
@@ -193,8 +194,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 # Of every index that a test opens, so that none meets another's.
-_APPS = itertools.count(2)
-_SHARED_APP = 1
+_APPS = itertools.count(2)  # the first one is shared
 DIM = 16
 
 
@@ -207,9 +207,13 @@ def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusSe
 
 
 @pytest.fixture(scope="session")
-def milvus_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+def milvus_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A file of Milvus Lite that all tests share."""
-    return str(tmp_path_factory.mktemp("milvus-lite") / "faces.db")
+    file = str(tmp_path_factory.mktemp("milvus-lite") / "faces.db")
+    connection = MilvusConnection.open(file)  # Lite's process ends with the last connection
+    connection.call(lambda: None)
+    yield file
+    connection.close()
 
 
 @pytest.fixture(params=["server", "lite"])
@@ -235,12 +239,32 @@ def open_index() -> Iterator[Callable[..., MilvusIndex]]:
         index.close()
 
 
-@pytest.fixture
-def index(milvus_place: str, open_index: Callable[..., MilvusIndex]) -> Iterator[MilvusIndex]:
-    """An empty index, in each place in turn.
+@pytest.fixture(scope="session")
+def shared_indexes() -> Iterator[dict[str, MilvusIndex]]:
+    """Indexes by their place: a server takes three seconds for a new one."""
+    indexes: dict[str, MilvusIndex] = {}
+    yield indexes
+    for index in indexes.values():
+        index.close()
 
-    The same for all tests: a server takes three seconds for a new one.
-    """
-    index = open_index(milvus_place, app=_SHARED_APP)
+
+@pytest.fixture
+def index(milvus_place: str, shared_indexes: dict[str, MilvusIndex]) -> Iterator[MilvusIndex]:
+    """An empty index, in each place in turn."""
+    yield from _emptied(milvus_place, shared_indexes)
+
+
+@pytest.fixture
+def lite_index(milvus_file: str, shared_indexes: dict[str, MilvusIndex]) -> Iterator[MilvusIndex]:
+    """An empty index in Milvus Lite, for what is the same in each place."""
+    yield from _emptied(milvus_file, shared_indexes)
+
+
+def _emptied(place: str, indexes: dict[str, MilvusIndex]) -> Iterator[MilvusIndex]:
+    if place not in indexes:
+        indexes[place] = MilvusIndex(Collection(1, "a-model", DIM, "the-first"), place)
+    index = indexes[place]
     yield index
-    index.remove(index.ids(), index.version + 1)
+    left = index.ids()
+    if len(left):
+        index.remove(left, index.version + 1)

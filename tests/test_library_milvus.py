@@ -283,24 +283,25 @@ def _tombstones(index: MilvusIndex) -> dict[int, int]:
         (lambda f: setattr(f, "groups", f.groups / 2), "expected"),
     ],
 )
-def test_entries_that_do_not_fit_are_refused(index, change, fault):
+def test_entries_that_do_not_fit_are_refused(lite_index, change, fault):
     faces = Faces(2)
     change(faces)
     with pytest.raises(ValueError, match=fault):
-        faces.add_to(index)
-    assert len(index) == 0
+        faces.add_to(lite_index)
+    assert len(lite_index) == 0
 
 
-def test_queries_that_do_not_fit_are_refused(index):
+def test_queries_that_do_not_fit_are_refused(lite_index):
     query = Faces(1).vectors
     for wrong, k in ((query[:, :-1], 1), (query[0], 1), (query, 0), (query * np.inf, 1)):
         with pytest.raises(ValueError, match="expected"):
-            index.search(wrong, k)
+            lite_index.search(wrong, k)
 
 
 def test_apps_do_not_see_each_others_faces(index, milvus_place, open_index):
     faces, others = Faces(5), Faces(5, seed=8)
-    other = open_index(milvus_place)
+    other = open_index(milvus_place, app=2_000_000)
+    other.remove(other.ids(), other.version + 1)
     faces.add_to(index)
     others.add_to(other)
     assert_same(index.search(others.vectors, 5), faces.hits(others.vectors, 5))

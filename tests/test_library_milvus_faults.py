@@ -15,6 +15,7 @@ import pytest
 from pymilvus import utility
 
 from library.errors import IndexUnavailableError
+from library.index import milvus_connection
 from library.index.milvus import MilvusIndex
 from library.index.milvus_connection import REQUEST, MilvusConnection
 from tests.cable import Cable
@@ -23,6 +24,12 @@ from tests.databases import free_port
 from tests.milvus_server import HASTY_S, USER_TOKEN, MilvusServer
 from tests.service import wait_until
 from tests.test_library_milvus import Faces, assert_same
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """What is not there is not waited for for long."""
+    monkeypatch.setattr(milvus_connection, "CONNECT_S", 1)
 
 
 @pytest.fixture
@@ -196,6 +203,7 @@ OTHER = """
 import sys
 from library.errors import IndexUnavailableError
 from library.index.base import Collection
+from library.index import milvus_connection
 from library.index.milvus import MilvusIndex
 try:
     index = MilvusIndex(Collection(2, "a-model", 16, "the-first"), sys.argv[1])

@@ -12,6 +12,7 @@ import re
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Callable, Optional, TypeVar
 
@@ -30,6 +31,7 @@ REQUEST: dict[str, Any] = {"timeout": 10.0, "retry_times": 4}
 CONNECT_S = 3  # an int, so that a server that is just starting is not waited for for minutes
 # After a failed attempt calls fail at once for so long, instead of each trying by itself.
 PAUSE_S = 1.0
+WORKERS = 2
 START_ATTEMPTS = 3  # of Milvus Lite
 
 # Codes of Milvus 2.3 and later (pkg/merr): the same from the server and from Lite.
@@ -51,6 +53,7 @@ class MilvusConnection:
     place: ``http[s]://HOST:PORT`` of a server, or the path of Milvus Lite's file.
     alias: what pymilvus knows the connection by.
     is_lite: whether it is Milvus Lite, which has fewer kinds of index and one process at a time.
+    workers: for what need not be waited for.
     """
 
     _shared: dict[tuple[str, str], MilvusConnection] = {}  # noqa: RUF012 - mypy knows it as it is
@@ -60,6 +63,7 @@ class MilvusConnection:
         self.is_lite = "://" not in place
         self.place = str(Path(place).resolve()) if self.is_lite else place
         self.alias = f"library-{uuid.uuid4().hex}"
+        self.workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="milvus")
         self._token = token
         self._users = 0
         self._lite: Optional[_LiteProcess] = None
@@ -87,6 +91,7 @@ class MilvusConnection:
                 return
             for key in [key for key, value in self._shared.items() if value is self]:
                 del self._shared[key]
+        self.workers.shutdown()
         with self._connecting:
             self._disconnect()
 

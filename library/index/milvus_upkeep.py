@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from typing import Optional
 
 import numpy as np
@@ -18,7 +18,7 @@ FLUSH_ROWS = 50_000
 
 
 class Upkeep:
-    """The work that follows on adding, in a thread of its own, as it waits for the server's clock.
+    """The work that follows on adding, in another thread, as it waits for the server's clock.
 
     flushes: whether rows come in segments that gain from being finished.
     """
@@ -31,7 +31,7 @@ class Upkeep:
         self._time = 0
         self._unflushed = 0
         self._changing = threading.Lock()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="milvus-upkeep")
+        self._workers = rows.connection.workers
         self._working = False
         self._work: Optional[Future[None]] = None
 
@@ -59,7 +59,7 @@ class Upkeep:
             if self._work is not None:
                 self._work.result()
             self._working = True
-            self._work = self._worker.submit(self._do)
+            self._work = self._workers.submit(self._do)
 
     def follow(self, rows: MilvusCollection) -> None:
         """From now on, work on these rows."""
@@ -69,7 +69,10 @@ class Upkeep:
 
     def close(self) -> None:
         """Finish the work."""
-        self._worker.shutdown()
+        with self._changing:
+            work = self._work
+        if work is not None:
+            wait([work])
 
     def _do(self) -> None:
         while True:
