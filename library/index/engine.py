@@ -94,13 +94,17 @@ _POOL = _Pool()
 
 
 def run_on_threads(task: Callable[[], T], threads: int) -> list[T]:
-    """Results of `task`, run `threads` times at once: here, and in the pool.
+    """Results of `task`, run up to `threads` times at once: here, and in the pool.
 
-    The task takes its work from a queue that all share; it must not call this function.
+    The task takes its work from a queue that all share, so that it is done even if it runs only
+    here; it must not call this function.
     """
     with one_thread():
         others = []
         if threads > 1:
             executor = _POOL.executor()
             others = [executor.submit(task) for _ in range(threads - 1)]
-        return [task(), *(other.result() for other in others)]
+        results = [task()]
+        # Nothing is left: what has not begun, because other searches have the pool, need not.
+        results.extend(other.result() for other in others if not other.cancel())
+        return results

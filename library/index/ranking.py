@@ -29,6 +29,8 @@ def scored(
     """
     query, place = np.nonzero(candidates.rows >= 0)
     rows = candidates.rows[query, place]
+    order = np.argsort(rows)
+    query, rows = query[order], rows[order]
     faces = [np.empty(0, np.int64), np.empty(0, np.float32), *(np.empty(0, np.int64),) * 2]
     pieces = [tuple(faces)]
     for start in range(0, len(rows), _PIECE_ROWS):

@@ -41,10 +41,11 @@ class Taken:
     alive: np.ndarray
 
     @classmethod
-    def none(cls, count: int, dim: int) -> Taken:
-        ids, persons, groups = (np.full(count, -1, np.int64) for _ in range(3))
-        vectors = np.zeros((count, dim), np.float32)
-        return cls(ids, persons, groups, vectors, np.zeros(count, np.bool_))
+    def empty(cls, count: int, dim: int) -> Taken:
+        """To be filled."""
+        ids, persons, groups = (np.empty(count, np.int64) for _ in range(3))
+        vectors = np.empty((count, dim), np.float32)
+        return cls(ids, persons, groups, vectors, np.empty(count, np.bool_))
 
 
 @dataclass(frozen=True)
@@ -63,20 +64,22 @@ class View:
         return sum(self.counts)
 
     def take(self, rows: np.ndarray) -> Taken:
-        """What stands in rows of candidates; rows: (n,) int64, -1 for none."""
-        taken = Taken.none(len(rows), self.blocks[0].codec.dim)
-        places = rows >> OFFSET_BITS
-        for place in np.unique(places[rows >= 0]).tolist():
-            block = self.blocks[place]
-            chosen = np.flatnonzero(places == place)
-            offsets = rows[chosen] & OFFSET_MASK
-            own = block.entries
-            taken.vectors[chosen] = block.codec.decoded(own.codes.take(offsets, axis=0))
-            taken.ids[chosen] = own.ids[offsets]
-            taken.persons[chosen] = own.persons[offsets]
-            taken.groups[chosen] = own.groups[offsets]
+        """What stands in rows of candidates; rows: (n,) int64, ascending."""
+        taken = Taken.empty(len(rows), self.blocks[0].codec.dim)
+        offsets, places = rows & OFFSET_MASK, rows >> OFFSET_BITS
+        ends = [*np.flatnonzero(np.diff(places)).tolist(), len(rows) - 1]
+        start = 0
+        for last in ends if len(rows) else ():
+            piece = slice(start, last + 1)
+            start = last + 1
+            block = self.blocks[int(places[last])]
+            chosen, own = offsets[piece], block.entries
+            taken.vectors[piece] = block.codec.decoded(own.codes.take(chosen, axis=0))
+            taken.ids[piece] = own.ids.take(chosen)
+            taken.persons[piece] = own.persons.take(chosen)
+            taken.groups[piece] = own.groups.take(chosen)
             # Last: what died while it was read may have been wiped.
-            taken.alive[chosen] = block.alive[offsets]
+            taken.alive[piece] = block.alive.take(chosen)
         return taken
 
 
