@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import Any, Optional
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
-from library.errors import ExistsError, LimitError, ModelMismatchError
+from library.errors import ExistsError, LimitError, ModelMismatchError, NotFoundError
 from library.removing import remove_entries
 from library.rows import (
     LockedApp,
@@ -18,12 +19,16 @@ from library.rows import (
     group_id_of,
     group_ids,
     lock_app,
-    not_found,
     now_ms,
     person_id_of,
 )
 from library.tables import app, crop, entry, face, face_group, person
 from library.validation import PreparedBatch, PreparedFace
+
+_PERSONS = select(person.c.name, person.c.id).where(
+    person.c.group_id == bindparam("group"),
+    person.c.name.in_(bindparam("names", expanding=True)),
+)
 
 
 def create_group(connection: Connection, app_name: str, group: str) -> None:
@@ -114,7 +119,7 @@ class Enroller:
         missing = [key for key in wanted if key not in found]
         if missing and not self.create_users:
             group, user = batch.users[keys.index(missing[0])]
-            raise not_found("user_not_found", group, user)
+            raise NotFoundError("user_not_found", f"Group {group} has no user {user}.")
         infos = {key: info for key, info in zip(keys, batch.infos) if info is not None}
         created = now_ms()
         if missing:
@@ -122,8 +127,8 @@ class Enroller:
                 {"group_id": key[0], "name": key[1], "info": infos.get(key, ""), "created": created}
                 for key in missing
             ]
-            connection.execute(insert(person), rows)
-            found.update(_find_persons(connection, missing))
+            made = _insert(connection, person, rows)
+            found.update({missing[0]: made} if made else _find_persons(connection, missing))
         for key, info in infos.items():
             if found[key] in known:
                 connection.execute(
@@ -160,7 +165,8 @@ class Enroller:
         for one in faces:
             if wanted.setdefault(one.token, one).embedding != one.embedding:
                 raise ExistsError("face_exists", f"Token {one.token} stands for two faces.")
-        there = _find_faces(connection, locked.id, list(wanted), embeddings=True)
+        given = [token for token, one in wanted.items() if not one.drawn]
+        there = _find_faces(connection, locked.id, given, embeddings=True)
         for token, (_, embedding) in there.items():
             if embedding != wanted[token].embedding:
                 raise ExistsError("face_exists", f"Token {token} stands for another face.")
@@ -181,9 +187,13 @@ class Enroller:
             }
             for one in new
         ]
-        connection.execute(insert(face), rows)
-        made = _find_faces(connection, locked.id, [one.token for one in new])
-        ids = {token: id_ for token, (id_, _) in {**there, **made}.items()}
+        made = _insert(connection, face, rows)
+        found = (
+            {new[0].token: (made, b"")}
+            if made
+            else _find_faces(connection, locked.id, [one.token for one in new])
+        )
+        ids = {token: id_ for token, (id_, _) in {**there, **found}.items()}
         if self.store_crops:
             crops = [{"face_id": ids[o.token], "png": o.crop} for o in new if o.crop is not None]
             if crops:
@@ -217,6 +227,15 @@ class Enroller:
                 )
 
 
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> Optional[int]:
+    """Insert rows; the id where it is one, which every database tells without being asked."""
+    if len(rows) > 1:
+        connection.execute(insert(table), rows)
+        return None
+    key = connection.execute(insert(table), rows[0]).inserted_primary_key
+    return None if key is None else int(key[0])
+
+
 def _find_persons(
     connection: Connection, keys: Sequence[tuple[int, str]]
 ) -> dict[tuple[int, str], int]:
@@ -227,10 +246,8 @@ def _find_persons(
     found: dict[tuple[int, str], int] = {}
     for group_id, wanted in names.items():
         for some in chunks(wanted):
-            query = select(person.c.name, person.c.id).where(
-                person.c.group_id == group_id, person.c.name.in_(some)
-            )
-            found.update(((group_id, name), id_) for name, id_ in connection.execute(query))
+            rows = connection.execute(_PERSONS, {"group": group_id, "names": some})
+            found.update(((group_id, name), id_) for name, id_ in rows)
     return found
 
 

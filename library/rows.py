@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Optional, TypeVar
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from library.errors import NotFoundError
 from library.tables import app, entry, face_group, person
@@ -17,6 +17,28 @@ T = TypeVar("T")
 
 # Values in one IN (...): enough to be fast, and below what every database takes.
 CHUNK = 500
+
+
+# Made once: in a call of one face, putting statements together takes as long as running them.
+_LOCK = update(app).where(app.c.name == bindparam("app")).values(version=app.c.version + 1)
+_LOCKED = select(app.c.id, app.c.version, app.c.model, app.c.dim, app.c.faces).where(
+    app.c.name == bindparam("app")
+)
+_COUNT = (
+    update(app)
+    .where(app.c.id == bindparam("app"))
+    .values(faces=app.c.faces + bindparam("more"), entries=app.c.entries + bindparam("found"))
+)
+_GROUPS = (
+    select(face_group.c.name, face_group.c.id)
+    .join_from(face_group, app, face_group.c.app_id == app.c.id)
+    .where(
+        app.c.name == bindparam("app"), face_group.c.name.in_(bindparam("names", expanding=True))
+    )
+)
+_ENTRIES = select(entry.c.id, entry.c.face_id).where(
+    entry.c.person_id.in_(bindparam("persons", expanding=True))
+)
 
 
 @dataclass(frozen=True)
@@ -70,18 +92,14 @@ def lock_app(
 
     missing, wanted: the code and name to raise NotFoundError with where there is no such app.
     """
-    raised = update(app).where(app.c.name == name).values(version=app.c.version + 1)
-    if connection.execute(raised).rowcount == 0:
+    if connection.execute(_LOCK, {"app": name}).rowcount == 0:
         raise not_found(missing, name, wanted)
-    columns = (app.c.id, app.c.version, app.c.model, app.c.dim, app.c.faces)
-    row = connection.execute(select(*columns).where(app.c.name == name)).one()
-    return LockedApp(*row)
+    return LockedApp(*connection.execute(_LOCKED, {"app": name}).one())
 
 
 def count_changes(connection: Connection, app_id: int, faces: int, entries: int) -> None:
     """Note how many faces and entries an app has more or, negative, less."""
-    changed = {"faces": app.c.faces + faces, "entries": app.c.entries + entries}
-    connection.execute(update(app).where(app.c.id == app_id).values(changed))
+    connection.execute(_COUNT, {"app": app_id, "more": faces, "found": entries})
 
 
 def app_id_of(connection: Connection, name: str) -> Optional[int]:
@@ -98,12 +116,8 @@ def group_ids(connection: Connection, app_name: str, names: Sequence[str]) -> di
     """Ids of groups by their names. Raises NotFoundError group_not_found for the first missing."""
     found: dict[str, int] = {}
     for some in chunks(list(dict.fromkeys(names))):
-        query = (
-            select(face_group.c.name, face_group.c.id)
-            .join_from(face_group, app, face_group.c.app_id == app.c.id)
-            .where(app.c.name == app_name, face_group.c.name.in_(some))
-        )
-        found.update((name, id_) for name, id_ in connection.execute(query))
+        rows = connection.execute(_GROUPS, {"app": app_name, "names": some})
+        found.update((name, id_) for name, id_ in rows)
     for name in names:
         if name not in found:
             raise not_found("group_not_found", app_name, name)
@@ -123,6 +137,5 @@ def entries_of(connection: Connection, persons: Sequence[int]) -> list[Row[Any]]
     """Rows of (entry's id, face's id) of persons."""
     rows: list[Row[Any]] = []
     for some in chunks(persons):
-        query = select(entry.c.id, entry.c.face_id).where(entry.c.person_id.in_(some))
-        rows.extend(connection.execute(query))
+        rows.extend(connection.execute(_ENTRIES, {"persons": some}))
     return rows

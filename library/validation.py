@@ -31,9 +31,10 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 
 @dataclass(frozen=True)
 class PreparedFace:
-    """A face as its row holds it."""
+    """A face as its row holds it. drawn: its token was made here, so that nobody has it yet."""
 
     token: str
+    drawn: bool
     embedding: bytes
     quality: Optional[float]
     metadata: Optional[str]
@@ -121,8 +122,9 @@ class Validator:
                 "limit_exceeded",
                 f"A crop of {len(crop)} bytes, at most {self.limits.crop_bytes} are allowed.",
             )
+        drawn = face.token is None
         token = uuid.uuid4().hex if face.token is None else self.token(face.token)
-        return PreparedFace(token, vector.tobytes(), quality, metadata, crop)
+        return PreparedFace(token, drawn, vector.tobytes(), quality, metadata, crop)
 
 
 def model_name(name: object) -> str:
