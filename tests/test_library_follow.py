@@ -94,17 +94,17 @@ def test_what_a_killed_process_had_acknowledged_is_found_after_a_restart(tmp_pat
     staffed(tmp_path, 1)
     kept = snapshots(tmp_path)[0].read_bytes()
     sure, turns = ["u0"], np.random.default_rng(5)
-    for _ in range(8):
+    for _ in range(50):
         with peer(tmp_path, index={"snapshot_interval_s": 1}) as other:
             other.begin_enrolling(len(sure))
-            for _ in range(int(turns.integers(1, 40))):
+            for _ in range(int(turns.integers(1, 16))):
                 sure.append(other.enrolled(SOON_S))
             other.kill()
             while last := other.enrolled(0):
                 sure.append(last)
         if turns.random() < 0.5:
             snapshots(tmp_path)[0].write_bytes(kept)
-        with open_library(tmp_path) as library:
+        with open_library(tmp_path, limits={"queries_per_search": 5000}) as library:
             assert sure == [f"u{number}" for number in range(len(sure))]
             found = library.search("shop", [vectors(1, n)[0] for n in range(len(sure))], users=1)
             assert [hits[0].user for hits in found] == sure
