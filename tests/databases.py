@@ -26,6 +26,7 @@ from sqlalchemy import NullPool, create_engine, inspect
 from library.config import LibraryConfig
 from library.store import Store
 from library.tables import METADATA
+from ops.process import die_with_parent
 
 START_S = 60
 # initdb looks through all time zones for the machine's own where this is not set.
@@ -99,7 +100,13 @@ class Server(abc.ABC):
         """Start the server and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, env=ENVIRONMENT, **unprivileged()
+                self.command(),
+                stdout=log,
+                stderr=log,
+                env=ENVIRONMENT,
+                # Also when the tests are killed, nothing is left running.
+                preexec_fn=die_with_parent,
+                **unprivileged(),
             )
         end = time.monotonic() + START_S
         while True:
