@@ -65,7 +65,7 @@ class IndexConfig(_Section):
     approximate_from: int = Field(100_000, ge=1000, le=1_000_000_000)
     probes: int = Field(32, ge=1, le=65_536)
     threads: int = Field(0, ge=0, le=1024)
-    snapshot_dir: str = "library/snapshots"
+    snapshot_dir: str = "data/snapshots"
     snapshot_interval_s: int = Field(600, ge=1, le=604_800)
     poll_ms: int = Field(200, ge=10, le=60_000)
     milvus_uri: str = ""
@@ -88,7 +88,7 @@ class LibraryConfig(_Section):
     """
 
     folder: Path = Path()
-    database: str = "sqlite:///library/faces.db"
+    database: str = "sqlite:///data/faces.db"
     database_timeout_s: float = Field(10.0, ge=0.1, le=3600.0, strict=False)
     store_crops: bool = False
     keep_removals_days: float = Field(7.0, ge=0.01, le=3650.0, strict=False)
@@ -140,7 +140,7 @@ def _database_url(text: str) -> URL:
         # Variables go in after parsing: a password may hold any character.
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise ValueError("a database URL is expected, such as sqlite:///library/faces.db") from None
+        raise ValueError("a database URL is expected, such as sqlite:///data/faces.db") from None
     url = url.set(
         username=with_environment(url.username) if url.username else None,
         password=with_environment(str(url.password)) if url.password else None,

@@ -16,8 +16,8 @@ def settings(**values):
 
 def test_the_default_is_a_file_beside_the_settings():
     config = settings(folder=Path("/srv/faces"))
-    assert config.database_file() == Path("/srv/faces/library/faces.db")
-    assert config.snapshot_dir() == Path("/srv/faces/library/snapshots")
+    assert config.database_file() == Path("/srv/faces/data/faces.db")
+    assert config.snapshot_dir() == Path("/srv/faces/data/snapshots")
 
 
 def test_an_absolute_path_stays_as_it_is():
