@@ -14,7 +14,7 @@ from library.config import LibraryConfig
 from library.errors import IndexUnavailableError, LibraryError
 from library.feed import IndexFeed
 from library.filling import Progress, no_progress
-from library.following import AppIndex
+from library.following import WAITED_FOR, AppIndex
 from library.records import AppState
 from library.shelf import make_shelf
 
@@ -23,8 +23,6 @@ LOG = logging.getLogger("library")
 # How often is looked whether a snapshot is due, and old removals are dropped from the database.
 _UPKEEP_S = 1.0
 _PRUNE_S = 3600.0
-# An app of up to so many entries is indexed while a call waits, in about a tenth of a second.
-_BUILT_AT_ONCE = 10_000
 
 # Called with an app's name; what it returns is told how the filling of its index goes on.
 AppProgress = Callable[[str], Progress]
@@ -63,7 +61,8 @@ class Follower:
         """
         for name, state in self._states().items():
             try:
-                self._app(name).reach(state, progress(name))
+                app = self._app(name)
+                app.reach(state, app.marked, progress(name))
             except IndexUnavailableError as error:
                 self._complain(name, error.message)
         for thread in self._threads:
@@ -84,20 +83,21 @@ class Follower:
         """
         app = self._app(name)
         if app.building:
-            app.behind = True
+            app.mark()
             return
+        marked = app.marked
         try:
             state = self._feed.versions(name).get(name)
         except LibraryError:
-            app.behind = True
+            app.mark()
             raise
         if state is None:
             self._forget(name)
-        elif not app.shows(state):
-            if app.is_near(state) or state.entries <= _BUILT_AT_ONCE:
-                app.reach(state)
-            else:
-                self._build(name, partial(app.reach, state))
+        elif app.is_near(state) or state.entries <= WAITED_FOR:
+            app.reach(state, marked)
+        else:
+            app.mark()
+            self._build(name, partial(app.reach, state, marked))
 
     def save(self, name: str) -> None:
         """Write the snapshot of an app now, where it has changed. Raises OSError."""
@@ -134,6 +134,7 @@ class Follower:
 
     def _poll(self) -> None:
         while not self._ending.wait(self._poll_s):
+            marked = {name: app.marked for name, app in list(self._apps.items())}
             try:
                 states = self._states()
             except LibraryError as error:
@@ -144,11 +145,11 @@ class Follower:
                 # An app may have been made since: only a look at it alone makes sure.
                 self._attempt(name, partial(self.catch_up, name))
             for name, state in states.items():
-                self._look_at(self._app(name), state)
+                self._look_at(self._app(name), state, marked.get(name, 0))
 
-    def _look_at(self, app: AppIndex, state: AppState) -> None:
+    def _look_at(self, app: AppIndex, state: AppState, marked: int) -> None:
         if not app.shows(state):
-            work = partial(app.reach, state)
+            work = partial(app.reach, state, marked)
             if app.is_near(state) and not app.building:
                 self._attempt(app.name, work)
             else:

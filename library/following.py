@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
 from typing import Optional
 
-from library.errors import IndexLostError, IndexUnavailableError, SnapshotError
+from library.errors import IndexLostError, IndexUnavailableError, LibraryError, SnapshotError
 from library.feed import IndexFeed
 from library.filling import Progress, can_follow, fill, follow, no_progress
 from library.index.base import Collection, VectorIndex
@@ -18,19 +19,24 @@ LOG = logging.getLogger("library")
 
 # What an index was filled from may be exchanged meanwhile; it is filled anew, so often.
 _ATTEMPTS = 3
+# An index of up to so many entries is filled while a call waits, in about a tenth of a second.
+WAITED_FOR = 10_000
 
 
 class AppIndex:
     """The index of one app. Any thread may call any method; one at a time changes the index.
 
-    behind: whether the app is known to be further than the index. building: whether the index is
-    being filled from all of the app's entries.
+    marked: number of the last thing that is known to be missing in the index. Whoever reads a
+        state of the app reads this first: the state then has what was marked up to there.
+    building: whether the index is being filled with so many entries that nobody waits for it.
     """
 
     def __init__(self, name: str, feed: IndexFeed, shelf: Shelf) -> None:
         self.name = name
-        self.behind = True
+        self.marked = 1
         self.building = False
+        self._marks = itertools.count(2)
+        self._cleared = 0
         self._feed = feed
         self._shelf = shelf
         self._index: Optional[VectorIndex] = None
@@ -43,6 +49,15 @@ class AppIndex:
         self._saved_at = float("-inf")
         self._changing = threading.Lock()
         self._saving = threading.Lock()
+
+    @property
+    def behind(self) -> bool:
+        """Whether the index is known to lack something."""
+        return self.marked > self._cleared
+
+    def mark(self) -> None:
+        """Note that the index lacks something that has been committed by now."""
+        self.marked = next(self._marks)
 
     def get(self) -> Optional[VectorIndex]:
         """The index as it is, None for an app without faces.
@@ -72,19 +87,21 @@ class AppIndex:
         """Whether the app has too many faces by now for the kind of index that it has."""
         return self._index is not None and self._shelf.is_outgrown(self._opened_for, state.entries)
 
-    def reach(self, state: AppState, progress: Progress = no_progress) -> None:
+    def reach(self, state: AppState, marked: int, progress: Progress = no_progress) -> None:
         """Bring the index to a state of the app, or to a later one.
 
-        Raises IndexUnavailableError and DatabaseError; the index is `behind` then.
+        marked: what `marked` was before the state was read. Raises IndexUnavailableError and
+        DatabaseError; the index is `behind` then.
         """
         with self._changing:
-            self.behind = True
             try:
                 self._reach(state, progress)
-            except IndexUnavailableError as error:
-                self._reason = error.detail
+            except LibraryError as error:
+                self.mark()
+                if isinstance(error, IndexUnavailableError):
+                    self._reason = error.detail
                 raise
-            self.behind = False
+            self._cleared = max(self._cleared, marked)
 
     def exchange(self, state: AppState) -> None:
         """Open an index that suits the number of faces, and search that from then on."""
@@ -99,14 +116,14 @@ class AppIndex:
                 return
             self._index, self._opened_for = index, state.entries
             old.close()
-            self.behind = True
+            self.mark()
 
     def lose(self, index: VectorIndex) -> None:
         """Let go of an index that has turned out to be of no use; `reach` opens another one."""
         with self._changing:
             if self._index is index:
                 self._let_go()
-                self.behind = True
+                self.mark()
 
     def forget(self) -> None:
         """Let go of the index of an app that is gone, with everything that was kept of it."""
@@ -175,7 +192,7 @@ class AppIndex:
 
     def _open(self, collection: Collection, state: AppState, progress: Progress) -> bool:
         """Open an index, fill it and put it in place."""
-        self.building = True
+        self.building = state.entries > WAITED_FOR
         try:
             index = self._shelf.open(collection, state.entries)
             self._saved = index.version if len(index) else -1
