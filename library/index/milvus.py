@@ -191,7 +191,9 @@ class MilvusIndex(VectorIndex):
                 self._journal.bury(gone, version)
                 self._rows.delete("id", gone)
             if len(gone) or version > self.version:
-                self._advance(version)
+                written = self._advance(version)
+                if len(gone):  # Milvus does not tell when it deletes: before this, at any rate
+                    self._rows.see(written)
 
     def refresh(self) -> int:
         """The version that the index is at by what other processes have done, and see their work.
@@ -205,12 +207,12 @@ class MilvusIndex(VectorIndex):
                 self.version = state.version
             return self.version
 
-    def _advance(self, version: int) -> None:
-        state = self._stored_state()
-        reached = max(version, state.version, self.version)
-        # The time of this write is later than that of the changes: searches wait for it.
-        self._rows.see(self._journal.write_state(State(self._generation, reached)))
+    def _advance(self, version: int) -> int:
+        """Keep the version in Milvus. Returns the time of the server's clock at which it was."""
+        reached = max(version, self._stored_state().version, self.version)
+        written = self._journal.write_state(State(self._generation, reached))
         self.version = reached
+        return written
 
     def _stored_state(self) -> State:
         state = self._journal.state()
