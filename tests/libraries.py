@@ -34,4 +34,5 @@ def users(hits: list[Hit]) -> list[str]:
 
 def snapshots(folder: Path) -> list[Path]:
     """The snapshots of a library in a folder with the usual settings."""
-    return sorted((folder / "library" / "snapshots").glob("*.index"))
+    kept = library_config(folder).snapshot_dir()
+    return sorted(kept.glob("*.index")) if kept is not None else []

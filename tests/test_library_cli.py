@@ -20,6 +20,7 @@ from library.__main__ import main
 from library.config import LibraryConfig
 from library.records import Enrolment, NewFace
 from library.store import Store
+from tests.libraries import snapshots
 from tests.service import ROOT
 
 pytestmark = pytest.mark.service
@@ -254,7 +255,7 @@ def test_a_move_without_stored_pictures_leaves_the_app_as_it_is(run, people, tmp
 def snapshot_of(run, people, tmp_path):
     """A search opens the index and leaves a snapshot."""
     run("search", people / "Eileen Collins" / "dark.jpg")
-    (path,) = (tmp_path / "library" / "snapshots").glob("*.index")
+    (path,) = snapshots(tmp_path)
     return path
 
 

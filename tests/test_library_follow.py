@@ -247,7 +247,8 @@ def test_an_approximate_index_takes_over_from_its_number_of_faces_on(tmp_path):
 
 
 def test_a_snapshot_directory_that_cannot_be_written_is_told_and_searches_go_on(tmp_path, caplog):
-    (tmp_path / "library").write_text("a file where a folder should be")
+    folder = library_config(tmp_path).snapshot_dir().relative_to(tmp_path).parts[0]
+    (tmp_path / folder).write_text("a file where a folder should be")
     with caplog.at_level(logging.WARNING, "library"):
         staffed(tmp_path)
     assert "no snapshot was written" in caplog.text
