@@ -16,6 +16,10 @@ from library.records import AppState
 
 LOG = logging.getLogger("library")
 
+# The setting counts cells, as faiss's and Milvus's do; in memory faces are chosen by sketches. So
+# the default of 32 is the index's own 256 candidates.
+_CANDIDATES_A_PROBE = 8
+
 
 class Shelf(abc.ABC):
     """Opens indexes as the configuration says, and keeps what there is of them.
@@ -91,6 +95,7 @@ class MemoryShelf(Shelf):
             return ExactIndex, options
         # It searches exactly up to that many entries, and needs no exchange for another one then.
         options["approximate_from"] = settings.approximate_from
+        options["candidates"] = _CANDIDATES_A_PROBE * settings.probes
         return ApproximateIndex, options
 
 

@@ -22,6 +22,7 @@ from tests.databases import (  # noqa: F401 - fixtures
     postgresql,
     store,
 )
+from tests.library_commands import library_settings, people, run  # noqa: F401 - fixtures
 from tests.milvus_server import (  # noqa: F401 - fixtures
     index,
     lite_index,
