@@ -38,6 +38,8 @@ _SERVICES = ("rootCoord", "dataCoord", "queryCoord", "indexCoord", "queryNode", 
 # The processes' sessions in the server's own registry. A machine that stands still for longer ends
 # them, and the server with them.
 PATIENT_S, HASTY_S = 600, 15
+# The first that it can write; no setting leads elsewhere.
+_PID_FOLDERS = (Path("/run/milvus"), Path("/tmp/milvus"))
 
 
 def installed_server() -> Path:
@@ -172,6 +174,8 @@ class MilvusServer:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+            for folder in _PID_FOLDERS:
+                (folder / f"standalone-test-{self.port}.pid").unlink(missing_ok=True)
 
 
 def _registry_settings(client_port: int, peer_port: int) -> dict[str, Any]:
