@@ -8,7 +8,6 @@ import pytest
 import yaml
 from skimage import data
 
-from library.__main__ import main
 from library.config import LibraryConfig
 from library.store import Store
 
@@ -60,6 +59,9 @@ def library_settings(service, tmp_path):
 @pytest.fixture
 def run(capsys, library_settings, tmp_path):
     """Runs a command with the settings last written; its status and what it printed."""
+    # Paddle Serving, which the fixtures of services import, silences loggers that are there before.
+    from library.__main__ import main
+
     library_settings()
 
     def command(*arguments):
