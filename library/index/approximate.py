@@ -31,6 +31,8 @@ _SHARE_LEAST = 1 / 8
 # are not spread evenly.
 _SPREAD = 2
 _SPREAD_LEAST = 8
+# Of faces without a sketch, whose scores are certain, a part of the candidates is enough.
+_SCORES_FEWER = 4
 # Sketches looked through on one thread in a fifth of a millisecond.
 _ROWS_A_THREAD = 4 * 65_536
 
@@ -38,8 +40,8 @@ _ROWS_A_THREAD = 4 * 65_536
 class ApproximateIndex(ExactIndex):
     """Like ExactIndex, but from `approximate_from` entries on faster by an order of magnitude.
 
-    candidates: faces that are compared for one query after the sketches were. More find more and
-        take longer. A search for k persons looks at 16 k at least.
+    candidates: faces that are compared for one query after their sketches were, at least 16. More
+        find more and take longer. A search for k persons looks at 16 k at least.
     approximate_from: below this many entries, and in groups that together have less than an
         eighth of all, a search compares with every face and is exact.
     """
@@ -72,7 +74,7 @@ class ApproximateIndex(ExactIndex):
         if len(view) < max(1, self.approximate_from) or share < _SHARE_LEAST:
             return super()._search(view, queries, k, groups)
         wanted = int(max(self.candidates, _CANDIDATES_A_PERSON * k) / share)
-        candidates = self._likely(view, queries, min(wanted, len(view)))
+        candidates = self._likely(view, queries, wanted, groups)
         hits = scored(queries, candidates, view, groups).hits(k)
         # Too few persons among them: these are so many faces of so few that all are compared.
         left = np.flatnonzero(hits.persons[:, -1] < 0)
@@ -80,26 +82,32 @@ class ApproximateIndex(ExactIndex):
             hits.put(left, super()._search(view, queries[left], k, groups))
         return hits
 
-    def _likely(self, view: View, queries: np.ndarray, wanted: int) -> Candidates:
-        """The rows with the best sketches, and the best ones that have no sketch yet."""
-        parts = parts_of(view, None)
-        sketched = sum(part.block.sketch is not None for part in parts)
+    def _likely(
+        self, view: View, queries: np.ndarray, wanted: int, groups: Optional[np.ndarray]
+    ) -> Candidates:
+        """The rows with the best sketches, and the best of those that have no sketch yet."""
+        parts = [(part, part.block.sketch) for part in parts_of(view, groups)]
+        sketched = sum(sketch is not None for _, sketch in parts)
         from_each = min(_SPREAD * wanted // max(1, sketched) + _SPREAD_LEAST, wanted)
-        # Blocks without sketches first: they take longest.
-        waiting = iter(sorted(parts, key=lambda part: part.block.sketch is not None))
+        # What has no sketch takes longest, so it comes first.
+        waiting = iter(sorted(parts, key=lambda pair: pair[1] is not None))
+        # Estimates are lower than scores, so both are compared with their like only.
+        scores = [Candidates.none(len(queries), 0)]
+        estimates = [Candidates.none(len(queries), 0)]
 
-        def task() -> list[Candidates]:
-            return [_best_of(part, queries, from_each, wanted) for part in waiting]
+        def task() -> None:
+            for part, sketch in waiting:
+                if sketch is None:
+                    scores.append(scan(queries, [part], wanted // _SCORES_FEWER, threads=1))
+                else:
+                    estimates.append(_estimates(part, sketch, queries, from_each))
 
-        threads = min(self.threads, 1 + len(view) // _ROWS_A_THREAD)
-        found = [one for several in run_on_threads(task, threads) for one in several]
-        return Candidates.together(found).best(wanted)
+        run_on_threads(task, min(self.threads, 1 + len(view) // _ROWS_A_THREAD))
+        best = Candidates.together(scores).best(wanted // _SCORES_FEWER)
+        return Candidates.together([best, Candidates.together(estimates).best(wanted)])
 
 
-def _best_of(part: Part, queries: np.ndarray, from_each: int, wanted: int) -> Candidates:
-    sketch = part.block.sketch
-    if sketch is None:
-        return scan(queries, [part], min(wanted, part.count), threads=1)
-    scores, offsets = sketch.search(queries, min(from_each, len(sketch)))
+def _estimates(part: Part, sketch: Sketch, queries: np.ndarray, most: int) -> Candidates:
+    scores, offsets = sketch.search(queries, min(most, len(sketch)))
     rows = np.where(offsets < 0, NO_ID, offsets + (part.place << OFFSET_BITS))
     return Candidates(scores, rows)
