@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
 import sys
 import time
 from pathlib import Path
 from types import ModuleType
 
+# gRPC writes about its own poller to the standard error stream when a process ends early.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 
 from client.answer import Answer, Options, read_answer

@@ -157,6 +157,8 @@ def _library_settings(config: Config) -> dict[str, str]:
         "OMP_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "PASSIVE",
         "KMP_BLOCKTIME": "0",
+        # gRPC complains about its own poller when a process ends while it starts.
+        "GRPC_VERBOSITY": "NONE",
     }
 
 
