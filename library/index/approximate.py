@@ -68,9 +68,7 @@ class ApproximateIndex(ExactIndex):
     def _search(
         self, view: View, queries: np.ndarray, k: int, groups: Optional[np.ndarray]
     ) -> Hits:
-        share = 1.0
-        if groups is not None:
-            share = self.table.count_in(groups.tolist()) / max(1, len(self.table))
+        share = self._share(groups)
         if len(view) < max(1, self.approximate_from) or share < _SHARE_LEAST:
             return super()._search(view, queries, k, groups)
         wanted = int(max(self.candidates, _CANDIDATES_A_PERSON * k) / share)

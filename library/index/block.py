@@ -20,7 +20,8 @@ from library.index.sketch import Sketch
 BLOCK_ROWS = 65_536
 # A block that holds entries of more groups than this does not remember which.
 _GROUPS_KNOWN = 64
-_FEW_GROUPS = 32
+_FEW_GROUPS = 8
+_SPAN_MOST = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,22 @@ class Entries:
 
 
 def among(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Which of the values (n,) are among the wanted (w,): (n,) bool.
+    """Which of the values (n,) are among the wanted (w,), ascending: (n,) bool.
 
-    For few wanted ones fifty times as fast as numpy.isin.
+    For few wanted ones, or such that lie together, five to fifty times as fast as numpy.isin.
     """
-    if len(wanted) > _FEW_GROUPS:
+    if len(wanted) <= _FEW_GROUPS:
+        inside = np.zeros(len(values), np.bool_)
+        for one in wanted.tolist():
+            inside |= values == one
+        return inside
+    lowest, span = int(wanted[0]), int(wanted[-1] - wanted[0]) + 1
+    if span > _SPAN_MOST:
         return np.isin(values, wanted)
-    inside = np.zeros(len(values), np.bool_)
-    for one in wanted.tolist():
-        inside |= values == one
-    return inside
+    # One place more at both ends, where everything ends up that lies beyond.
+    table = np.zeros(span + 2, np.bool_)
+    table[wanted - lowest + 1] = True
+    return table.take(values - (lowest - 1), mode="clip")
 
 
 class Block:

@@ -27,6 +27,8 @@ from library.index.table import EntryTable, View
 # Faces fetched for k persons: at least, and each. Most persons have a few faces.
 _FETCHED_LEAST = 64
 _FETCHED_A_PERSON = 4
+# Groups with more than this share of all entries are not looked for, but filtered out afterwards.
+_SHARE_MOST = 1 / 4
 # How much more is fetched where that was not enough.
 _FETCHED_MORE = 8
 # And how much at most for several queries at once.
@@ -135,6 +137,11 @@ class ExactIndex(VectorIndex):
         """The best k persons that the view shows. groups: (g,) int64, None for all."""
         hits = Hits.none(len(queries), k)
         fetched = max(_FETCHED_LEAST, _FETCHED_A_PERSON * k)
+        chosen = groups
+        share = self._share(groups)
+        if share > _SHARE_MOST:
+            # To look at all takes less time than to pick out most.
+            chosen, fetched = None, int(fetched / share)
         left = np.arange(len(queries))
         # Both ways of scoring add dim products, in sum at most 1, with half a unit's error each.
         tolerance = self.collection.dim * 2.0**-23
@@ -144,14 +151,20 @@ class ExactIndex(VectorIndex):
             together = max(1, _FETCHED_TOGETHER // fetched)
             for start in range(0, len(left), together):
                 part = left[start : start + together]
-                parts = parts_of(view, groups)
+                parts = parts_of(view, chosen)
                 candidates = scan(queries[part], parts, fetched, self.threads)
-                found = scored(queries[part], candidates, view).hits(k)
+                found = scored(queries[part], candidates, view, groups).hits(k)
                 hits.put(part, found)
                 again.append(part[~certain(found, candidates, tolerance)])
             left = np.concatenate(again) if fetched < len(view) else left[:0]
             fetched *= _FETCHED_MORE
         return hits
+
+    def _share(self, groups: Optional[np.ndarray]) -> float:
+        """The groups' share of all entries."""
+        if groups is None:
+            return 1.0
+        return self.table.count_in(groups.tolist()) / max(1, len(self.table))
 
     def _sealed(self, block: Block) -> None:
         """A block is full."""

@@ -74,8 +74,8 @@ class Sketch:
         return scores, offsets
 
     def wipe(self, offsets: np.ndarray) -> None:
-        """Overwrite the sketches of rows."""
-        blank = np.zeros(self._packer.code_size, np.uint8)
+        """Overwrite the sketches of rows with that of no direction, near which no query is."""
+        blank = self._index.pq.compute_codes(np.zeros((1, self._index.d), np.float32))[0]
         rows, size = self._packer.nvec, self._packer.block_size
         for offset in offsets.tolist():
             packed = self._codes[offset // rows * size :][:size]
