@@ -1,1 +1,1 @@
-"""The REST gateway: the HTTP interfaces that applications call, over the pipeline and the library."""
+"""The REST gateway: what applications call, over the pipeline and the library."""

@@ -89,6 +89,13 @@ class ApiError(Exception):
         return self.kind.number
 
 
+def missing(name: str) -> ApiError:
+    """The error for a required parameter that was not given."""
+    error = ApiError(ErrorCode.MISSING)
+    error.message = f"param[{name}] is null"
+    return error
+
+
 # The library's codes; what is not here is a fault of the database, the index or the set-up.
 _OF_LIBRARY = {
     "invalid_id": ErrorCode.INVALID_PARAMETER,
