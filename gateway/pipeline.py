@@ -7,7 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import grpc
@@ -50,7 +50,7 @@ class FaceSeen:
     box: tuple[float, float, float, float]
     score: float
     landmarks: Optional[list[list[float]]]
-    embedding: Optional[np.ndarray]
+    embedding: Optional[np.ndarray] = field(repr=False)
     attributes: dict[str, Any]
     angle: Optional[dict[str, Any]]
     quality: Optional[dict[str, Any]]
