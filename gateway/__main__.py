@@ -17,7 +17,7 @@ from rich.table import Table
 from client.arguments import number
 from gateway.key_store import MAX_RATE, KeyStore
 from gateway.keys import ADMIN, ROLES, Key
-from library.errors import LibraryError
+from library.errors import InvalidError, LibraryError
 from ops.config import ConfigError, load_config
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -50,9 +50,13 @@ def main(argv: Sequence[str]) -> int:
     store = KeyStore(library)
     try:
         return int(arguments.run(store, arguments))
+    except InvalidError as error:
+        said = error.message if error.code == "invalid_id" else error.detail
+        print(f"gateway: {said}", file=sys.stderr)
+        return WRONG_USAGE
     except LibraryError as error:
         print(f"gateway: {error.code}: {error.message}", file=sys.stderr)
-        return WRONG_USAGE if error.code.startswith("invalid_") else FAILED
+        return FAILED
     except BrokenPipeError:
         # The reader has gone (``| head``); the interpreter would complain at its last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

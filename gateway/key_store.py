@@ -65,7 +65,8 @@ GATEWAY = Schema(Path(__file__).resolve().parent / "migrations", "gateway_versio
 class KeyStore:
     """The keys. The first call opens the database and makes the table; thread safe.
 
-    All methods may raise DatabaseError. After one, the next call opens the database anew.
+    All methods may raise DatabaseError. After one, the next call looks for the table again: the
+    database may have been put back from somewhere else meanwhile.
     """
 
     def __init__(self, config: LibraryConfig) -> None:
@@ -73,6 +74,7 @@ class KeyStore:
         self._check = Validator(config.limits)
         self._opening = threading.Lock()
         self._database: Optional[Database] = None
+        self._is_current = False
 
     def create(
         self, app: Optional[str], role: str, comment: str = "", rate: Optional[float] = None
@@ -149,34 +151,24 @@ class KeyStore:
     def close(self) -> None:
         """Close all connections; the next call opens them again."""
         with self._opening:
-            database, self._database = self._database, None
-        if database is not None:
-            database.close()
+            if self._database is not None:
+                self._database.close()
+            self._database, self._is_current = None, False
 
     @contextmanager
     def _opened(self) -> Iterator[Database]:
         with self._opening:
             if self._database is None:
-                self._database = self._open()
+                self._database = Database(self._config)
             database = self._database
+            if not self._is_current:
+                database.bring_up(GATEWAY)
+                self._is_current = True
         try:
             yield database
         except DatabaseError:
-            # The database may be another one when it is back, one without this table.
-            with self._opening:
-                if self._database is database:
-                    self._database = None
-            database.close()
+            self._is_current = False
             raise
-
-    def _open(self) -> Database:
-        database = Database(self._config)
-        try:
-            database.bring_up(GATEWAY)
-        except BaseException:
-            database.close()
-            raise
-        return database
 
     def _check_new(
         self, app: Optional[str], role: str, comment: str, rate: Optional[float]
