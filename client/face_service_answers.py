@@ -38,7 +38,7 @@ def faces(result: Any) -> tuple[Face, ...]:
 
 
 def _face(one: Any) -> Face:
-    angle, quality = one.get("angle"), one.get("quality")
+    angle, quality, live = one.get("angle"), one.get("quality"), one.get("liveness")
     return Face(
         token=Token(one["face_token"]),
         location=_location(one["location"]),
@@ -52,6 +52,7 @@ def _face(one: Any) -> Face:
         landmark72=_points(one.get("landmark72")),
         quality=_quality(quality) if quality else None,
         spoofing=float(one["spoofing"]) if "spoofing" in one else None,
+        liveness=float(live["livemapscore"]) if live else None,
         raw=dict(one),
     )
 
@@ -72,11 +73,12 @@ def _points(value: Any) -> tuple[tuple[float, float], ...]:
 
 
 def _quality(value: Any) -> Quality:
+    completeness, occlusion = value.get("completeness"), value.get("occlusion") or {}
     return Quality(
-        float(value["blur"]),
-        float(value["illumination"]),
-        float(value["completeness"]),
-        {str(part): float(share) for part, share in value["occlusion"].items()},
+        blur=float(value["blur"]),
+        illumination=float(value["illumination"]),
+        completeness=None if completeness is None else float(completeness),
+        occlusion={str(part): float(share) for part, share in occlusion.items()},
     )
 
 

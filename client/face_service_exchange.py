@@ -140,4 +140,4 @@ def _refusal(response: httpx.Response, document: dict[str, Any]) -> FaceServiceE
     status = response.status_code
     if status == http.HTTPStatus.OK:
         return NoAnswerError("malformed", f"what answers at {response.url.host} is another service")
-    return FaceServiceError(status, response.reason_phrase or "refused")
+    return FaceServiceError(status, str(document.get("message") or response.reason_phrase))

@@ -86,12 +86,13 @@ class Guess:
 class Quality:
     """blur: 0 sharp to 1 blurred. illumination: 0 dark to 255. completeness: 0 to 1, whole.
 
-    occlusion: 0 to 1 by the part of the face, 1 is covered.
+    occlusion: 0 to 1 by the part of the face, 1 is covered. Without landmarks, as in a picture
+    that is aligned already, completeness is None and occlusion empty.
     """
 
     blur: float
     illumination: float
-    completeness: float
+    completeness: float | None
     occlusion: Mapping[str, float]
 
 
@@ -102,7 +103,8 @@ class Face:
     location: None for the token of an enrolled face, whose picture is not kept.
     probability: 0 to 1, that it is a face. age: years. landmarks: x, y of the left eye, the right
     eye, the nose and the mouth, in pixels. landmark72: 72 points around the features.
-    spoofing: 0 to 1. raw: the face as the service answered, with everything that was asked for.
+    spoofing: 0 to 1. liveness: 0 to 1, 1 is live; only where liveness was the question.
+    raw: the face as the service answered, with everything that was asked for.
     """
 
     token: Token
@@ -117,6 +119,7 @@ class Face:
     landmark72: tuple[tuple[float, float], ...] = ()
     quality: Quality | None = None
     spoofing: float | None = None
+    liveness: float | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -174,9 +177,10 @@ class Enrolled:
 
 @dataclass(frozen=True)
 class Liveness:
-    """score: 0 to 1, 1 is live. thresholds: scores to compare with, by the name of their rate.
+    """score: 0 to 1, 1 is live. faces: of the pictures, in their order.
 
-    faces: of the pictures, in their order.
+    thresholds: scores to compare with, by the share of live faces that each refuses: "frr_1e-4",
+    "frr_1e-3", "frr_1e-2".
     """
 
     score: float
