@@ -46,9 +46,7 @@ class Bodies:
         try:
             await asyncio.wait_for(self._collect(request, parts), self._timeout_s)
         except asyncio.TimeoutError:
-            raise ApiError(
-                ErrorCode.INVALID_PARAMETER, "the body did not arrive in time"
-            ) from None
+            raise ApiError(ErrorCode.INVALID_PARAMETER, "the body did not arrive in time") from None
         finally:
             self._receiving -= sum(map(len, parts))
         return b"".join(parts)
@@ -143,7 +141,10 @@ def _json(body: bytes) -> Any:
 def _form(body: bytes) -> Mapping[str, str]:
     try:
         pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict"
+            body.decode("ascii"),
+            keep_blank_values=True,
+            max_num_fields=_MAX_FIELDS,
+            errors="strict",
         )
     except ValueError:
         raise ApiError(ErrorCode.INVALID_PARAMETER, "the form cannot be read") from None

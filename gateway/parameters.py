@@ -276,6 +276,11 @@ class StatGroup(Parameters):
     group_id_list: Optional[GroupIds] = None
 
 
+def is_app_id(text: str) -> bool:
+    """Whether an app may be called so: letters, digits and underscores."""
+    return 0 < len(text) <= 255 and text.isascii() and text.replace("_", "a").isalnum()
+
+
 P = TypeVar("P", bound=Parameters)
 
 

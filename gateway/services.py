@@ -8,20 +8,25 @@ from typing import Optional
 
 from gateway.config import GatewayConfig
 from gateway.errors import ApiError, ErrorCode
+from gateway.metrics import Metrics
 from gateway.people import People
 from gateway.pipeline import Pipeline
 from gateway.tokens import Tokens
 from gateway.url_images import UrlImages
+from library.config import LibraryConfig
 
 
 @dataclass(frozen=True)
 class Services:
-    """urls: None where pictures may not be given as URL. picture_bytes: of one picture's file.
+    """What operations may use.
 
+    urls: None where pictures may not be given as URL. picture_bytes: of one picture's file.
     liveness_thresholds: scores below which a share of live faces lies, "frr_1e-4" and so on.
     """
 
     config: GatewayConfig
+    library: LibraryConfig
+    metrics: Metrics
     pipeline: Pipeline
     people: People
     tokens: Tokens
