@@ -22,13 +22,13 @@ _SKIN = cv2.ellipse(
     np.zeros((ARCFACE_SIZE, ARCFACE_SIZE), np.uint8), (56, 68), (36, 42), 0, 0, 360, 255, -1
 )
 # Noise and JPEG's grain would pass for sharpness: they are smoothed away first.
-_SMOOTHING = 0.7
+_SMOOTHING = 1.0
 _WINDOW = 9
 _FINENESS = 128  # steps a grey level, for means of few pixels
 # How much of the detail survives a strong blur: what half of the sharp portraits stay below, and
 # the median under a Gaussian of 4 pixels of the aligned face.
-_SHARP = 0.52
-_BLURRED = 0.85
+_SHARP = 0.58
+_BLURRED = 0.87
 
 
 def face_quality(picture: np.ndarray, face: Face) -> Optional[Quality]:
@@ -58,7 +58,7 @@ def blur(grey: np.ndarray) -> float:
     for motion. Being a share, it doesn't depend on contrast. A Gaussian of 1, 2, 3 pixels of the
     aligned face gives about 0.25, 0.6, 0.85.
     """
-    middle = cv2.GaussianBlur(grey[_MIDDLE], (5, 5), _SMOOTHING).astype(np.uint16) * _FINENESS
+    middle = cv2.GaussianBlur(grey[_MIDDLE].astype(np.uint16) * _FINENESS, (7, 7), _SMOOTHING)
     left = max(_survival(middle), _survival(cv2.transpose(middle)))
     return min(max((left - _SHARP) / (_BLURRED - _SHARP), 0.0), 1.0)
 
