@@ -56,12 +56,11 @@ def _attributes(attributes: dict[str, Any], fields: Collection[str]) -> dict[str
     result: dict[str, Any] = {}
     if "age" in fields and "age" in attributes:
         result["age"] = round(attributes["age"])
-    for name in ("gender", "expression", "eye_status"):
+    for name in ("gender", "expression", "emotion"):
         if name in fields and name in attributes:
-            result[name] = attributes[name]
-    if "emotion" in fields and attributes.get("emotion"):
-        kind, probability = max(attributes["emotion"].items(), key=lambda one: float(one[1]))
-        result["emotion"] = {"type": kind, "probability": probability}
+            result[name] = {key: attributes[name][key] for key in ("type", "probability")}
+    if "eye_status" in fields and "eye_status" in attributes:
+        result["eye_status"] = attributes["eye_status"]
     return result
 
 
