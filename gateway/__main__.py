@@ -49,7 +49,9 @@ def main(argv: Sequence[str]) -> int:
         return WRONG_USAGE
     store = KeyStore(library)
     try:
-        return int(arguments.run(store, arguments))
+        status = int(arguments.run(store, arguments))
+        sys.stdout.flush()
+        return status
     except InvalidError as error:
         said = error.message if error.code == "invalid_id" else error.detail
         print(f"gateway: {said}", file=sys.stderr)
@@ -57,9 +59,11 @@ def main(argv: Sequence[str]) -> int:
     except LibraryError as error:
         print(f"gateway: {error.code}: {error.message}", file=sys.stderr)
         return FAILED
-    except BrokenPipeError:
-        # The reader has gone (``| head``); the interpreter would complain at its last flush.
+    except OSError as error:
+        # The reader has gone (``| head``) or the disk is full; the interpreter would complain
+        # again at its last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"gateway: the output cannot be written: {error.strerror}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("gateway: interrupted", file=sys.stderr)
@@ -71,15 +75,17 @@ def main(argv: Sequence[str]) -> int:
 def create(store: KeyStore, arguments: argparse.Namespace) -> int:
     """Make a key and show it, this once with its secret."""
     key, secret = store.create(arguments.app, arguments.role, arguments.comment, arguments.rate)
-    if arguments.json:
-        print(json.dumps({**_document(key), "secret": secret}))
-        return DONE
-    for name, value in (
-        ("client id", key.id),
-        ("client secret", secret),
-        ("X-Api-Key", f"{key.id}.{secret}"),
-    ):
-        print(f"{name:<15}{value}")
+    try:
+        if arguments.json:
+            print(json.dumps({**_document(key), "secret": secret}), flush=True)
+            return DONE
+        print(f"client id      {key.id}")
+        print(f"client secret  {secret}")
+        print(f"X-Api-Key      {key.id}.{secret}", flush=True)
+    except OSError:
+        # Nobody has seen the secret.
+        store.revoke(key.id)
+        raise
     print("gateway: the secret is shown this once; keep it where secrets are kept", file=sys.stderr)
     return DONE
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,6 +24,9 @@ from ops.config import Config, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 ADDRESS = "203.0.113.7"
+# Errors by their numbers.
+LET_IN, NO_PERMISSION, TOO_MANY, INVALID, EXPIRED, DATABASE = 0, 6, 18, 110, 111, 222910
+SOON_S = 10.0
 
 
 def config_in(folder: Path, database: str = "sqlite:///faces.db", **gateway: Any) -> Config:
@@ -52,8 +58,13 @@ def doors(access: Access) -> Starlette:
             return JSONResponse({"error": error.code, "key": request.state.key})
         return JSONResponse({"error": 0, "key": caller.key, "role": caller.role, "app": app})
 
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await access.close()
+
     token = Route("/oauth/2.0/token", token_endpoint(access), methods=["GET", "POST"])
-    return Starlette(routes=[Route("/who", who), token], on_shutdown=[access.close])
+    return Starlette(routes=[Route("/who", who), token], lifespan=lifespan)
 
 
 def at(access: Access, address: str = ADDRESS) -> TestClient:
@@ -65,3 +76,11 @@ def error_of(client: TestClient, credential: str = "", **wanted: str) -> int:
     """The error's number of a call with a credential as X-Api-Key; 0 where it is let in."""
     headers = {"X-Api-Key": credential} if credential else {}
     return int(client.get("/who", params=wanted, headers=headers).json()["error"])
+
+
+def becomes(expected: Any, call: Callable[[], Any]) -> bool:
+    """Whether a call returns what is expected within a time that is long enough."""
+    end = time.monotonic() + SOON_S
+    while (got := call()) != expected and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(got == expected)
