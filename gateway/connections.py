@@ -15,6 +15,10 @@ from client.rpc import METHOD, pipeline_messages
 
 _LOGGER = logging.getLogger(__name__)
 
+# Seconds between two looks at all connections, and between those of a call that waits for one.
+_KEEP_S = 0.25
+_LOOK_S = 0.05
+
 _OPTIONS = [
     # Replicas share a port, and the kernel chooses one when a connection is made: channels that
     # shared one connection would all be with the same replica.
@@ -45,8 +49,7 @@ class Connection:
     connections; whose is lowest has had none for longest.
     """
 
-    def __init__(self, address: str, changed: asyncio.Event) -> None:
-        """changed: set whenever the connection comes up or is lost."""
+    def __init__(self, address: str) -> None:
         self.address = address
         self.under_way = 0
         self.turn = 0
@@ -57,12 +60,12 @@ class Connection:
             request_serializer=messages.Request.SerializeToString,
             response_deserializer=messages.Response.FromString,
         )
-        self._watch = asyncio.get_running_loop().create_task(self._keep_up(changed))
 
     @property
     def is_up(self) -> bool:
-        """Whether a call would be sent at once."""
-        return self._channel.get_state() is grpc.ChannelConnectivity.READY
+        """Whether a call would be sent at once; where it is not, asking makes gRPC connect."""
+        state = self._channel.get_state(try_to_connect=True)
+        return state is grpc.ChannelConnectivity.READY
 
     async def call(self, request: Any, timeout: float) -> Any:
         """The response to a request, both messages of the pipeline. timeout: seconds.
@@ -77,21 +80,7 @@ class Connection:
 
     async def close(self) -> None:
         """End it; calls under way are cancelled."""
-        self._watch.cancel()
-        await asyncio.wait([self._watch])
         await self._channel.close()
-
-    async def _keep_up(self, changed: asyncio.Event) -> None:
-        was_up = False
-        while True:
-            # Asking for the state is also what makes gRPC connect again.
-            state = self._channel.get_state(try_to_connect=True)
-            is_up = state is grpc.ChannelConnectivity.READY
-            if is_up != was_up:
-                _LOGGER.info("pipeline %s: %s", self.address, "connected" if is_up else "lost")
-                was_up = is_up
-            changed.set()
-            await self._channel.wait_for_state_change(state)
 
 
 class Connections:
@@ -99,12 +88,9 @@ class Connections:
 
     def __init__(self, addresses: Sequence[str], each: int) -> None:
         """addresses: HOST:PORT. each: how many connections to an address."""
-        self._changed = asyncio.Event()
         self._turn = 0
-        # Neighbours in the order are to different addresses, so that the first calls are as well.
-        self.all = [
-            Connection(address, self._changed) for _ in range(each) for address in addresses
-        ]
+        self.all = [Connection(address) for _ in range(each) for address in addresses]
+        self._keeper = asyncio.get_running_loop().create_task(self._keep_up())
 
     async def pick(self, patience: float, avoid: Optional[Connection] = None) -> Connection:
         """The connection that is up and has the fewest calls under way.
@@ -117,11 +103,10 @@ class Connections:
             up = [connection for connection in self.all if connection.is_up]
             if up:
                 return self._least(up, avoid)
-            self._changed.clear()
             left = end - time.monotonic()
             if left <= 0:
                 raise asyncio.TimeoutError
-            await asyncio.wait_for(self._changed.wait(), left)
+            await asyncio.sleep(min(left, _LOOK_S))
 
     def _least(self, up: list[Connection], avoid: Optional[Connection]) -> Connection:
         others = [connection for connection in up if connection is not avoid] or up
@@ -132,4 +117,22 @@ class Connections:
 
     async def close(self) -> None:
         """End them all."""
-        await asyncio.gather(*(connection.close() for connection in self.all))
+        self._keeper.cancel()
+        await asyncio.wait([self._keeper])
+        for connection in self.all:
+            await connection.close()
+
+    async def _keep_up(self) -> None:
+        """Have lost connections made anew, also while there are no calls.
+
+        gRPC would tell of changes by itself, but such a wait does not always end with its channel.
+        """
+        before: list[bool] = [False] * len(self.all)
+        while True:
+            now = [connection.is_up for connection in self.all]
+            for connection, was_up, is_up in zip(self.all, before, now):
+                if is_up != was_up:
+                    word = "connected" if is_up else "connection lost"
+                    _LOGGER.info("pipeline %s: %s", connection.address, word)
+            before = now
+            await asyncio.sleep(_KEEP_S)
