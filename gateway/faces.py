@@ -164,7 +164,9 @@ async def _by_token(services: Services, call: Call, token: str) -> KnownFace:
         raise missing("image")
     known = await services.tokens.get(call.app, token)
     if known is None:
-        known = await services.people.call(lambda library: _registered(library, call.app, token))
+        known = await call.ask(
+            services.people, lambda library: _registered(library, call.app, token)
+        )
     if known is None:
         raise ApiError(ErrorCode.TOKEN_NOT_FOUND)
     if known.model != services.people.recogniser.name:

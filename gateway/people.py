@@ -72,27 +72,28 @@ class People:
         if self._library is not None:
             self._library.close()
 
-    async def call(self, work: Callable[[Library], T]) -> T:
+    async def call(self, work: Callable[[Library], T], timeout: Optional[float] = None) -> T:
         """What `work` returns for the library, done on a thread.
 
-        Raises ApiError: DATABASE while the database or the index cannot answer, else the API's
-        error for what the library says.
+        timeout: seconds after which it is no longer waited for; it may still be done then.
+        Raises ApiError: DATABASE while the database or the index cannot answer, or not in time;
+        else the API's error for what the library says.
         """
         library = self._library
         if library is None:
             raise ApiError(ErrorCode.DATABASE, "database_unavailable")
         loop = asyncio.get_running_loop()
+        doing = loop.run_in_executor(self._pool, work, library)
         try:
-            return await loop.run_in_executor(self._pool, work, library)
+            return await asyncio.wait_for(doing, timeout)
+        except asyncio.TimeoutError:
+            raise ApiError(ErrorCode.DATABASE, "not answered in time") from None
         except LibraryError as error:
             raise of_library(error) from None
 
     async def ping(self) -> None:
         """Raises ApiError DATABASE unless the database, and the index of every app, answers."""
-        try:
-            await asyncio.wait_for(self.call(Library.check), _PING_S)
-        except asyncio.TimeoutError:
-            raise ApiError(ErrorCode.DATABASE, "database_unavailable") from None
+        await self.call(Library.check, _PING_S)
 
     async def statistics(self) -> list[Statistics]:
         """Every app in numbers. Raises ApiError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Optional
+from typing import Callable, Optional, TypeVar
 
 from gateway.config import GatewayConfig
 from gateway.errors import ApiError, ErrorCode
@@ -14,6 +14,9 @@ from gateway.pipeline import Pipeline
 from gateway.tokens import Tokens
 from gateway.url_images import UrlImages
 from library.config import LibraryConfig
+from library.library import Library
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class Call:
     app: str
     apps: Optional[frozenset[str]]
     deadline: float
+
+    async def ask(self, people: People, work: Callable[[Library], T]) -> T:
+        """What `work` returns for the library, within the call's time. Raises ApiError."""
+        return await people.call(work, self.remaining())
 
     def remaining(self) -> float:
         """Seconds until the answer is due. Raises ApiError PIPELINE when it is past."""

@@ -24,6 +24,7 @@ START_TIMEOUT_S = 300.0
 _POLL_S = 0.1
 # A child that has died so often within so many seconds is not started again.
 _DEATHS, _DEATHS_S = 5, 60.0
+_GATEWAY = "gateway"
 # A white pixel as PNG: the request by which the service shows that it answers.
 _PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
@@ -178,16 +179,18 @@ class Supervisor:
         self._spawn(self._programs[title])
 
     def _end(self) -> None:
-        """All at once; each finishes its requests under way."""
-        for child in self._children.values():
-            child.terminate()
-        give_up = time.monotonic() + self._config.limits.request_timeout_ms / 1000.0 + 5.0
-        for child in self._children.values():
-            try:
-                child.wait(max(give_up - time.monotonic(), 0.0))
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+        """The gateway first, whose requests need the pipelines; each finishes those under way."""
+        gateway = [child for title, child in self._children.items() if title == _GATEWAY]
+        for children in (gateway, self._children.values()):
+            for child in children:
+                child.terminate()
+            give_up = time.monotonic() + self._config.limits.request_timeout_ms / 1000.0 + 5.0
+            for child in children:
+                try:
+                    child.wait(max(give_up - time.monotonic(), 0.0))
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
 
 
 def programs(config: Config) -> list[Program]:
@@ -197,7 +200,7 @@ def programs(config: Config) -> list[Program]:
         title = f"pipeline {replica}" if config.replicas > 1 else "pipeline"
         found.append(Program(title, "ops.server", (str(config.path), str(replica))))
     if config.gateway.port:
-        found.append(Program("gateway", "gateway.server", (str(config.path),)))
+        found.append(Program(_GATEWAY, "gateway.server", (str(config.path),)))
     return found
 
 

@@ -14,7 +14,7 @@ from library.records import Statistics
 
 async def list_apps(services: Services, call: Call, asked: Parameters) -> dict[str, Any]:
     """Apps in the order of their making, those that the caller may see."""
-    apps = await services.people.call(lambda library: library.store.apps())
+    apps = await call.ask(services.people, lambda library: library.store.apps())
     return {"app_id_list": [app for app in apps if _may_see(call, app)]}
 
 
@@ -35,7 +35,7 @@ async def statistics_of_apps(services: Services, call: Call, asked: StatApp) -> 
                 "user_num": sum(group.users for group in one.groups),
                 "face_num": one.faces,
             }
-            for one in await services.people.call(work)
+            for one in await call.ask(services.people, work)
         ]
     }
 
@@ -46,7 +46,7 @@ async def statistics_of_groups(services: Services, call: Call, asked: StatGroup)
     if not _may_see(call, app):
         raise ApiError(ErrorCode.NO_PERMISSION)
 
-    one = await services.people.call(lambda library: _statistics(library, app))
+    one = await call.ask(services.people, lambda library: _statistics(library, app))
     groups = {group.group: group for group in one.groups} if one else {}
     named = list(groups)
     if asked.group_id_list is not None:

@@ -53,8 +53,9 @@ async def _enrol(
         crop=face.seen.aligned if face.seen else None,
     )
     enrolment = Enrolment(asked.group_id, asked.user_id, new, asked.user_info)
-    await services.people.call(
-        lambda library: library.enrol(call.app, [enrolment], replace, create_users=create)
+    await call.ask(
+        services.people,
+        lambda library: library.enrol(call.app, [enrolment], replace, create_users=create),
     )
     # From now on the library has it, and nothing of it is to stay when it is deleted there.
     services.tokens.forget(known)
@@ -63,17 +64,19 @@ async def _enrol(
 
 async def delete_face(services: Services, call: Call, asked: DeleteFace) -> None:
     """Take a face from a user, who goes with the last one."""
-    await services.people.call(
+    await call.ask(
+        services.people,
         lambda library: library.delete_face(
             call.app, asked.group_id, asked.user_id, asked.face_token
-        )
+        ),
     )
 
 
 async def list_faces(services: Services, call: Call, asked: UserOfGroup) -> dict[str, Any]:
     """A user's faces, oldest first; times are in UTC."""
-    faces = await services.people.call(
-        lambda library: library.store.faces(call.app, asked.group_id, asked.user_id)
+    faces = await call.ask(
+        services.people,
+        lambda library: library.store.faces(call.app, asked.group_id, asked.user_id),
     )
     return {
         "face_list": [
@@ -84,50 +87,54 @@ async def list_faces(services: Services, call: Call, asked: UserOfGroup) -> dict
 
 async def get_user(services: Services, call: Call, asked: UserAnywhere) -> dict[str, Any]:
     """What is kept about a user, in one group or in all."""
-    users = await services.people.call(
-        lambda library: library.store.user(call.app, asked.user_id, _one_group(asked.group_id))
+    users = await call.ask(
+        services.people,
+        lambda library: library.store.user(call.app, asked.user_id, _one_group(asked.group_id)),
     )
     return {"user_list": [{"user_info": user.info, "group_id": user.group} for user in users]}
 
 
 async def list_users(services: Services, call: Call, asked: UsersOfGroup) -> dict[str, Any]:
     """Users of a group in the order of their making."""
-    users = await services.people.call(
-        lambda library: library.store.users(call.app, asked.group_id, asked.start, asked.length)
+    users = await call.ask(
+        services.people,
+        lambda library: library.store.users(call.app, asked.group_id, asked.start, asked.length),
     )
     return {"user_id_list": users}
 
 
 async def copy_user(services: Services, call: Call, asked: CopyUser) -> None:
     """Copy a user into another group; both have the same faces."""
-    await services.people.call(
+    await call.ask(
+        services.people,
         lambda library: library.copy_user(
             call.app, asked.user_id, asked.src_group_id, asked.dst_group_id
-        )
+        ),
     )
 
 
 async def delete_user(services: Services, call: Call, asked: UserAnywhere) -> None:
     """Delete a user from one group or from all."""
-    await services.people.call(
-        lambda library: library.delete_user(call.app, asked.user_id, _one_group(asked.group_id))
+    await call.ask(
+        services.people,
+        lambda library: library.delete_user(call.app, asked.user_id, _one_group(asked.group_id)),
     )
 
 
 async def add_group(services: Services, call: Call, asked: Group) -> None:
     """Make a group, and the app with its first one."""
-    await services.people.call(lambda library: library.create_group(call.app, asked.group_id))
+    await call.ask(services.people, lambda library: library.create_group(call.app, asked.group_id))
 
 
 async def delete_group(services: Services, call: Call, asked: Group) -> None:
     """Delete a group with its users."""
-    await services.people.call(lambda library: library.delete_group(call.app, asked.group_id))
+    await call.ask(services.people, lambda library: library.delete_group(call.app, asked.group_id))
 
 
 async def list_groups(services: Services, call: Call, asked: Page) -> dict[str, Any]:
     """Groups of the app in the order of their making."""
-    groups = await services.people.call(
-        lambda library: library.store.groups(call.app, asked.start, asked.length)
+    groups = await call.ask(
+        services.people, lambda library: library.store.groups(call.app, asked.start, asked.length)
     )
     return {"group_id_list": groups}
 

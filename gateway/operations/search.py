@@ -72,7 +72,7 @@ async def _search(
         return [[hit for hit in hits if hit.score >= threshold][:users]]
 
     started = time.perf_counter()
-    found = await services.people.call(work)
+    found = await call.ask(services.people, work)
     services.metrics.search(time.perf_counter() - started)
     return found
 
