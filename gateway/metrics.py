@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Optional
 
 from prometheus_client import (
@@ -46,7 +44,7 @@ _REQUEST_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0,
 _SEARCH_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 # The time of each counter's making would double the number of series.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -112,15 +110,6 @@ class Metrics:
     def search(self, seconds: float) -> None:
         """Count a search in the library."""
         self._search.observe(seconds)
-
-    @contextlib.contextmanager
-    def searching(self) -> Iterator[None]:
-        """The block is a search in the library; one that fails is counted as well."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.search(time.perf_counter() - started)
 
     def in_flight(self, delta: int) -> None:
         """A request has begun (1) or ended (-1)."""
