@@ -13,6 +13,7 @@ from gateway.errors import ApiError, ErrorCode
 from gateway.key_cache import KeyCache
 from gateway.key_store import KeyStore
 from gateway.keys import ADMIN, ROLES, Credential, Key, credential_of, is_key_id, new_token
+from gateway.origins import is_of_elsewhere
 from gateway.rates import Failures, Rates
 from ops.config import Config
 
@@ -45,7 +46,7 @@ class Access:
     """Checks keys and access tokens. For one event loop.
 
     required: whether a request without a key is refused. Where it is not, everybody may do
-    everything, and no database is asked.
+    everything but web pages of elsewhere, and no database is asked.
 
     An address that has shown many wrong credentials is told to wait, instead of that they are
     wrong, and only few of its further ones are looked up. A good key is never kept out by it:
@@ -67,10 +68,13 @@ class Access:
         The id of the key that it names, right or wrong, is then in `request.state.key`.
 
         Raises ApiError: INVALID_TOKEN, EXPIRED_TOKEN, TOO_MANY_REQUESTS over the key's rate or
-        after many wrong credentials, DATABASE where the key cannot be looked up.
+        after many wrong credentials, DATABASE where the key cannot be looked up. Where no keys are
+        asked for: NO_PERMISSION.
         """
         request.state.key = ""
         if not self.required:
+            if is_of_elsewhere(request):
+                raise ApiError(ErrorCode.NO_PERMISSION, "web pages of elsewhere need a key")
             return Caller("", None, ADMIN)
         credential = credential_in(request)
         if credential is None:
