@@ -7,7 +7,6 @@ import pytest
 from gateway.access import Access
 from tests.access import LET_IN, NO_PERMISSION, at, config_in, keys_of
 
-
 OWN = {"Host": "127.0.0.1:8300"}
 
 
