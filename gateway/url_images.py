@@ -143,7 +143,7 @@ class UrlImages:
         if url.scheme not in _PORTS or not url.host or url.userinfo:
             raise _RefusedError("not a plain http or https URL")
         port = url.port or _PORTS[url.scheme]
-        addresses = await self._resolve(url.host, port)
+        addresses = await self._resolve(_name(url), port)
         if not addresses or not all(self._is_allowed(address, port) for address in addresses):
             raise _RefusedError("not a public address")
         return addresses[:_MOST_ADDRESSES]
@@ -155,7 +155,7 @@ class UrlImages:
             url.copy_with(host=address),
             headers={"Host": url.netloc.decode("ascii"), **_HEADERS},
             # The name for TLS, which also checks the certificate against it.
-            extensions={"timeout": timeout.as_dict(), "sni_hostname": url.host.rstrip(".")},
+            extensions={"timeout": timeout.as_dict(), "sni_hostname": _name(url).rstrip(".")},
         )
         return await self._transport.handle_async_request(request)
 
@@ -179,12 +179,17 @@ class _RefusedError(Exception):
     """Why a fetch was given up; for the log."""
 
 
+def _name(url: httpx.URL) -> str:
+    """The host in ASCII, also of an international name."""
+    return url.raw_host.decode("ascii")
+
+
 def _is_global(address: _Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         inner = _inner(address)
         if inner is not None:
             return _is_global(inner)
-        if address not in _GLOBAL_UNICAST or address.teredo is not None:
+        if address not in _GLOBAL_UNICAST or address.teredo or address.scope_id:
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
