@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from collections.abc import Awaitable, Callable
 from typing import Optional
 from urllib.parse import parse_qsl, unquote_plus
@@ -15,9 +16,11 @@ from urllib.parse import parse_qsl, unquote_plus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.access import WRONG_SECRET, Access, address_of
+from gateway.access import WRONG_SECRET, Access, Grant, address_of
+from gateway.audit import Audit, Event
 from gateway.errors import ApiError, ErrorCode
 from gateway.keys import is_key_id
+from gateway.requests import log_id_of, request_id_of
 
 # Bytes of a form; the two fields of a key take about a hundred.
 MAX_FORM = 8192
@@ -30,15 +33,13 @@ class _FormError(Exception):
     """The form of a request cannot be read."""
 
 
-def token_endpoint(access: Access) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint, for GET and POST.
-
-    The id of the key that is named, right or wrong, is then in `request.state.key` where it has
-    the form of one.
-    """
+def token_endpoint(
+    access: Access, audit: Optional[Audit] = None
+) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint, for GET and POST. audit: where wrong credentials are noted."""
 
     async def token(request: Request) -> Response:
-        request.state.key = ""
+        started = time.monotonic()
         try:
             given = {**request.query_params, **await _form(request)}
         except _FormError as error:
@@ -52,16 +53,30 @@ def token_endpoint(access: Access) -> Callable[[Request], Awaitable[Response]]:
             given.get("client_secret", "").strip(),
         )
         try:
-            return await _granted(access, request, client_id, client_secret)
+            grant = await access.grant(client_id, client_secret, address_of(request))
         except ApiError as error:
+            if audit is not None and error.kind is ErrorCode.INVALID_TOKEN:
+                audit.record(_event(request, client_id, error, time.monotonic() - started))
             return _failed(error)
+        return _granted(grant)
 
     return token
 
 
-async def _granted(access: Access, request: Request, client_id: str, secret: str) -> Response:
-    request.state.key = client_id if is_key_id(client_id) else ""
-    grant = await access.grant(client_id, secret, address_of(request))
+def _event(request: Request, client_id: str, error: ApiError, seconds: float) -> Event:
+    return Event(
+        log_id=log_id_of(request),
+        request_id=request_id_of(request),
+        address=address_of(request),
+        key=client_id if is_key_id(client_id) else "",
+        app=None,
+        path=request.url.path,
+        error_code=error.code,
+        seconds=seconds,
+    )
+
+
+def _granted(grant: Grant) -> Response:
     answer = {
         "access_token": grant.token,
         "expires_in": grant.seconds,

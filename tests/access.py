@@ -6,19 +6,22 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from gateway.access import Access
+from gateway.audit import Audit
 from gateway.config import GatewayConfig
 from gateway.errors import ApiError
 from gateway.key_store import KeyStore
 from gateway.oauth import token_endpoint
+from gateway.requests import Named
 from library.config import LibraryConfig
 from ops.config import Config, load_config
 
@@ -42,7 +45,7 @@ def keys_of(config: Config) -> KeyStore:
     return KeyStore(config.library.model_copy(update={"folder": config.path.parent}))
 
 
-def doors(access: Access) -> Starlette:
+def doors(access: Access, audit: Optional[Audit] = None) -> ASGIApp:
     """An app that says who calls, and hands out tokens.
 
     /who takes `role` and `app` for what the caller wants to do; the answer has the error's number
@@ -63,13 +66,13 @@ def doors(access: Access) -> Starlette:
         yield
         await access.close()
 
-    token = Route("/oauth/2.0/token", token_endpoint(access), methods=["GET", "POST"])
-    return Starlette(routes=[Route("/who", who), token], lifespan=lifespan)
+    token = Route("/oauth/2.0/token", token_endpoint(access, audit), methods=["GET", "POST"])
+    return Named(Starlette(routes=[Route("/who", who), token], lifespan=lifespan))
 
 
-def at(access: Access, address: str = ADDRESS) -> TestClient:
+def at(access: Access, address: str = ADDRESS, audit: Optional[Audit] = None) -> TestClient:
     """A client at the doors; to be entered, so that all its requests meet one event loop."""
-    return TestClient(doors(access), client=(address, 50000))
+    return TestClient(doors(access, audit), client=(address, 50000))
 
 
 def error_of(client: TestClient, credential: str = "", **wanted: str) -> int:

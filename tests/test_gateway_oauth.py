@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from gateway import rates
 from gateway.access import Access
+from gateway.audit import Audit
 from gateway.key_store import KeyStore
 from gateway.oauth import MAX_FORM
 from library.errors import DatabaseError
@@ -122,6 +125,21 @@ def test_many_wrong_secrets_are_told_to_wait_and_the_right_one_still_works(
     statuses = [client.post(TOKEN, params=wrong).status_code for _ in range(5)]
     assert statuses == [401, 401, 401, 429, 429]
     assert client.post(TOKEN, params=parameters(pair)).status_code == 200
+
+
+def test_wrong_credentials_are_noted_in_the_audit_log_without_the_secret(config, pair, tmp_path):
+    audit = Audit(tmp_path / "audit.log", 1_000_000, 1)
+    with at(Access(config), audit=audit) as client:
+        client.post(TOKEN, params=parameters(pair))
+        answer = client.post(TOKEN, params=parameters((pair[0], "guessed")))
+        client.post(TOKEN, params=parameters(("no\nbody", "guessed")))
+    audit.close()
+    written = (tmp_path / "audit.log").read_text()
+    assert "guessed" not in written
+    first, second = map(json.loads, written.splitlines())
+    assert (first["key"], first["error_code"], first["path"]) == (pair[0], 110, TOKEN)
+    assert first["request_id"] == answer.headers["X-Request-Id"]
+    assert second["key"] == ""
 
 
 def test_a_database_that_is_away_is_told(client, pair, monkeypatch):
