@@ -27,7 +27,7 @@ from sqlalchemy import (
     update,
 )
 
-from gateway.keys import ADMIN, ROLES, Key, hash_of, new_id, new_secret
+from gateway.keys import ADMIN, ROLES, Key, hash_of, is_key_id, new_id, new_secret
 from library.config import LibraryConfig
 from library.database import Database
 from library.errors import DatabaseError, InvalidError
@@ -117,6 +117,9 @@ class KeyStore:
 
     def find(self, id_: str) -> Optional[Key]:
         """A key, also one that was revoked; None for an id that no key has."""
+        # Databases differ in what other text they take for a value.
+        if not is_key_id(id_):
+            return None
         query = select(access_key).where(access_key.c.id == id_)
         with self._opened() as database, database.reading() as connection:
             row = connection.execute(query).one_or_none()
@@ -127,6 +130,8 @@ class KeyStore:
 
         A key that was revoked before keeps the time of it.
         """
+        if not is_key_id(id_):
+            return None
         work = (
             update(access_key)
             .where(access_key.c.id == id_, access_key.c.revoked.is_(None))

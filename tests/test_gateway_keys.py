@@ -66,7 +66,9 @@ def test_a_key_is_revoked_once(keys):
     revoked = keys.revoke(key.id)
     assert revoked.revoked is not None
     assert keys.revoke(key.id) == revoked == keys.find(key.id)
-    assert keys.revoke("ak_unknown") is None
+    for unknown in ("ak_" + "0" * 24, "ak_unknown", "", "钥匙", "a\0b", "\udce4"):
+        assert keys.revoke(unknown) is None
+        assert keys.find(unknown) is None
 
 
 def test_the_use_of_a_key_is_noted_once_an_hour(keys):
