@@ -15,8 +15,11 @@ import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
+
+import numpy as np
 
 from gateway.token_file import Entry, KnownFace, TokenFile, new_entry
 
@@ -67,7 +70,14 @@ class Tokens:
 
     def put(self, face: KnownFace) -> None:
         """Keep a face; in memory when this returns, in the file a moment later."""
-        entry = new_entry(face, time.time())
+        self._keep(new_entry(face, time.time()))
+
+    def forget(self, face: KnownFace) -> None:
+        """Know a face no more: an entry without its embedding that has expired takes its place."""
+        self._keep(new_entry(replace(face, embedding=np.empty(0, np.float32)), 0.0))
+
+    def _keep(self, entry: Entry) -> None:
+        face = entry.face
         with self._changes:
             self._recent[face.token] = entry
             self._recent.move_to_end(face.token)
