@@ -55,7 +55,7 @@ def models() -> Path:
 @pytest.fixture(scope="session")
 def service(models, tmp_path_factory):
     """The service with the settings of config.yml, started once."""
-    running = Service(tmp_path_factory.mktemp("service")).start()
+    running = Service(tmp_path_factory.mktemp("service"), gateway=True).start()
     yield running
     running.kill()
 
@@ -65,10 +65,10 @@ def make_service(models, tmp_path):
     """Start further services; all are gone when the test ends."""
     made: list[Service] = []
 
-    def make(change=None, start=True, ready=True) -> Service:
+    def make(change=None, start=True, ready=True, gateway=False) -> Service:
         directory = tmp_path / str(len(made))
         directory.mkdir()
-        made.append(Service(directory, change))
+        made.append(Service(directory, change, gateway))
         if start:
             made[-1].start(ready)
         return made[-1]
