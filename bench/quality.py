@@ -191,7 +191,7 @@ def tail_quantile(scores: np.ndarray, rate: float) -> float:
 
 def show_liveness(console: Console, models: Sequence[str], scores: np.ndarray) -> None:
     """Percentiles of the scores of live faces, and the thresholds that follow."""
-    percentiles(console, f"liveness, {'+'.join(models)}", {"score": scores})
+    percentiles(console, f"liveness, {'+'.join(models)}", {"score": scores.tolist()})
     rates = (float(name.partition("_")[2]) for name in FALSE_REJECT_RATES)
     limits = (tail_quantile(scores, rate) for rate in rates)
     named = ", ".join(f"{name} {v:.2g}" for name, v in zip(FALSE_REJECT_RATES, limits))
