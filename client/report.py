@@ -85,7 +85,7 @@ def _embedding(vector: np.ndarray | None) -> str:
 
 
 def _extras(face: FaceAnswer) -> str:
-    """Attributes, liveness, angle and quality in words, e.g. ``age 31, female 0.98, happy 0.71, live 0.93``."""
+    """What else is known in words, e.g. ``age 31, female 0.98, happy 0.71, live 0.93``."""
     parts = []
     for name, value in face.attributes.items():
         if isinstance(value, dict) and "type" in value:

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-from ops.face_points import landmark72, landmark150
 
 from gateway.faces import Found
+from ops.face_points import landmark72, landmark150
 
 # Fields by the part of the pipeline's answer that they come from.
 _NEEDS = {

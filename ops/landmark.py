@@ -21,7 +21,7 @@ MIN_SCORE = 0.25
 
 
 class LandmarkWorker(ModelWorker):
-    """Fills `face.landmarks` and `face.mesh`, drops what is no face; an aligned face has its points.
+    """Fills `face.landmarks` and `face.mesh`, drops what is no face; aligned faces have points.
 
     Angle and quality are worked out here for requests that ask for them: they need the mesh and
     the picture, and no model.

@@ -18,9 +18,8 @@ from ops.pose import face_outlines
 # The middle of the aligned face, between hair, background and chin: rows and columns.
 _MIDDLE = (slice(24, 108), slice(16, 96))
 # The same as an ellipse, for the light on the skin.
-_SKIN = cv2.ellipse(
-    np.zeros((ARCFACE_SIZE, ARCFACE_SIZE), np.uint8), (56, 68), (36, 42), 0, 0, 360, 255, -1
-)
+_SKIN = np.zeros((ARCFACE_SIZE, ARCFACE_SIZE), np.uint8)
+cv2.ellipse(_SKIN, (56, 68), (36, 42), 0, 0, 360, [255], -1)
 # Noise and JPEG's grain would pass for sharpness: they are smoothed away first.
 _SMOOTHING = 1.0
 _WINDOW = 9

@@ -31,7 +31,9 @@ def turned(mesh: np.ndarray, yaw: float, pitch: float, roll: float) -> np.ndarra
     return (mesh @ rotation.T + [320, 240, 0]).astype(np.float32)
 
 
-@pytest.mark.parametrize("angles", [(0, 0, 0), (30, 0, 0), (-50, 10, 0), (20, -25, 140), (0, 0, -90)])
+@pytest.mark.parametrize(
+    "angles", [(0, 0, 0), (30, 0, 0), (-50, 10, 0), (20, -25, 140), (0, 0, -90)]
+)
 def test_angles_are_those_that_the_mesh_was_turned_by(angles: tuple[float, float, float]) -> None:
     (found,) = head_angles(turned(upright_mesh(), *angles)[None])
     np.testing.assert_allclose(found, angles, atol=0.1)
