@@ -97,7 +97,7 @@ def make_app(parts: Parts) -> ASGIApp:
     for operation in OPERATIONS:
         _add(app, operation, parts)
     _add_compare(app, parts)
-    token = token_endpoint(parts.access)
+    token = token_endpoint(parts.access, parts.audit)
     app.add_route("/oauth/2.0/token", token, methods=["GET", "POST"], include_in_schema=False)
     _add_operation(app, parts)
     add_documents(app)

@@ -11,14 +11,37 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 IDLE_S = 30.0  # a connection without a request for so long, up to twice, is closed
+HEAD_BYTES = 65_536  # of a request's address and headers
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's connection, closed when it sits idle or sends its headers drop by drop."""
+    """uvicorn's connection, closed when it sits idle or sends its headers drop by drop.
+
+    Also when a request's address and headers are longer than any that is meant well: httptools
+    collects them without end.
+    """
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._head_bytes = 0
         self.loop.call_later(IDLE_S, self._watch, None)
+
+    def on_message_begin(self) -> None:
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            self.transport.close()
 
     def _watch(self, seen: object) -> None:
         """Close a connection that was waiting for the same request at the last look already."""
