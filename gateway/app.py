@@ -134,7 +134,7 @@ def _add(app: FastAPI, operation: Operation, parts: Parts) -> None:
 
 
 def _add_compare(app: FastAPI, parts: Parts) -> None:
-    compare = Compare(parts.services, parts.access, parts.bodies, parts.metrics)
+    compare = Compare(parts.services, parts.access, parts.bodies, parts.metrics, parts.audit)
 
     async def answer(request: Request) -> Response:
         return await compare(request)

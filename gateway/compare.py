@@ -6,6 +6,7 @@ import base64
 import logging
 import time
 from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 import orjson
@@ -13,10 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access import Access
+from gateway.audit import Audit
 from gateway.body import Bodies, GoneError, files_of
 from gateway.errors import ApiError, ErrorCode, missing
 from gateway.faces import faces_of
 from gateway.metrics import Metrics
+from gateway.noting import note
 from gateway.parameters import Image, is_app_id, parse
 from gateway.requests import request_id_of
 from gateway.services import Call, Services
@@ -44,35 +47,45 @@ class Compare:
     """Answers POST /compare."""
 
     def __init__(
-        self, services: Services, access: Access, bodies: Bodies, metrics: Metrics
+        self,
+        services: Services,
+        access: Access,
+        bodies: Bodies,
+        metrics: Metrics,
+        audit: Optional[Audit],
     ) -> None:
         self._services = services
         self._access = access
         self._bodies = bodies
         self._metrics = metrics
+        self._audit = audit
         self._timeout_s = services.config.request_timeout_ms / 1000.0
 
     async def __call__(self, request: Request) -> Response:
         """200 with the comparison, or another status with error_code and message."""
         started = time.monotonic()
-        code, app = 0, ""
+        error: Optional[ApiError] = None
+        app = ""
         try:
             caller = await self._access.caller(request)
             app = self._access.authorise(caller, READ, _app_of(request))
             images = await self._images(request)
             similarity = await self._similarity(Call(app, None, started + self._timeout_s), images)
             return _json(200, self._judged(similarity))
-        except ApiError as error:
-            code = error.code
-            return failure(error)
+        except ApiError as raised:
+            error = raised
         except GoneError:
             return Response(status_code=499)
         except Exception:
             LOG.exception("request %s failed", request_id_of(request))
-            code = ErrorCode.UNKNOWN.number
-            return failure(ApiError(ErrorCode.UNKNOWN))
+            error = ApiError(ErrorCode.UNKNOWN)
         finally:
-            self._metrics.request(PATH, code, app, time.monotonic() - started)
+            self._note(request, app, error, time.monotonic() - started)
+        return failure(error)
+
+    def _note(self, request: Request, app: str, error: Optional[ApiError], seconds: float) -> None:
+        self._metrics.request(PATH, error.code if error else 0, app, seconds)
+        note(self._audit, request, app, error, seconds)
 
     async def _images(self, request: Request) -> list[Image]:
         if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
@@ -104,7 +117,7 @@ class Compare:
         }
 
 
-def _app_of(request: Request) -> str | None:
+def _app_of(request: Request) -> Optional[str]:
     app = request.query_params.get("appid")
     if app and not is_app_id(app):
         raise ApiError(ErrorCode.APP_ID)

@@ -11,11 +11,12 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.access import Access, address_of
-from gateway.audit import Audit, Event
+from gateway.access import Access
+from gateway.audit import Audit
 from gateway.body import Bodies, GoneError, Values, values_of
 from gateway.errors import ApiError, ErrorCode
 from gateway.metrics import Metrics
+from gateway.noting import note
 from gateway.parameters import is_app_id, parse
 from gateway.requests import log_id_of, request_id_of
 from gateway.services import Call, Services
@@ -24,7 +25,6 @@ from gateway.table import WRITE, Operation
 LOG = logging.getLogger("gateway")
 
 JSON = "application/json"
-_REFUSALS = {ErrorCode.INVALID_TOKEN, ErrorCode.EXPIRED_TOKEN, ErrorCode.NO_PERMISSION}
 
 
 class Endpoint:
@@ -66,7 +66,8 @@ class Endpoint:
         seconds = time.monotonic() - started
         code = error.code if error else 0
         self._metrics.request(self._path, code, asked.app, seconds)
-        self._note(request, asked, error, seconds)
+        changes = self._operation.role == WRITE
+        note(self._audit, request, asked.app, error, seconds, changes, asked.values)
         return _response(request, result, error)
 
     async def _answer(self, request: Request, asked: _Asked, deadline: float) -> Any:
@@ -101,27 +102,6 @@ class Endpoint:
             return parse(self._operation.takes, values)
         return [parse(self._operation.takes, one) for one in values]
 
-    def _note(
-        self, request: Request, asked: _Asked, error: Optional[ApiError], seconds: float
-    ) -> None:
-        refused = error is not None and error.kind in _REFUSALS
-        if self._audit is None or not (refused or self._operation.role == WRITE):
-            return
-        self._audit.record(
-            Event(
-                log_id=log_id_of(request),
-                request_id=request_id_of(request),
-                address=address_of(request),
-                key=request.state.key,
-                app=asked.app or None,
-                path=request.url.path,
-                error_code=error.code if error else 0,
-                seconds=seconds,
-                group_id=_text(asked.values, "group_id", "dst_group_id"),
-                user_id=_text(asked.values, "user_id"),
-            )
-        )
-
 
 class _Asked:
     """What has been found out about a request so far."""
@@ -140,11 +120,6 @@ def _app_of(values: Mapping[str, Any]) -> Optional[str]:
     if isinstance(app, bool) or not isinstance(app, (str, int)) or not is_app_id(text):
         raise ApiError(ErrorCode.APP_ID)
     return text
-
-
-def _text(values: Mapping[str, Any], *names: str) -> Optional[str]:
-    value = next((values[name] for name in names if name in values), None)
-    return str(value) if isinstance(value, (str, int)) else None
 
 
 def _response(request: Request, result: Any, error: Optional[ApiError]) -> Response:
