@@ -1,4 +1,4 @@
-"""Which requests the audit log tells of: those that change something, and those that are refused."""
+"""What the audit log tells of: requests that change something, and refused ones."""
 
 from __future__ import annotations
 
