@@ -28,10 +28,12 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.min_reconnect_backoff_ms", 2000),  # the time that an attempt to connect may take
     ("grpc.dns_min_time_between_resolutions_ms", 500),
-    # A machine that went away without a word is noticed while calls wait for it. More often than
-    # this, the pipeline's side would take the pings for an attack.
+    # A process that hangs or a machine that went away without a word is noticed while calls wait
+    # for it: bytes and pings have to be confirmed in time. Pings more often than this would be
+    # taken for an attack.
     ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
     # What may be sent is checked before, and an answer is as long as the faces are many.
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),

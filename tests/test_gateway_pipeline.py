@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from client.rpc import METHOD, pipeline_messages
+from gateway import connections
 from gateway.errors import ApiError, ErrorCode
 from gateway.pipeline import Pipeline, picture_error
 from tests.cable import Cable
@@ -112,10 +113,10 @@ async def other():
     await one.stop()
 
 
-@asynccontextmanager
-async def connected(*addresses: str, connections: int = 1):
+@contextlib.asynccontextmanager
+async def connected(*addresses: str, each: int = 1):
     """A Pipeline whose connections are all up."""
-    pipeline = Pipeline(addresses, connections, LARGEST)
+    pipeline = Pipeline(addresses, each, LARGEST)
     try:
         await until(lambda: all(up for _, up, _ in pipeline.state()))
         yield pipeline
@@ -219,7 +220,7 @@ async def test_calls_go_to_the_connection_with_the_fewest_under_way(peer, other)
         return response()
 
     peer.answer = other.answer = wait
-    async with connected(peer.address, other.address, connections=2) as pipeline:
+    async with connected(peer.address, other.address, each=2) as pipeline:
         calls = [asyncio.ensure_future(ask(pipeline)) for _ in range(8)]
         await until(lambda: peer.calls + other.calls == 8)
         assert [under_way for _, _, under_way in pipeline.state()] == [2, 2, 2, 2]
@@ -229,7 +230,7 @@ async def test_calls_go_to_the_connection_with_the_fewest_under_way(peer, other)
 
 
 async def test_connections_to_one_address_are_connections_of_their_own(peer):
-    async with connected(peer.address, connections=3) as pipeline:
+    async with connected(peer.address, each=3) as pipeline:
         for _ in range(6):
             await ask(pipeline)
     assert len(set(peer.callers)) == 3
@@ -272,6 +273,33 @@ async def test_a_lost_connection_is_made_anew_for_the_call_that_it_broke(peer):
         assert (await ask(pipeline))[0].width == 9
     cable.cut()
     assert peer.calls == 2
+
+
+async def test_a_call_to_a_pipeline_that_hangs_goes_to_another(peer, other, monkeypatch):
+    sooner = {"grpc.keepalive_time_ms", "grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms"}
+    options = [(name, 300 if name in sooner else value) for name, value in connections._OPTIONS]
+    monkeypatch.setattr(connections, "_OPTIONS", options)
+    hangs = asyncio.Event()
+
+    async def pass_on(reader, writer) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if hangs.is_set():
+                    await asyncio.sleep(SOON_S)
+                writer.write(data)
+
+    async def accept(reader, writer) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", peer.port)
+        await asyncio.gather(pass_on(reader, far_writer), pass_on(far_reader, writer))
+
+    between = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = between.sockets[0].getsockname()[1]
+    async with connected(f"127.0.0.1:{port}", other.address) as pipeline:
+        hangs.set()
+        seen = await asyncio.gather(ask(pipeline), ask(pipeline))
+    between.close()
+    assert [pictures[0].width for pictures in seen] == [9, 9]
+    assert (peer.calls, other.calls) == (0, 2)
 
 
 async def test_a_pipeline_that_is_stopping_is_left_to_another_and_not_asked_for_ever(peer, other):
@@ -350,7 +378,7 @@ async def test_while_no_pipeline_is_there_a_call_is_refused(peer):
 
 
 async def test_a_call_waits_a_moment_for_a_pipeline_that_comes_back(peer):
-    async with connected(peer.address, connections=2) as pipeline:
+    async with connected(peer.address, each=2) as pipeline:
         await peer.stop()
         await until(lambda: not any(up for _, up, _ in pipeline.state()))
         call = asyncio.ensure_future(ask(pipeline))
