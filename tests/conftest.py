@@ -8,6 +8,9 @@ import tempfile
 # Paddle Serving makes its log directory where it is imported.
 os.environ.setdefault("SERVING_LOG_PATH", tempfile.mkdtemp(prefix="face-serving-"))
 os.environ.setdefault("GLOG_minloglevel", "2")
+# Between fork and exec of a process that a test starts, gRPC would start its poller anew, which
+# then complains into that process's output about descriptors that are closed for it.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from functools import partial
 from pathlib import Path
