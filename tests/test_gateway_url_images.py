@@ -1,130 +1,33 @@
-"""Pictures by URL: what is fetched, and what nobody may make this machine fetch."""
+"""Pictures by URL: what is fetched, and what is given up."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 import ssl
 import subprocess
-from contextlib import asynccontextmanager
 
 import pytest
 
 from gateway.errors import ApiError, ErrorCode
-from gateway.url_images import UrlImages, is_public, resolve
+from tests.gateway_web import (
+    FILE,
+    MOST,
+    NAME,
+    NOBODY,
+    OPEN,
+    SOON_S,
+    answer,
+    images,
+    names,
+    refusal,
+    starting,
+    uvloop_backend,
+)
 
 pytestmark = pytest.mark.anyio
-
-MOST = 100_000
-FILE = b"\xff\xd8 a file \xff\xd9" * 100
-# The servers of these tests are on 127.0.0.1, the ones that must not be asked on 127.0.0.2.
-NAME = "pictures.example"
-OPEN, PRIVATE, NOBODY = "127.0.0.1", "127.0.0.2", "127.0.0.3"
-SOON_S = 20
-# The words for an address that is refused: by what it is, by its spelling, and where the machine
-# does not know of IPv6.
-REASONS = ("not a public address", "InvalidURL", "gaierror")
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # saves reading the authorities in every test
-
-
-@pytest.fixture
-def anyio_backend():
-    """As in production."""
-    return "asyncio", {"use_uvloop": True}
-
-
-def answer(body=FILE, status="200 OK", **headers):
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-class Web:
-    """A server. says: what it answers, bytes for all paths or one for each."""
-
-    def __init__(self, says=None):
-        self.says = says if says is not None else answer()
-        self.requests = []
-        self.connections = 0
-        self.most = 0
-
-    async def start(self, address=OPEN, port=0, tls=None):
-        self.server = await asyncio.start_server(self._serve, address, port, ssl=tls)
-        self.port = self.server.sockets[0].getsockname()[1]
-        return self
-
-    def url(self, path="/", name=OPEN, scheme="http"):
-        return f"{scheme}://{name}:{self.port}{path}"
-
-    async def _serve(self, reader, writer):
-        self.connections += 1
-        self.most = max(self.most, self.connections)
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            self.requests.append(head)
-            says = self.says
-            if isinstance(says, dict):
-                says = says[head.split(" ")[1]]
-            if callable(says):
-                await says(writer)
-            else:
-                writer.write(says)
-            await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass  # who asked is gone
-        finally:
-            self.connections -= 1
-            writer.close()
-
-
-@pytest.fixture
-async def start():
-    """Start servers; all are gone when the test ends."""
-    made = []
-
-    async def make(says=None, **where):
-        made.append(await Web(says).start(**where))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.server.close()
-
-
-def is_open(address, port):
-    return address in (OPEN, NOBODY)
-
-
-def names(**known):
-    """A resolver for these names, `_` for a dot; each has its answers one after the other."""
-    answers = {name.replace("_", "."): list(lists) for name, lists in known.items()}
-    asked = []
-
-    async def look_up(name, port):
-        asked.append(name)
-        if name not in answers:
-            return await resolve(name, port)
-        return answers[name].pop(0)
-
-    look_up.asked = asked
-    return look_up
-
-
-@asynccontextmanager
-async def images(timeout_s=SOON_S, most=MOST, is_allowed=is_open, tls=NO_TLS, **options):
-    made = UrlImages(timeout_s, most, is_allowed, tls=tls, **options)
-    yield made
-    await made.close()
-
-
-async def refusal(url, **options):
-    """The error for a URL, which never says why."""
-    async with images(**options) as urls:
-        with pytest.raises(ApiError) as caught:
-            await urls.fetch(url)
-    assert caught.value.detail == ""
-    return caught.value.kind
+anyio_backend = pytest.fixture(uvloop_backend)
+start = pytest.fixture(starting)
 
 
 async def test_the_file_at_a_url_is_fetched(start):
@@ -197,140 +100,6 @@ async def test_cookies_are_not_carried_from_one_fetch_to_the_next(start):
     assert "cookie" not in web.requests[1].lower()
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "no URL",
-        "/a.jpg",
-        "//a.example/a.jpg",
-        "http://",
-        "http:///a.jpg",
-        "file:///etc/passwd",
-        "ftp://a.example/a.jpg",
-        "gopher://a.example/",
-        "data:image/png;base64,AAAA",
-        "javascript:alert(1)",
-        "http://user:password@127.0.0.1/",
-        "http://[::1",
-        "http://127.0.0.1:port/",
-        "http://127.0.0.1:99999999/",
-        "http://\ud800/",
-        "http://a\x00.example/",
-        f"http://{'a' * 300}.example/",
-        "http://127.0.0.1/" + "a" * 3000,
-        "http://no-such-name.invalid/",
-    ],
-)
-async def test_what_is_no_plain_url_of_the_web_is_not_fetched(url):
-    assert await refusal(url) is ErrorCode.URL_FAILED
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "localhost",
-        "localhost.",
-        "127.0.0.1",
-        "127.0.0.53",
-        "10.0.0.1",
-        "172.16.0.1",
-        "192.168.1.1",
-        "100.64.0.1",
-        "169.254.169.254",
-        "0.0.0.0",
-        "224.0.0.1",
-        "255.255.255.255",
-        # The same in other spellings.
-        "2130706433",
-        "0x7f000001",
-        "017700000001",
-        "0177.0.0.1",
-        "127.1",
-        "0",
-        "2852039166",
-        "[::]",
-        "[::1]",
-        "[::127.0.0.1]",
-        "[::ffff:127.0.0.1]",
-        "[::ffff:a9fe:a9fe]",
-        "[64:ff9b::7f00:1]",
-        "[64:ff9b:1::7f00:1]",
-        "[2002:7f00:1::]",
-        "[2002:a9fe:a9fe::1]",
-        "[2001:0:4136:e378:8000:63bf:3fff:fdd2]",
-        "[fc00::1]",
-        "[fd00:ec2::254]",
-        "[fe80::1]",
-        "[ff02::1]",
-        "[2001:db8::1]",
-    ],
-)
-async def test_addresses_that_only_this_machine_can_reach_are_not_asked(host, caplog):
-    urls = UrlImages(SOON_S, MOST, tls=NO_TLS)
-    for scheme in ("http", "https"):
-        caplog.clear()
-        with (
-            caplog.at_level(logging.INFO, "gateway.url_images"),
-            pytest.raises(ApiError) as caught,
-        ):
-            await urls.fetch(f"{scheme}://{host}/")
-        assert caught.value.kind is ErrorCode.URL_FAILED
-        (record,) = caplog.records
-        assert record.message.endswith(REASONS)
-    await urls.close()
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "8.8.8.8",
-        "2606:4700:4700::1111",
-        "64:ff9b::808:808",
-        "::ffff:8.8.8.8",
-        "2002:808:808::1",
-    ],
-)
-def test_public_addresses_may_be_asked_at_the_ports_of_the_web_only(address):
-    assert is_public(address, 80)
-    assert is_public(address, 443)
-    assert not any(is_public(address, port) for port in (0, 22, 25, 6379, 8080, 8443))
-
-
-@pytest.mark.parametrize("address", ["", "localhost", "fe80::1%lo", "2606:4700::1%lo", "8.8.8.8/8"])
-def test_what_is_no_address_may_not_be_asked(address):
-    assert not is_public(address, 80)
-
-
-async def test_another_port_than_the_webs_is_not_asked(start):
-    web = await start()
-    urls = UrlImages(SOON_S, MOST, resolve=names(a_example=[["8.8.8.8"]]), tls=NO_TLS)
-    with pytest.raises(ApiError):
-        await urls.fetch(web.url(name="a.example"))
-    await urls.close()
-    assert web.requests == []
-
-
-async def test_one_private_address_among_public_ones_is_enough_for_a_refusal(start):
-    web = await start()
-    for addresses in ([OPEN, PRIVATE], [PRIVATE, OPEN], [OPEN] * 10 + [PRIVATE], []):
-        look_up = names(a_example=[addresses])
-        assert await refusal(web.url(name="a.example"), resolve=look_up) is ErrorCode.URL_FAILED
-    assert web.requests == []
-
-
-async def test_a_name_that_turns_private_after_the_check_does_not_lead_there(start):
-    web = await start()
-    private = await start(address=PRIVATE, port=web.port)
-    look_up = names(a_example=[[OPEN], [PRIVATE]])
-    async with images(resolve=look_up) as urls:
-        assert await urls.fetch(web.url(name="a.example")) == FILE
-        assert look_up.asked == ["a.example"]
-        with pytest.raises(ApiError):
-            await urls.fetch(web.url(name="a.example"))
-    assert private.requests == []
-
-
 @pytest.mark.parametrize("status", ["301 A", "302 A", "303 A", "307 A", "308 A"])
 async def test_redirects_are_followed(start, status):
     web = await start(
@@ -350,34 +119,6 @@ async def test_redirects_end_somewhere(start):
     assert len(web.requests) == 4
     web.says = answer(b"", "302 Found")  # to nowhere
     assert await refusal(web.url()) is ErrorCode.URL_FAILED
-
-
-async def test_a_redirect_to_a_private_address_is_not_followed(start):
-    private = await start(address=PRIVATE)
-    places = [
-        private.url(name=PRIVATE),
-        private.url(name="2130706434"),
-        private.url(name="turned.example"),
-        f"//{PRIVATE}:{private.port}/",
-        "file:///etc/passwd",
-        "ftp://127.0.0.1/",
-        "http://user@127.0.0.1/",
-    ]
-    for place in places:
-        web = await start(answer(b"", "302 Found", Location=place))
-        look_up = names(turned_example=[[PRIVATE]])
-        assert await refusal(web.url(), resolve=look_up) is ErrorCode.URL_FAILED
-    assert private.requests == []
-
-
-async def test_a_name_is_checked_anew_for_every_redirect(start):
-    web = await start()
-    private = await start(address=PRIVATE, port=web.port)
-    web.says = answer(b"", "302 Found", Location=web.url("/there", "a.example"))
-    look_up = names(a_example=[[OPEN], [PRIVATE]])
-    url = web.url(name="a.example")
-    assert await refusal(url, resolve=look_up) is ErrorCode.URL_FAILED
-    assert private.requests == []
 
 
 async def test_more_bytes_than_allowed_are_not_read(start):
