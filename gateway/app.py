@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -69,9 +70,9 @@ class Parts:
         await services.pipeline.close()
         if services.urls is not None:
             await services.urls.close()
-        services.tokens.close()
+        await asyncio.to_thread(services.tokens.close)
         if self.audit is not None:
-            self.audit.close()
+            await asyncio.to_thread(self.audit.close)
 
 
 def make_app(parts: Parts) -> ASGIApp:

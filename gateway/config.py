@@ -29,7 +29,7 @@ class GatewayConfig(BaseModel):
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8300, ge=0, le=65535)
     pipelines: tuple[str, ...] = ()
-    connections: int = Field(2, ge=1, le=64)
+    connections: int = Field(4, ge=1, le=64)
     access: str = Field("auto", pattern="^(auto|on)$")
     default_app: str = Field("default", pattern=r"^[A-Za-z0-9_]{1,128}$")
     request_timeout_ms: int = Field(30_000, ge=10, le=3_600_000)

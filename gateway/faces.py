@@ -62,7 +62,7 @@ async def faces_of(
             pictures,
             want=_wanted(want, aligned),
             timeout=call.remaining(),
-            max_faces=max_faces,
+            max_faces=min(max_faces, services.most_faces),
             aligned=aligned,
         )
         for place, answer in zip(places, answers):

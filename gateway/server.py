@@ -97,6 +97,7 @@ def _make_parts(config: Config) -> Parts:
         tokens=Tokens(config.path.parent / settings.token_file, settings.token_s, settings.tokens),
         urls=urls,
         picture_bytes=config.limits.picture_bytes,
+        most_faces=config.limits.faces,
         liveness_thresholds=_liveness_thresholds(config),
     )
     return Parts(services, access, metrics, audit)

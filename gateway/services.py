@@ -24,6 +24,7 @@ class Services:
     """What operations may use.
 
     urls: None where pictures may not be given as URL. picture_bytes: of one picture's file.
+    most_faces: of a picture, that the pipeline gives at most.
     liveness_thresholds: scores below which a share of live faces lies, "frr_1e-4" and so on.
     """
 
@@ -35,6 +36,7 @@ class Services:
     tokens: Tokens
     urls: Optional[UrlImages]
     picture_bytes: int
+    most_faces: int
     liveness_thresholds: dict[str, float]
 
 
