@@ -26,8 +26,9 @@ from ops.config import load_config
 from ops.face import Face
 from ops.geometry import ARCFACE_POINTS, ARCFACE_SIZE, fit_similarity, warp
 from ops.liveness import FALSE_REJECT_RATES
+from ops.occlusion import REGIONS
 from ops.picture import decode_picture
-from ops.quality import blur, completeness, illumination
+from ops.quality import blur, illumination
 
 WANTED_SHARE = 0.95
 # The share of the lowest scores that the tail is fitted to.
@@ -133,12 +134,13 @@ def percentiles(console: Console, title: str, rows: Mapping[str, Sequence[float]
     console.print(table)
 
 
-def quality_of(portrait: Portrait, spoil: Spoil) -> dict[str, float]:
+def quality_of(portrait: Portrait, spoil: Spoil) -> dict[str, Any]:
     """Quality as the pipeline answers it, of a face that was spoilt."""
     grey = spoil(portrait.grey)
-    quality = {"blur": blur(grey), "illumination": illumination(grey)}
-    if portrait.face.quality is not None and portrait.face.quality.completeness is not None:
-        quality["completeness"] = portrait.face.quality.completeness
+    quality: dict[str, Any] = {"blur": blur(grey), "illumination": illumination(grey)}
+    told = portrait.face.quality
+    if told is not None:
+        quality.update(completeness=told.completeness, occlusion=told.occlusion)
     return quality
 
 
@@ -169,10 +171,9 @@ def cut_table(chain: Chain, found: Sequence[Portrait], share: float) -> list[flo
     for number, portrait in enumerate(found):
         picture = cut(portrait, number % 4, share)
         face = largest(chain, picture) if min(picture.shape[:2]) > 1 else None
-        if face is not None and face.mesh is not None:
-            height, width = picture.shape[:2]
-            share_left = completeness(face.mesh, width, height)
-            qualities.append(({**quality_of(portrait, same), "completeness": share_left}, face))
+        if face is not None and face.quality is not None:
+            left = {"completeness": face.quality.completeness}
+            qualities.append(({**quality_of(portrait, same), **left}, face))
     return [float(np.mean([passes(q, face, level) for q, face in qualities])) for level in LEVELS]
 
 
@@ -209,6 +210,8 @@ def show(console: Console, chain: Chain, found: Sequence[Portrait]) -> float:
     }
     others["illumination"] = [quality.illumination for quality in qualities]
     others["completeness"] = [quality.completeness or 0.0 for quality in qualities]
+    for region in REGIONS:
+        others[f"occlusion {region}"] = [(q.occlusion or {}).get(region, 0.0) for q in qualities]
     percentiles(console, "the rest, as they are", others)
     shares = level_table(found)
     shares.update(

@@ -71,12 +71,14 @@ class Quality:
     """How usable the picture of a face is.
 
     blur: 0 sharp to 1 blurred. illumination: mean brightness of the face, 0 to 255.
-    completeness: share of the face in the picture, 0 to 1, None for a face sent as aligned.
+    completeness: share of the face in the picture, 0 to 1. occlusion: how surely a part of the
+    face is covered, 0 to 1 by its name. None and empty for a face sent as aligned.
     """
 
     blur: float
     illumination: float
     completeness: float | None = None
+    occlusion: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,10 @@ def _read_quality(value: Mapping[str, Any] | None) -> Quality | None:
         return None
     share = value.get("completeness")
     return Quality(
-        float(value["blur"]), float(value["illumination"]), None if share is None else float(share)
+        float(value["blur"]),
+        float(value["illumination"]),
+        None if share is None else float(share),
+        {str(name): float(v) for name, v in (value.get("occlusion") or {}).items()},
     )
 
 

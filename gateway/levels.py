@@ -32,10 +32,10 @@ class Level:
 
 
 LEVELS = {
-    "LOW": Level(0.8, 25, 245, 0.80, 90, 0.9, "frr_1e-4", 0.0),
-    "NORMAL": Level(0.55, 40, 230, 0.95, 55, 0.7, "frr_1e-2", 0.0),
+    "LOW": Level(0.8, 25, 245, 0.80, 90, 0.98, "frr_1e-4", 0.0),
+    "NORMAL": Level(0.55, 40, 230, 0.95, 55, 0.9, "frr_1e-2", 0.0),
     # Half: the models then say live rather than re-captured.
-    "HIGH": Level(0.35, 60, 215, 0.97, 40, 0.5, "frr_1e-2", 0.5),
+    "HIGH": Level(0.35, 60, 215, 0.97, 40, 0.75, "frr_1e-2", 0.5),
 }
 # For models that nobody has measured together: what they themselves take for live.
 _UNMEASURED = 0.5

@@ -46,13 +46,14 @@ class Quality:
     """How usable a face's picture is.
 
     blur: 0 sharp to 1 blurred. illumination: mean brightness of the face, 0 to 255.
-    completeness: share of the face that lies in the picture, 0 to 1, None where nothing but the
-        face was sent.
+    completeness: share of the face that lies in the picture, 0 to 1. occlusion: how surely each of
+        :data:`ops.occlusion.REGIONS` is covered, 0 to 1. Both None for a face sent as aligned.
     """
 
     blur: float
     illumination: float
-    completeness: Optional[float]
+    completeness: Optional[float] = None
+    occlusion: Optional[dict[str, float]] = None
 
 
 @dataclass

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ops.pose import head_angles
+from ops.pose import face_outlines, head_angles, head_rotations
 from ops.quality import face_quality
 from ops.runner import Timing
 from ops.stage import ModelWorker
@@ -33,11 +33,8 @@ class LandmarkWorker(ModelWorker):
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
         self._find([task for task in tasks if not task.options.aligned], timing)
         started = time.perf_counter()
-        _fill_angles([task for task in tasks if "angle" in task.options.want])
-        for task in tasks:
-            if "quality" in task.options.want:
-                for picture, face in task.faces():
-                    face.quality = face_quality(picture.rgb, face)
+        _fill_meshless(tasks)
+        _fill(tasks)
         timing.decode += time.perf_counter() - started
 
     def _find(self, tasks: Sequence[Task], timing: Timing) -> None:
@@ -51,10 +48,31 @@ class LandmarkWorker(ModelWorker):
                 picture.faces = [other for other in picture.faces if other is not face]
 
 
-def _fill_angles(tasks: Sequence[Task]) -> None:
-    """Angles of all faces that have a mesh, in one go."""
-    faces = [face for task in tasks for _, face in task.faces() if face.mesh is not None]
-    meshes = [face.mesh for face in faces if face.mesh is not None]
-    if meshes:
-        for face, angle in zip(faces, head_angles(np.stack(meshes))):
+def _fill(tasks: Sequence[Task]) -> None:
+    """Angle and quality of all faces with a mesh that are asked for, the poses in one go."""
+    found = [
+        (picture, face, face.mesh, task.options.want)
+        for task in tasks
+        if not task.options.want.isdisjoint(("angle", "quality"))
+        for picture, face in task.faces()
+        if face.mesh is not None
+    ]
+    if not found:
+        return
+    meshes = np.stack([mesh for _, _, mesh, _ in found])
+    rotations = head_rotations(meshes)
+    angles, outlines = head_angles(rotations), face_outlines(meshes, rotations)
+    for (picture, face, _, want), angle, outline in zip(found, angles, outlines):
+        if "angle" in want:
             face.angle = angle
+        if "quality" in want:
+            face.quality = face_quality(picture.rgb, face, outline)
+
+
+def _fill_meshless(tasks: Sequence[Task]) -> None:
+    """Quality, as far as it can be told, of faces without a mesh: those sent as aligned."""
+    for task in tasks:
+        if "quality" in task.options.want:
+            for picture, face in task.faces():
+                if face.mesh is None:
+                    face.quality = face_quality(picture.rgb, face)

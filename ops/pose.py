@@ -74,15 +74,24 @@ _OUTLINE -= _REFERENCE.mean(axis=0)
 _REFERENCE -= _REFERENCE.mean(axis=0)
 
 
-def head_angles(meshes: np.ndarray) -> np.ndarray:
+def head_rotations(meshes: np.ndarray) -> np.ndarray:
+    """The rotations (N, 3, 3) that take the upright head to meshes (N, 468, 3)."""
+    # The reference's mean is zero, so that the points' own mean falls out of the product.
+    spread = np.swapaxes(meshes[:, _VERTICES], 1, 2) @ _REFERENCE
+    left, _, right = np.linalg.svd(spread)
+    left[:, :, 2] *= np.linalg.det(left @ right)[:, None]
+    rotations: np.ndarray = left @ right
+    return rotations
+
+
+def head_angles(rotations: np.ndarray) -> np.ndarray:
     """Angles of heads, (N, 3) float32: yaw, pitch, roll in degrees.
 
-    meshes: (N, 468, 3), x y z in pixels, as in :class:`ops.face.Landmarks`.
+    rotations: of :func:`head_rotations`.
     yaw: -90 to 90, positive where the face points to the left of the picture (the subject's
     right), so that the mirrored picture has the opposite yaw. pitch: -180 to 180, positive where
     the face looks down. roll: -180 to 180, positive where the head is turned clockwise as seen.
     """
-    rotations = _rotations(meshes[:, _VERTICES])
     yaw = np.arcsin(np.clip(-rotations[:, 2, 0], -1.0, 1.0))
     pitch = np.arctan2(rotations[:, 2, 1], rotations[:, 2, 2])
     roll = np.arctan2(rotations[:, 1, 0], rotations[:, 0, 0])
@@ -90,26 +99,16 @@ def head_angles(meshes: np.ndarray) -> np.ndarray:
     return degrees
 
 
-def face_outlines(meshes: np.ndarray) -> np.ndarray:
+def face_outlines(meshes: np.ndarray, rotations: np.ndarray) -> np.ndarray:
     """Outlines of average faces that stand like these, (N, 36, 2) float32, in pixels.
 
-    meshes: as for :func:`head_angles`. Unlike the mesh's own outline, which the model squeezes into
-    what the picture shows of a face that was cut off, this one keeps a face's proportions.
+    meshes: (N, 468, 3), x y z in pixels, as in :class:`ops.face.Landmarks`; rotations: theirs.
+    Unlike the mesh's own outline, which the model squeezes into what the picture shows of a face
+    that was cut off, this one keeps a face's proportions.
     """
     points = meshes[:, _VERTICES]
-    rotations = np.swapaxes(_rotations(points), 1, 2)
-    upright = _REFERENCE @ rotations
-    scales = (points * upright).sum(axis=(1, 2)) / np.square(_REFERENCE).sum()
-    outlines = (_OUTLINE @ rotations)[..., :2] * scales[:, None, None]
+    turned = np.swapaxes(rotations, 1, 2)
+    scales = (points * (_REFERENCE @ turned)).sum(axis=(1, 2)) / np.square(_REFERENCE).sum()
+    outlines = (_OUTLINE @ turned)[..., :2] * scales[:, None, None]
     placed: np.ndarray = outlines + points[..., :2].mean(axis=1, keepdims=True)
     return placed.astype(np.float32)
-
-
-def _rotations(points: np.ndarray) -> np.ndarray:
-    """The rotations (N, 3, 3) that take the upright head to points (N, K, 3)."""
-    # The reference's mean is zero, so that the points' own mean falls out of the product.
-    spread = np.swapaxes(points, 1, 2) @ _REFERENCE
-    left, _, right = np.linalg.svd(spread)
-    left[:, :, 2] *= np.linalg.det(left @ right)[:, None]
-    rotations: np.ndarray = left @ right
-    return rotations

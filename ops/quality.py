@@ -1,4 +1,4 @@
-"""How usable a face's picture is: blur, illumination, completeness.
+"""How usable a face's picture is: blur, illumination, completeness, occlusion.
 
 Blur and illumination are measured on the face aligned to ArcFace's 112x112, which is what the
 recogniser sees, so that neither the size of the face nor its tilt matters.
@@ -13,7 +13,7 @@ import numpy as np
 
 from ops.face import Face, Quality
 from ops.geometry import ARCFACE_POINTS, ARCFACE_SIZE, fit_similarity, warp
-from ops.pose import face_outlines
+from ops.occlusion import occlusion
 
 # The middle of the aligned face, between hair, background and chin: rows and columns.
 _MIDDLE = (slice(24, 108), slice(16, 96))
@@ -30,10 +30,13 @@ _SHARP = 0.58
 _BLURRED = 0.87
 
 
-def face_quality(picture: np.ndarray, face: Face) -> Optional[Quality]:
+def face_quality(
+    picture: np.ndarray, face: Face, outline: Optional[np.ndarray] = None
+) -> Optional[Quality]:
     """The quality of a face, None for one without landmarks.
 
-    picture: (H, W, 3) uint8 RGB. Completeness is None for a face without a mesh.
+    picture: (H, W, 3) uint8 RGB. outline: (K, 2) of :func:`ops.pose.face_outlines`; without it
+    nothing is said of completeness and occlusion.
     """
     if face.landmarks is None:
         return None
@@ -44,7 +47,8 @@ def face_quality(picture: np.ndarray, face: Face) -> Optional[Quality]:
     return Quality(
         blur=blur(grey),
         illumination=illumination(grey),
-        completeness=None if face.mesh is None else completeness(face.mesh, width, height),
+        completeness=None if outline is None else completeness(outline, width, height),
+        occlusion=None if outline is None else occlusion(crop),
     )
 
 
@@ -81,18 +85,18 @@ def illumination(grey: np.ndarray) -> float:
     return float(cv2.mean(grey, mask=_SKIN)[0])
 
 
-def completeness(mesh: np.ndarray, width: int, height: int) -> float:
+def completeness(outline: np.ndarray, width: int, height: int) -> float:
     """Share of the area of the face that lies in the picture, 0 to 1.
 
-    mesh: (468, 3) in pixels of the picture of width x height pixels. The landmark model squeezes
+    outline: (K, 2) in pixels of the picture of width x height pixels. The landmark model squeezes
     a face into what is left of it, so that too much is said to be there: medians of 0.96 to 0.98
     without a tenth of the face's width or height, 0.88 to 0.96 without a fifth, 0.84 to 0.94
     without three tenths. Of whole faces 99 in 100 have 0.98 and more.
     """
-    outline = cv2.convexHull(face_outlines(mesh[None])[0])
-    whole = cv2.contourArea(outline)
+    hull = cv2.convexHull(outline)
+    whole = cv2.contourArea(hull)
     if whole <= 0.0:
         return 0.0
     frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32) - 0.5
-    inside, _ = cv2.intersectConvexConvex(outline, frame[:, None])
+    inside, _ = cv2.intersectConvexConvex(hull, frame[:, None])
     return float(min(max(inside / whole, 0.0), 1.0))

@@ -77,9 +77,14 @@ def _face(face: Face, options: Options, scale: int) -> dict[str, Any]:
 
 
 def _quality(quality: Quality) -> dict[str, Any]:
-    result = {"blur": round(quality.blur, 3), "illumination": round(quality.illumination, 1)}
+    result: dict[str, Any] = {
+        "blur": round(quality.blur, 3),
+        "illumination": round(quality.illumination, 1),
+    }
     if quality.completeness is not None:
         result["completeness"] = round(quality.completeness, 3)
+    if quality.occlusion is not None:
+        result["occlusion"] = {name: round(v, 3) for name, v in quality.occlusion.items()}
     return result
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from ops.chain import Chain
 from ops.face_points import landmark72, landmark150
-from ops.pose import face_outlines
 from tests import pictures
+from tests.heads import outline_of
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_names_of_left_and_right_are_the_subjects(mesh: np.ndarray) -> None:
 
 
 def test_all_points_lie_on_the_face(mesh: np.ndarray) -> None:
-    (outline,) = face_outlines(mesh[None])
+    outline = outline_of(mesh)
     margin = 0.08 * (outline.max(axis=0) - outline.min(axis=0))
     points = np.array(list(landmark150(mesh).values()))
     assert (points > outline.min(axis=0) - margin).all()

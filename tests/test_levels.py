@@ -24,6 +24,7 @@ def test_a_good_frontal_face_passes_at_every_level(level: str) -> None:
         ({"illumination": 5.0}, "poor_light"),
         ({"illumination": 254.0}, "poor_light"),
         ({"completeness": 0.5}, "incomplete"),
+        ({"occlusion": {"left_eye": 0.99, "mouth": 0.1}}, "covered"),
     ],
 )
 def test_a_spoilt_face_is_told_what_is_wrong_at_every_level_but_none(

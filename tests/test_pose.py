@@ -9,46 +9,30 @@ import numpy as np
 import pytest
 
 from ops.chain import Chain
-from ops.pose import _UPRIGHT, face_outlines, head_angles
+from ops.pose import head_angles, head_rotations
 from tests import pictures
-
-
-def upright_mesh() -> np.ndarray:
-    """A mesh whose rigid part is the reference head, 100 pixels between the outer eye corners."""
-    mesh = np.zeros((468, 3), np.float32)
-    for vertex, point in _UPRIGHT.items():
-        mesh[vertex] = np.multiply(point, 100)
-    return mesh
-
-
-def turned(mesh: np.ndarray, yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """A mesh turned by pitch, then yaw, then roll, in degrees, and moved."""
-    y, p, r = np.radians([yaw, pitch, roll])
-    about_x = [[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]]
-    about_y = [[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]]
-    about_z = [[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]]
-    rotation = np.array(about_z) @ np.array(about_y) @ np.array(about_x)
-    return (mesh @ rotation.T + [320, 240, 0]).astype(np.float32)
+from tests.heads import outline_of, turned, upright_mesh
 
 
 @pytest.mark.parametrize(
     "angles", [(0, 0, 0), (30, 0, 0), (-50, 10, 0), (20, -25, 140), (0, 0, -90)]
 )
 def test_angles_are_those_that_the_mesh_was_turned_by(angles: tuple[float, float, float]) -> None:
-    (found,) = head_angles(turned(upright_mesh(), *angles)[None])
+    (found,) = head_angles(head_rotations(turned(upright_mesh(), *angles)[None]))
     np.testing.assert_allclose(found, angles, atol=0.1)
 
 
 def test_many_heads_are_measured_as_each_alone() -> None:
     meshes = np.stack([turned(upright_mesh(), 10 * k, 5, -7 * k) for k in range(-3, 4)])
-    together = head_angles(meshes)
-    alone = np.concatenate([head_angles(mesh[None]) for mesh in meshes])
+    together = head_angles(head_rotations(meshes))
+    alone = np.concatenate([head_angles(head_rotations(mesh[None])) for mesh in meshes])
     np.testing.assert_allclose(together, alone, atol=1e-3)
 
 
 def test_noise_of_a_hundredth_of_the_face_costs_few_degrees() -> None:
     noise = np.random.RandomState(7).normal(0, 2, (468, 3))
-    (found,) = head_angles((turned(upright_mesh(), 25, -10, 15) + noise).astype(np.float32)[None])
+    mesh = (turned(upright_mesh(), 25, -10, 15) + noise).astype(np.float32)
+    (found,) = head_angles(head_rotations(mesh[None]))
     np.testing.assert_allclose(found, [25, -10, 15], atol=3)
 
 
@@ -59,7 +43,7 @@ def test_a_nose_that_points_to_the_left_of_the_picture_is_a_positive_yaw() -> No
 
 
 def test_the_outline_of_an_upright_head_is_symmetric_and_holds_its_eyes() -> None:
-    (outline,) = face_outlines(turned(upright_mesh(), 0, 0, 0)[None])
+    outline = outline_of(turned(upright_mesh(), 0, 0, 0))
     left, top = outline.min(axis=0)
     right, bottom = outline.max(axis=0)
     assert (left + right) / 2 == pytest.approx(320, abs=1)

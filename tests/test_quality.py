@@ -9,11 +9,11 @@ import pytest
 from ops.adapters.facemesh import POINTS
 from ops.face import Face
 from ops.geometry import ARCFACE_POINTS, align
-from ops.pose import face_outlines
+from ops.occlusion import REGIONS, occlusion
 from ops.quality import blur, completeness, face_quality, illumination
 from tests import pictures
 from tests.adapter_cases import ASTRONAUT
-from tests.test_pose import turned, upright_mesh
+from tests.heads import outline_of, turned, upright_mesh
 
 
 def aligned() -> np.ndarray:
@@ -82,21 +82,21 @@ def test_illumination_is_the_brightness_of_the_face_and_not_of_what_is_around() 
     assert illumination(crop) == pytest.approx(40, abs=1)
 
 
-def test_a_face_without_mesh_has_no_completeness_and_one_without_points_no_quality() -> None:
+def test_a_face_without_outline_has_no_completeness_and_one_without_points_no_quality() -> None:
     picture = pictures.astronaut()[:112, :112]
     quality = face_quality(picture, Face(np.zeros(4, np.float32), 1.0, landmarks=ARCFACE_POINTS))
     assert quality is not None
     assert quality.completeness is None
+    assert quality.occlusion is None
     assert face_quality(picture, Face(np.zeros(4, np.float32), 1.0)) is None
 
 
 @pytest.mark.parametrize("share", [1.0, 0.75, 0.5, 0.25, 0.0])
 def test_completeness_is_the_share_of_the_outline_in_the_picture(share: float) -> None:
-    mesh = turned(upright_mesh(), 0, 0, 0)
-    (outline,) = face_outlines(mesh[None])
+    outline = outline_of(turned(upright_mesh(), 0, 0, 0))
     top, bottom = outline[:, 1].min(), outline[:, 1].max()
     cut = top + share * (bottom - top)
-    found = completeness(mesh, 640, max(int(cut), 1))
+    found = completeness(outline, 640, max(int(cut), 1))
     hull = cv2.convexHull(outline)
     mask = np.zeros((600, 640), np.uint8)
     cv2.fillConvexPoly(mask, np.round(hull).astype(np.int32), 1)
@@ -104,4 +104,43 @@ def test_completeness_is_the_share_of_the_outline_in_the_picture(share: float) -
 
 
 def test_a_degenerate_mesh_is_not_complete() -> None:
-    assert completeness(np.zeros((POINTS, 3), np.float32), 640, 480) == 0.0
+    assert completeness(outline_of(np.zeros((POINTS, 3), np.float32)), 640, 480) == 0.0
+
+
+COVERED = {
+    "left_eye": ((38, 52), (15, 11)),
+    "right_eye": ((74, 52), (15, 11)),
+    "nose": ((56, 70), (12, 16)),
+    "mouth": ((56, 92), (21, 12)),
+    "left_cheek": ((31, 77), (12, 14)),
+    "right_cheek": ((81, 77), (12, 14)),
+    "chin_contour": ((56, 108), (20, 10)),
+}
+
+
+def coloured() -> np.ndarray:
+    """The sample picture's face, (112, 112, 3) RGB."""
+    return align(pictures.astronaut(), ASTRONAUT)
+
+
+def test_a_free_face_is_covered_nowhere() -> None:
+    found = occlusion(coloured())
+    assert set(found) == set(COVERED) == set(REGIONS)
+    assert max(found.values()) < 0.5
+
+
+@pytest.mark.parametrize("colour", [(90, 90, 90), (30, 60, 160), (215, 170, 150)])
+@pytest.mark.parametrize("region", COVERED)
+def test_a_patch_on_a_part_of_the_face_is_told_and_where_it_is(
+    region: str, colour: tuple[int, int, int]
+) -> None:
+    crop = coloured()
+    middle, axes = COVERED[region]
+    cv2.ellipse(crop, middle, axes, 0, 0, 360, colour, -1, cv2.LINE_AA)
+    found = occlusion(crop)
+    assert found[region] > 0.7
+    assert found[region] == max(found.values())
+
+
+def test_a_face_of_one_colour_is_measured_without_a_warning() -> None:
+    assert all(0 <= v <= 1 for v in occlusion(np.full((112, 112, 3), 90, np.uint8)).values())

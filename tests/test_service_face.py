@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
 from client.answer import read_answer
+from ops.occlusion import REGIONS
 from tests import pictures
 from tests.pictures import ONE, crowd
 
@@ -28,6 +30,8 @@ def test_angle_quality_and_mesh_are_told_where_they_are_asked_for(service):
     assert 0 <= face["quality"]["blur"] < 0.1
     assert 100 < face["quality"]["illumination"] < 220
     assert face["quality"]["completeness"] > 0.98
+    assert set(face["quality"]["occlusion"]) == set(REGIONS)
+    assert max(face["quality"]["occlusion"].values()) < 0.6
     mesh = np.array(face["mesh"])
     assert mesh.shape == (468, 3)
     x1, y1, x2, y2 = face["box"]
@@ -65,6 +69,15 @@ def test_a_dark_picture_and_a_cut_one_are_told_from_a_good_one(service):
     cut = pictures.base64_of(pictures.encode(pictures.astronaut()[:, 200:]))
     (face,) = faces(service.post(cut, want=["quality"]))
     assert face["quality"]["completeness"] < 0.96
+
+
+def test_a_patch_over_an_eye_is_told_as_an_eye_that_is_covered(service):
+    covered = pictures.astronaut()
+    cv2.ellipse(covered, (203, 101), (18, 13), 0, 0, 360, (90, 90, 90), -1)
+    (face,) = faces(service.post(pictures.base64_of(pictures.encode(covered)), want=["quality"]))
+    occlusion = face["quality"]["occlusion"]
+    assert max(occlusion, key=occlusion.get) == "left_eye"
+    assert occlusion["left_eye"] > 0.8
 
 
 def test_a_happy_face_smiles_and_its_emotions_add_up_to_one(service):
