@@ -16,13 +16,14 @@ from typing import Any, Optional
 
 import psutil
 
-from bench.load.growth import ALLOWANCES, FEWEST, Growth, growth
+from bench.load.growth import ALLOWANCES, FEWEST, WARM_UP, Growth, growth
 from bench.memory import total_pss, usage_of
 from bench.soaking.clients import TIMEOUT_S, Job, Report
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET_CORES = 0.1  # that other programs may use while latency is judged
 _LATENCIES = ("p50", "p99")
+_ENOUGH = int(FEWEST / (1.0 - WARM_UP)) + 1  # samples of which something can be said
 _SILENT_S = 60.0  # after which clients that say nothing are given up
 
 
@@ -113,8 +114,8 @@ class Record:
 
         On a machine that is never quiet, the quarter of the samples with the least of them.
         """
-        least = sorted(sample.others for sample in self.samples)[: max(len(self.samples) // 4, 1)]
-        limit = max(QUIET_CORES, *least)
+        enough = max(len(self.samples) // 4, _ENOUGH)
+        limit = max([QUIET_CORES, *sorted(sample.others for sample in self.samples)[:enough]])
         return [sample for sample in self.samples if sample.others <= limit]
 
     def complaints(self) -> list[str]:
