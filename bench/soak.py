@@ -7,7 +7,8 @@ one its number.
 
 Every few seconds the memory, descriptors and threads of all processes of the service are noted
 with the latency of the requests answered meanwhile. At the end the last quarter of the run is held
-against the first, after a warm-up of a tenth. Exit status 0 only where nothing grew and no request
+against the first, after a warm-up of a tenth; latency only in the intervals in which other programs
+left the processors alone. Exit status 0 only where nothing grew and no request
 was answered otherwise than it should. It ends after ``--minutes`` or ``--requests``, whichever is
 first; Ctrl-C ends it with the verdict on what there is.
 """
@@ -24,7 +25,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from bench.load.cpu import machine
+from bench.load.cpu import Meter, machine
 from bench.load.outputs import output_file, plot_file
 from bench.service import Service, ended_by_sigterm, started
 from bench.soaking.clients import Job
@@ -51,9 +52,12 @@ def main(argv: Sequence[str]) -> int:
 def _run(arguments: argparse.Namespace, service: Service, record: Record, console: Console) -> None:
     job = Job(service.url, service.address, arguments.clients, arguments.interval)
     with Clients(job) as clients, Bar(console) as bar:
+        pids = {"service": service.pid, "clients": clients.pid}
+        meter = Meter(pids)
         for report in clients.reports():
             record.note(report)
-            record.sample(report, service.pid)
+            record.sample(report, service.pid, meter.cores()["others"])
+            meter = Meter(pids)
             share = max(
                 record.seconds / (60.0 * arguments.minutes), record.requests / arguments.requests
             )

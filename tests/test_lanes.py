@@ -8,6 +8,7 @@ from collections import deque
 
 import pytest
 
+from ops import lanes as lanes_module
 from ops.lanes import Lanes
 from ops.stage import StageError, Worker
 
@@ -84,6 +85,17 @@ def test_work_that_has_waited_too_long_goes_before_new_work():
     first.items.extend(range(40))
     run([first, last], [1, 1], 1, 40)
     assert len(last.batches) > 1  # it did not wait for the last of the first stage
+
+
+@pytest.mark.parametrize(("most_patience", "fills"), [(60.0, True), (0.0, False)])
+def test_batches_wait_longer_while_many_requests_wait(monkeypatch, most_patience, fills):
+    monkeypatch.setattr(lanes_module, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(lanes_module, "MOST_PATIENCE_S", most_patience)
+    last = Queue(2, 4)
+    first = Queue(1, 1, after=last, seconds=0.001)
+    first.items.extend(range(40))
+    run([first, last], [1, 1], 1, 40)
+    assert (len(last.batches[0]) == last.batch_size) is fills
 
 
 def test_no_more_lanes_are_at_work_than_there_are_cores():

@@ -9,11 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import httpx
 import pytest
+from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
-from ops.errors import ErrorKind
+from client.answer import Options
+from client.errors import ClientError
+from client.http import HttpTransport
+from client.rpc import RpcTransport
+from ops.errors import ErrorKind, ServiceError
 from tests import pictures
 from tests.pictures import ONE, blank, crowd
-from tests.service import Service, difference, faces, wait_until
+from tests.service import Service, body, difference, faces, wait_until
+
+BUSY = f"{ErrorKind.BUSY.code} {ServiceError(ErrorKind.BUSY).message}"
 
 
 @pytest.mark.timeout(900)
@@ -67,6 +74,50 @@ def test_more_requests_than_the_queue_takes_are_told_busy_and_the_rest_are_answe
     good = [answer.json() for answer in answers if answer.status_code == 200]
     assert all(answer["err_no"] == 0 for answer in good)
     assert len(faces(small.post(ONE))) == 1
+
+
+def test_calls_beyond_the_queue_are_refused_with_the_number_of_busy_and_the_rest_are_answered(
+    make_service,
+):
+    def change(settings):
+        settings["limits"]["queue_length"] = 4
+
+    small = make_service(change)
+    content = body((crowd(4, 3),), {})
+    request = pipeline_service_pb2.Request(key=content["key"], value=content["value"])
+    stub = small.stub()
+    calls = [stub.inference.future(request, timeout=60) for _ in range(200)]
+    refused = [error for error in (call.exception() for call in calls) if error is not None]
+    assert 0 < len(refused) <= 196
+    assert {error.code() for error in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert {error.details() for error in refused} == {BUSY}
+    good = [call.result() for call in calls if call.exception() is None]
+    assert all(answer.err_no == 0 and len(faces(answer)) == 10 for answer in good)
+    assert len(faces(small.call(ONE))) == 1
+
+
+def test_a_client_that_is_refused_is_told_that_the_service_is_busy(make_service):
+    def change(settings):
+        settings["limits"]["queue_length"] = 1
+
+    small = make_service(change)
+    long = body(tuple([crowd(8, 6)] * 4), {"max_faces": 100})
+    request = pipeline_service_pb2.Request(key=long["key"], value=long["value"])
+    stub = small.stub()
+    calls = [stub.inference.future(request, timeout=60) for _ in range(2)]
+    # One of them is refused, as the other one is inside, where it will be for some time.
+    assert wait_until(lambda: any(call.done() for call in calls), 10)
+    for way in (RpcTransport(f"127.0.0.1:{small.rpc_port}"), HttpTransport(small.url)):
+        with way:
+            assert _code(way) == str(ErrorKind.BUSY.code)
+    assert [call.exception() is None for call in calls].count(True) == 1
+
+
+def _code(transport) -> str:
+    """What the client counts a refused request under."""
+    with pytest.raises(ClientError) as caught:
+        transport.predict(ONE, Options())
+    return caught.value.code
 
 
 def test_a_request_past_its_time_is_told_so_and_the_service_goes_on(make_service):

@@ -79,6 +79,19 @@ def test_a_run_is_a_success_only_without_growth_and_errors():
     assert Record([sample(n, pss=10**6 * (700 + 9 * n)) for n in range(40)]).complaints() == []
 
 
+def test_latency_is_judged_while_other_programs_leave_the_processors_alone():
+    busy = [sample(n, p50=300.0, p99=900.0, others=0.9) for n in range(30, 40)]
+    quiet = [sample(n, others=0.02) for n in range(30)]
+    assert Record([*quiet, *busy]).complaints() == []
+    assert len(Record([*quiet, *busy]).undisturbed()) == 30
+    slower = [sample(n, p50=300.0, others=0.02) for n in range(30, 40)]
+    assert Record([*quiet, *slower]).complaints() == ["p50 grows"]
+    # Nowhere quiet: the least disturbed quarter of the samples counts.
+    never = [sample(n, p50=100.0 + n, others=0.5 if n % 4 else 0.3) for n in range(80)]
+    assert len(Record(never).undisturbed()) == 20
+    assert Record(never).complaints() == ["p50 grows"]
+
+
 def test_a_plot_is_drawn_also_where_answers_are_missing(tmp_path):
     samples = [sample(n, **({"p50": None, "p99": None} if n % 7 == 3 else {})) for n in range(40)]
     assert {one.name for one in Record(samples).growths()} == {one.name for one in ALLOWANCES}

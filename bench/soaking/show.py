@@ -72,6 +72,13 @@ def show(record: Record, console: Console) -> None:
         style = "red" if one.judged else "yellow"
         table.add_row(title, *figures, f"[{style}]grows[/]" if one.grows else "")
     console.print(table)
+    quiet, all_of_them = record.undisturbed(), len(record.samples)
+    if len(quiet) < all_of_them:
+        most = max(sample.others for sample in quiet)
+        console.print(
+            f"latency: of the {len(quiet)} of {all_of_them} intervals in which other programs used "
+            f"{most:.2f} cores at most"
+        )
     complaints = record.complaints()
     verdict = "; ".join(complaints) if complaints else "nothing grows, and no request failed"
     console.print(verdict, style="red" if complaints else "green", markup=False)

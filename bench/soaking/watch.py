@@ -16,11 +16,14 @@ from typing import Any, Optional
 
 import psutil
 
-from bench.load.growth import ALLOWANCES, FEWEST, Growth, growth
+from bench.load.growth import ALLOWANCES, FEWEST, WARM_UP, Growth, growth
 from bench.memory import total_pss, usage_of
 from bench.soaking.clients import TIMEOUT_S, Job, Report
 
 ROOT = Path(__file__).resolve().parents[2]
+QUIET_CORES = 0.1  # that other programs may use while latency is judged
+_LATENCIES = ("p50", "p99")
+_ENOUGH = int(FEWEST / (1.0 - WARM_UP)) + 1  # samples of which something can be said
 _SILENT_S = 60.0  # after which clients that say nothing are given up
 
 
@@ -29,7 +32,8 @@ class Sample:
     """Of one interval. seconds: since the start. rate: requests a second.
 
     pss, rss: bytes of all processes of the service. descriptors, threads: of them all.
-    p50, p99: milliseconds. errors: requests that were not answered as they should.
+    p50, p99: milliseconds. errors: requests that were not answered as they should. others: cores
+    that neither the service nor its clients used.
     """
 
     seconds: float
@@ -42,6 +46,7 @@ class Sample:
     threads: int
     p50: Optional[float]
     p99: Optional[float]
+    others: float = 0.0
 
 
 @dataclass
@@ -68,8 +73,11 @@ class Record:
             self.counts[name] += getattr(report, name)
         self.unexpected.update(report.unexpected)
 
-    def sample(self, report: Report, pid: int) -> None:
-        """How the service is at the end of that interval. Raises psutil.Error."""
+    def sample(self, report: Report, pid: int, others: float) -> None:
+        """How the service is at the end of that interval. Raises psutil.Error.
+
+        pid: of `web_service.py`. others: as in `Sample`.
+        """
         usages = usage_of(pid)
         processes = [psutil.Process(usage.pid) for usage in usages]
         self.samples.append(
@@ -84,6 +92,7 @@ class Record:
                 sum(process.num_threads() for process in processes),
                 report.p50,
                 report.p99,
+                round(others, 3),
             )
         )
 
@@ -91,13 +100,23 @@ class Record:
         """Of every measure; empty where there are too few samples."""
         found = []
         for allowance in ALLOWANCES:
+            samples = self.undisturbed() if allowance.name in _LATENCIES else self.samples
             # An interval without answers has no latency.
-            known = [s for s in self.samples if getattr(s, allowance.name) is not None]
+            known = [s for s in samples if getattr(s, allowance.name) is not None]
             times = [sample.seconds for sample in known]
             one = growth(allowance, times, [getattr(s, allowance.name) for s in known])
             if one is not None:
                 found.append(one)
         return found
+
+    def undisturbed(self) -> list[Sample]:
+        """Those whose latency is the service's own: other programs took next to no core.
+
+        On a machine that is never quiet, the quarter of the samples with the least of them.
+        """
+        enough = max(len(self.samples) // 4, _ENOUGH)
+        limit = max([QUIET_CORES, *sorted(sample.others for sample in self.samples)[:enough]])
+        return [sample for sample in self.samples if sample.others <= limit]
 
     def complaints(self) -> list[str]:
         """Why the run is no success; empty if it is one."""
@@ -152,6 +171,10 @@ class Clients:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def reports(self) -> Iterator[Report]:
         """One an interval, until `stop`. Raises RuntimeError when the clients fail."""
