@@ -73,6 +73,8 @@ def test_all_fields_at_once(any_app):
     assert 0 <= quality["blur"] <= 1
     assert 0 <= quality["illumination"] <= 255
     assert 0 <= quality["completeness"] <= 1
+    assert quality["occlusion"]
+    assert all(0 <= share <= 1 for share in quality["occlusion"].values())
 
 
 def test_the_age_and_gender_of_the_sample_face(app):

@@ -121,11 +121,17 @@ def spoilt(kind: str) -> str:
     elif kind == "dark":
         pixels = (pixels * 0.06).astype(np.uint8)
     elif kind == "cut":
-        pixels = pixels[:, 128:]
+        pixels = np.ascontiguousarray(pixels[80:])
+    elif kind == "covered":
+        pixels = pixels.copy()
+        pixels[130:200, 60:200] = (60, 90, 120)
     return base64_of(encode(pixels))
 
 
-@pytest.mark.parametrize(("kind", "number"), [("blurred", 223114), ("dark", 223115)])
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("covered", 223113), ("blurred", 223114), ("dark", 223115), ("cut", 223116)],
+)
 def test_a_poor_picture_does_not_pass_high_quality_control(app, kind, number):
     poor = spoilt(kind)
     assert app.code("face/match", [of(FACE), of(poor)]) == 0
@@ -218,14 +224,14 @@ def test_re_captured_faces_are_told_from_a_live_one(watchful):
     app = App(watchful.gateway_url, new_app())
     pictures_of = {name: file(LIVENESS / f"image_{name}.jpg") for name in ("T1", "F1", "F2")}
     told = {name: app.result("face/liveness", [of(image)]) for name, image in pictures_of.items()}
-    bound = told["T1"]["thresholds"]["frr_1e-2"]
-    assert told["T1"]["face_liveness"] > bound
-    assert told["F1"]["face_liveness"] < bound
-    assert told["F2"]["face_liveness"] < bound
+    # More likely live than not; what share of live faces stays below is another question.
+    assert told["T1"]["face_liveness"] > 0.5
+    assert told["F1"]["face_liveness"] < 0.5
+    assert told["F2"]["face_liveness"] < 0.5
     app.result("group/add", group_id="staff")
-    live = of(pictures_of["T1"], liveness_control="NORMAL", group_id="staff")
-    again = of(pictures_of["F1"], liveness_control="NORMAL", group_id="staff")
+    live = of(pictures_of["T1"], liveness_control="HIGH", group_id="staff")
+    again = of(pictures_of["F1"], liveness_control="HIGH", group_id="staff")
     assert app.code("face/add", user_id="a", **live) == 0
     assert app.code("face/add", user_id="b", **again) == 223120
-    assert app.code("face/detect", **of(pictures_of["F1"], liveness_control="NORMAL")) == 223120
+    assert app.code("face/detect", **of(pictures_of["F1"], liveness_control="HIGH")) == 223120
     assert app.users("staff") == ["a"]

@@ -6,6 +6,7 @@ import itertools
 import os
 
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
@@ -20,8 +21,8 @@ from tests.gateway_client import FACE, PICTURE, SIMILAR, App
 
 pytest_plugins = ["tests.gateway_fixtures"]
 
-# Made-up cases of each operation; hundreds more of each come from the bounds in its schema.
-CASES = int(os.environ.get("SCHEMA_CASES", "10"))
+# Made-up cases of each operation; 110 of each make 5,000 in all.
+CASES = int(os.environ.get("SCHEMA_CASES", "6"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -30,6 +31,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 _TURNS = itertools.count()
+SESSION = requests.Session()
 
 schema = schemathesis.pytest.from_fixture("described")
 
@@ -42,14 +44,17 @@ def described(service):
         assert app.code("group/add", group_id=group) in (0, 223101)
     for user, image in (("ada", FACE), ("bob", SIMILAR)):
         app.code("face/add", **{**PICTURE, "image": image}, group_id="staff", user_id=user)
-    return schemathesis.openapi.from_url(f"{service.gateway_url}/openapi.json")
+    made = schemathesis.openapi.from_url(f"{service.gateway_url}/openapi.json")
+    # Hundreds of cases at the bounds of each field, most of them told apart by nothing here.
+    made.config.phases.coverage.enabled = False
+    return made
 
 
 def with_a_face(body):
-    """Every other picture is one; made-up base64 never is."""
+    """Every third picture is one; made-up base64 never is."""
     if isinstance(body, list):
         return [with_a_face(one) for one in body]
-    if isinstance(body, dict) and isinstance(body.get("image"), str) and next(_TURNS) % 2:
+    if isinstance(body, dict) and isinstance(body.get("image"), str) and next(_TURNS) % 3 == 0:
         return {**body, "image": FACE}
     return body
 
@@ -65,4 +70,4 @@ def with_a_face(body):
 @pytest.mark.timeout(900)
 def test_made_up_requests_are_answered_as_the_document_says(case):
     case.body = with_a_face(case.body)
-    case.call_and_validate(checks=CHECKS, timeout=60)
+    case.call_and_validate(checks=CHECKS, timeout=60, session=SESSION)

@@ -105,6 +105,26 @@ def test_what_is_no_http_is_refused(service, request_bytes):
     still_there(service)
 
 
+def pour(client: socket.socket, count: int) -> None:
+    """Send so many bytes without a line's end. Raises ConnectionError once it is cut off."""
+    for _ in range(count // 65536):
+        client.sendall(b"a" * 65536)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"GET /", b"GET / HTTP/1.1\r\nx: ", b"GET / HTTP/1.1\r\nx"],
+    ids=["path", "value", "name"],
+)
+def test_a_head_that_never_ends_is_cut_off(service, start):
+    address = httpx.URL(service.gateway_url)
+    with closing(socket.create_connection((address.host, address.port), timeout=30)) as client:
+        client.sendall(start)
+        with pytest.raises(ConnectionError):
+            pour(client, 1000 * 65536)
+    still_there(service)
+
+
 def posted(
     service: Service, content: Any, kind: str = "application/json", path: str = DETECT
 ) -> dict[str, Any]:
