@@ -110,6 +110,9 @@ GroupIds = Annotated[
     AfterValidator(_few_groups),
     Field(pattern=f"^{_ID}{{1,48}}(,{_ID}{{1,48}})*$", examples=["staff,visitors"]),
 ]
+UserInfo = Annotated[
+    str, Field(pattern="^[^\\x00]*$", description="At most 256 bytes of UTF-8, without NUL.")
+]
 AppIds = Annotated[
     str,
     BeforeValidator(_joined),
@@ -191,6 +194,7 @@ class MultiSearch(ControlledImage):
     """Parameters of face/multi-search."""
 
     group_id_list: GroupIds
+    user_id: Optional[UserId] = None
     max_face_num: int = Field(1, ge=1, le=MAX_FACES)
     max_user_num: int = Field(1, ge=1, le=50)
     match_threshold: float = Field(80.0, ge=0.0, le=100.0)
@@ -201,7 +205,7 @@ class Add(ControlledImage):
 
     group_id: GroupId
     user_id: UserId
-    user_info: Optional[str] = Field(None, description="At most 256 bytes of UTF-8.")
+    user_info: Optional[UserInfo] = None
     action_type: Annotated[Literal["APPEND", "REPLACE"], BeforeValidator(_upper)] = "APPEND"
 
 
@@ -210,7 +214,7 @@ class Update(ControlledImage):
 
     group_id: GroupId
     user_id: UserId
-    user_info: Optional[str] = Field(None, description="At most 256 bytes of UTF-8.")
+    user_info: Optional[UserInfo] = None
     action_type: Annotated[Literal["UPDATE", "REPLACE"], BeforeValidator(_upper)] = "UPDATE"
 
 

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 IDLE_S = 30.0  # a connection without a request for so long, up to twice, is closed
 HEAD_BYTES = 65_536  # of a request's address and headers
+HEADER_BYTES = 32  # what a header costs beside its text
 
 
 class _Protocol(HttpToolsProtocol):
@@ -23,20 +24,30 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._head_bytes = 0
+        self._begin_head()
         self.loop.call_later(IDLE_S, self._watch, None)
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # The parser tells of a name or a value when that is complete, which it may never be.
+        if self._in_head:
+            self._count(len(data))
+
     def on_message_begin(self) -> None:
-        self._head_bytes = 0
+        self._begin_head()
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
+        self._count(HEADER_BYTES)
         super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def _begin_head(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
 
     def _count(self, size: int) -> None:
         self._head_bytes += size

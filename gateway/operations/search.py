@@ -35,7 +35,7 @@ async def multi_search(services: Services, call: Call, asked: MultiSearch) -> di
     check_controls(services, asked, faces[0])
     groups = _distinct(asked.group_id_list)
     found = await _search(
-        services, call, faces, groups, asked.max_user_num, asked.match_threshold, None
+        services, call, faces, groups, asked.max_user_num, asked.match_threshold, asked.user_id
     )
     if not any(found):
         raise ApiError(ErrorCode.NO_MATCH)
@@ -67,14 +67,20 @@ async def _search(
         if user is None:
             return library.search(call.app, queries, groups, users, threshold)
         where = groups_of(library, call.app, user, groups)
-        hits = [library.score_user(call.app, group, user, queries[0]) for group in where]
-        hits = sorted(hits, key=lambda hit: -hit.score)
-        return [[hit for hit in hits if hit.score >= threshold][:users]]
+        found = [_of_one(library, call.app, where, user, query, threshold) for query in queries]
+        return [hits[:users] for hits in found]
 
     started = time.perf_counter()
     found = await call.ask(services.people, work)
     services.metrics.search(time.perf_counter() - started)
     return found
+
+
+def _of_one(
+    library: Library, app: str, groups: Sequence[str], user: str, query: Any, threshold: float
+) -> list[Hit]:
+    hits = [library.score_user(app, group, user, query) for group in groups]
+    return sorted((hit for hit in hits if hit.score >= threshold), key=lambda hit: -hit.score)
 
 
 def _distinct(group_id_list: str) -> list[str]:
