@@ -120,8 +120,11 @@ TestExactSq8 = RandomOperationsSq8.TestCase
 TestApproximate = RandomOperationsApproximate.TestCase
 
 
-def changing(change: Callable[[int], None], search: Callable[[], None], seconds: float) -> int:
-    """Make changes in another thread while searches run; the number of searches."""
+def changing(change: Callable[[int], None], search: Callable[[], None], seconds: float) -> None:
+    """Make changes in another thread while searches run, for so long and a few searches at least.
+
+    What either raises is raised here.
+    """
     failures: list[BaseException] = []
     end = threading.Event()
 
@@ -139,7 +142,7 @@ def changing(change: Callable[[int], None], search: Callable[[], None], seconds:
     searches = 0
     try:
         limit = time.monotonic() + seconds
-        while time.monotonic() < limit and not failures:
+        while (time.monotonic() < limit or searches < 5) and not failures:
             search()
             searches += 1
     finally:
@@ -147,7 +150,6 @@ def changing(change: Callable[[int], None], search: Callable[[], None], seconds:
         thread.join()
     if failures:
         raise failures[0]
-    return searches
 
 
 @pytest.mark.parametrize("kind", [ExactIndex, ApproximateIndex])
@@ -189,7 +191,7 @@ def test_who_is_there_all_the_time_is_found_all_the_time(
         assert (hits.scores[:, 0] > 0.99).all()
         assert (hits.scores[:, 0] < 1.001).all()
 
-    assert changing(change, search, 2.0) > 5
+    changing(change, search, 2.0)
 
 
 def test_what_was_added_is_found_by_the_next_search_and_what_was_removed_is_not() -> None:
@@ -220,4 +222,4 @@ def test_a_snapshot_taken_amid_changes_is_whole(tmp_path: Path) -> None:
         loaded = ExactIndex.load(tmp_path / "a", COLLECTION, storage="float32", block_rows=128)
         assert np.array_equal(loaded.vectors_of(steady), faces)
 
-    assert changing(change, save, 2.0) > 5
+    changing(change, save, 2.0)
