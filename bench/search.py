@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.load.cpu import Meter, machine
+from bench.load.cpu import Meter, machine, machine_line
 from bench.load.figures import ratio
 from bench.searching import growth, measure
 from bench.searching.faces import FaceModel, Probes, default_effective, impostor_deviation
@@ -76,7 +76,7 @@ class _Run:
             probes = self._model.probes(vectors[: asked.faces], asked.probes)
         index.ntotal = asked.faces
         report = self._report(index, vectors[: asked.faces], persons, probes)
-        self._console.print(f"{report['machine']}, {self._threads} threads")
+        self._console.print(f"{machine_line()}; {self._threads} threads a search")
         report["kept"] = expectations(report)
         show(report, self._console)
         if asked.plot:
