@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+# Benchmarks start processes while they have gRPC channels. Between fork and exec gRPC would start
+# its poller anew, which then complains into the new process's output, and calls under way can hang.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 FOLDER = Path(__file__).resolve().parent
 
 

@@ -44,7 +44,8 @@ def started(
 ) -> Iterator[Service]:
     """The service of ``config`` on free ports of this machine, ended when the block is left.
 
-    It also ends when this process is killed. change: called with the settings, to change them.
+    It also ends when this process is killed. Without a REST gateway, unless `change` gives that a
+    port. change: called with the settings, to change them.
     cores: numbers of those that it may run on, all where empty.
     Raises RuntimeError if it does not start; it has said why on standard error by then.
     """
@@ -97,6 +98,7 @@ def _on_free_ports(config: Path, folder: Path, change: Optional[Change]) -> tupl
     # Relative paths start at the configuration's folder, which is another one now.
     settings["models_dir"] = str(config.parent / settings.get("models_dir", "models"))
     settings.setdefault("log", {})["dir"] = str(folder)
+    settings.setdefault("gateway", {})["port"] = 0
     if change is not None:
         change(settings)
     copy = folder / "config.yml"

@@ -1,7 +1,14 @@
-"""Client of the face recognition service: pictures in, typed answers out.
+"""Clients of the face recognition service: pictures in, typed answers out.
 
-``pipeline_http_client.py`` and ``pipeline_rpc_client.py`` are thin scripts over this package.
-A program of your own needs three names::
+Of the REST gateway, with people to be recognised::
+
+    from client import FaceService
+
+    with FaceService("http://127.0.0.1:8300") as service:
+        found = service.identify(Path("friends.jpg"), ["staff"])
+
+Of the pipeline itself (``pipeline_http_client.py`` and ``pipeline_rpc_client.py`` are thin scripts
+over it)::
 
     from client.answer import Options
     from client.http import HttpTransport
@@ -12,3 +19,38 @@ A program of your own needs three names::
     for face in answer.image.faces:
         print(face.box, face.score)
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from client.face_service import FaceService
+    from client.face_service_async import AsyncFaceService
+    from client.face_service_records import FaceServiceError, NoAnswerError, Token, Url
+
+__all__ = [
+    "AsyncFaceService",
+    "FaceService",
+    "FaceServiceError",
+    "NoAnswerError",
+    "Token",
+    "Url",
+]
+
+_HOMES = {
+    "AsyncFaceService": "client.face_service_async",
+    "FaceService": "client.face_service",
+    "FaceServiceError": "client.face_service_records",
+    "NoAnswerError": "client.face_service_records",
+    "Token": "client.face_service_records",
+    "Url": "client.face_service_records",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for: scripts that need none of it are to start quickly."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

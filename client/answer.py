@@ -18,7 +18,10 @@ import numpy as np
 
 from client.errors import ClientError, MalformedAnswerError
 
-WANTS = ("landmarks", "embedding", "attributes", "liveness", "aligned")
+WANTS = (
+    "landmarks", "embedding", "attributes", "liveness", "aligned", "angle", "quality", "mesh"
+)  # fmt: skip
+MESH_POINTS = 468
 EMBEDDING_FORMATS = ("list", "base64")
 
 
@@ -51,6 +54,34 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Angle:
+    """How the head stands, in degrees.
+
+    yaw: positive where the face points to the left of the picture. pitch: positive where it looks
+    down. roll: positive where it is turned clockwise as seen.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How usable the picture of a face is.
+
+    blur: 0 sharp to 1 blurred. illumination: mean brightness of the face, 0 to 255.
+    completeness: share of the face in the picture, 0 to 1. occlusion: how surely a part of the
+    face is covered, 0 to 1 by its name. None and empty for a face sent as aligned.
+    """
+
+    blur: float
+    illumination: float
+    completeness: float | None = None
+    occlusion: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class FaceAnswer:
     """One face of an answer.
 
@@ -58,6 +89,7 @@ class FaceAnswer:
     landmarks: (5, 2) float32, x y in pixels, or None where not asked for.
     embedding: (D,) float32 of unit length, or None. liveness: 0 to 1, 1 is live, or None.
     aligned: the face upright in its square as PNG, or None.
+    angle: degrees, or None. quality: or None. mesh: (468, 3) float32, x y z in pixels, or None.
     """
 
     box: tuple[float, float, float, float]
@@ -67,6 +99,9 @@ class FaceAnswer:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     liveness: float | None = None
     aligned: bytes | None = None
+    angle: Angle | None = None
+    quality: Quality | None = None
+    mesh: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +166,7 @@ def _read_face(face: Mapping[str, Any]) -> FaceAnswer:
     points = face.get("landmarks")
     liveness = face.get("liveness")
     aligned = face.get("aligned")
+    mesh = face.get("mesh")
     return FaceAnswer(
         box=(x1, y1, x2, y2),
         score=score,
@@ -139,6 +175,27 @@ def _read_face(face: Mapping[str, Any]) -> FaceAnswer:
         attributes=dict(face.get("attributes") or {}),
         liveness=None if liveness is None else float(liveness["score"]),
         aligned=None if aligned is None else base64.b64decode(aligned, validate=True),
+        angle=_read_angle(face.get("angle")),
+        quality=_read_quality(face.get("quality")),
+        mesh=None if mesh is None else np.asarray(mesh, np.float32).reshape(MESH_POINTS, 3),
+    )
+
+
+def _read_angle(value: Mapping[str, Any] | None) -> Angle | None:
+    if value is None:
+        return None
+    return Angle(*(float(value[name]) for name in ("yaw", "pitch", "roll")))
+
+
+def _read_quality(value: Mapping[str, Any] | None) -> Quality | None:
+    if value is None:
+        return None
+    share = value.get("completeness")
+    return Quality(
+        float(value["blur"]),
+        float(value["illumination"]),
+        None if share is None else float(share),
+        {str(name): float(v) for name, v in (value.get("occlusion") or {}).items()},
     )
 
 

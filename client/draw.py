@@ -36,13 +36,23 @@ def save(directory: Path, picture: Picture, answer: ImageAnswer) -> Path:
     where the file cannot be written.
     """
     path = target(directory, picture)
-    annotated = draw_faces(decode(picture, answer.width, answer.height), answer.faces)
-    done, encoded = cv2.imencode(".jpg", annotated, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    write(path, draw_faces(decode(picture, answer.width, answer.height), answer.faces))
+    return path
+
+
+def write(path: Path, pixels: np.ndarray) -> None:
+    """Writes a picture, (H, W, 3) uint8 BGR, in the format of the path's suffix.
+
+    Raises UnreadableError where that is none of OpenCV's, OSError where it cannot be written.
+    """
+    try:
+        done, encoded = cv2.imencode(path.suffix, pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    except cv2.error:
+        done = False
     if not done:
-        raise UnreadableError(f"cannot encode the annotated {picture.name}")
+        raise UnreadableError(f"OpenCV cannot encode {path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encoded.tobytes())
-    return path
 
 
 def decode(picture: Picture, width: int, height: int) -> np.ndarray:
@@ -51,18 +61,31 @@ def decode(picture: Picture, width: int, height: int) -> np.ndarray:
     Raises UnreadableError where it cannot be decoded or its size is not the one that the
     service saw, since boxes would then be in the wrong place.
     """
-    encoded = np.frombuffer(picture.data(), np.uint8)
-    pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    if pixels is None:
-        raise UnreadableError(f"OpenCV cannot decode {picture.name}")
+    pixels = upright(picture.data(), picture.name)
     if pixels.shape[:2] != (height, width):
         size = f"{pixels.shape[1]} x {pixels.shape[0]}"
         raise UnreadableError(f"{picture.name} is {size}, but the service saw {width} x {height}")
     return pixels
 
 
-def draw_faces(picture: np.ndarray, faces: Sequence[FaceAnswer]) -> np.ndarray:
+def upright(data: bytes, name: str) -> np.ndarray:
+    """The picture in a file, (H, W, 3) uint8 BGR, turned as its EXIF says. Raises UnreadableError.
+
+    name: of the picture, for the error.
+    """
+    encoded = np.frombuffer(data, np.uint8)
+    pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+    if pixels is None:
+        raise UnreadableError(f"OpenCV cannot decode {name}")
+    return pixels
+
+
+def draw_faces(
+    picture: np.ndarray, faces: Sequence[FaceAnswer], captions: Sequence[str] | None = None
+) -> np.ndarray:
     """A copy of the picture, (H, W, 3) uint8 BGR, with all faces drawn in.
+
+    captions: one a face, in ASCII; what is known of the face where they are left out.
 
     Lines and letters grow with the picture, so that it reads the same at any size on a screen,
     but not beyond what a small face in a large picture bears.
@@ -74,8 +97,9 @@ def draw_faces(picture: np.ndarray, faces: Sequence[FaceAnswer]) -> np.ndarray:
         _draw_box(canvas, face.box, line)
     for face, line in zip(faces, lines):
         _draw_landmarks(canvas, face, line)
-    for face, line in zip(faces, lines):  # last, so that no other face's box crosses a label
-        _draw_label(canvas, face.box, caption(face), line)
+    texts = [caption(face) for face in faces] if captions is None else captions
+    for face, text, line in zip(faces, texts, lines):  # last, so that no box crosses a label
+        _draw_label(canvas, face.box, text, line)
     return canvas
 
 

@@ -85,7 +85,7 @@ def _embedding(vector: np.ndarray | None) -> str:
 
 
 def _extras(face: FaceAnswer) -> str:
-    """Attributes and liveness in words, e.g. ``age 31, female 0.98, happy 0.71, live 0.93``."""
+    """What else is known in words, e.g. ``age 31, female 0.98, happy 0.71, live 0.93``."""
     parts = []
     for name, value in face.attributes.items():
         if isinstance(value, dict) and "type" in value:
@@ -98,6 +98,12 @@ def _extras(face: FaceAnswer) -> str:
             parts.append(f"{name} {value}")
     if face.liveness is not None:
         parts.append(f"live {face.liveness:.2f}")
+    if face.angle is not None:
+        parts += (f"{name} {value:.0f}" for name, value in vars(face.angle).items())
+    if face.quality is not None:
+        parts.append(f"blur {face.quality.blur:.2f}, light {face.quality.illumination:.0f}")
+        if face.quality.completeness is not None:
+            parts.append(f"complete {face.quality.completeness:.2f}")
     return ", ".join(parts)
 
 

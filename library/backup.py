@@ -27,7 +27,17 @@ from library.config import LibraryConfig
 from library.database import Database
 from library.errors import BackupError, DatabaseError, LibraryError
 from library.rows import moment, now_ms
-from library.tables import app, crop, entry, face, face_group, new_embedding, person, removal
+from library.tables import (
+    METADATA,
+    app,
+    crop,
+    entry,
+    face,
+    face_group,
+    new_embedding,
+    person,
+    removal,
+)
 from library.tables import backup as backup_table
 
 # Marks a file as a library: "face" in ASCII, SQLite's application_id.
@@ -99,11 +109,24 @@ def _copy_rows(database: Database, target: Path, progress: Optional[Progress]) -
         made.close()
 
 
+def _drop_others(connection: sqlite3.Connection) -> None:
+    """Without what else is kept in the database, the keys of the gateway for one."""
+    own = {*METADATA.tables, schema.LIBRARY.version_table}
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    for (name,) in connection.execute(query).fetchall():
+        if name not in own:
+            quoted = name.replace('"', '""')
+            connection.execute(f'DROP TABLE "{quoted}"')
+
+
 def _finish(file: Path) -> None:
     """One file without a log beside it, marked, and on the disk."""
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        # What goes now is overwritten.
+        connection.execute("PRAGMA secure_delete = ON")
+        _drop_others(connection)
         # Where other backups lie is this installation's business.
         connection.execute("DELETE FROM backup")
     _sync(file)

@@ -49,11 +49,15 @@ class Database:
             self.engine = _server_engine(url, self._timeout_s, self._pool())
         self._turn = self._new_turn()
         try:
-            with self._translating():
-                schema.upgrade(self.engine, self._timeout_s)
+            self.bring_up(schema.LIBRARY)
         except BaseException:
             self.close()
             raise
+
+    def bring_up(self, tables: schema.Schema) -> None:
+        """Make tables, or bring them up to date; those of the library are so already."""
+        with self._translating():
+            schema.upgrade(self.engine, self._timeout_s, tables)
 
     def _new_turn(self) -> AbstractContextManager[Any]:
         """SQLite has one writer at a time: the threads of this process queue up for it here."""

@@ -75,6 +75,11 @@ class Follower:
             self.catch_up(name)
         return app
 
+    def check(self) -> None:
+        """Raise IndexUnavailableError where an app's index is being filled or cannot be opened."""
+        for app in list(self._apps.values()):
+            app.get()
+
     def catch_up(self, name: str) -> None:
         """Bring an app's index to what the database has committed by now.
 

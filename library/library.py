@@ -200,6 +200,11 @@ class Library:
             best = max(best, float(face.embedding @ vector))
         return Hit(group, user, person.info, self._score(best), best)
 
+    def check(self) -> None:
+        """Raise DatabaseError or IndexUnavailableError unless searches can be answered now."""
+        self.store.versions()
+        self._follower.check()
+
     def save_snapshot(self, app: str) -> None:
         """Write the app's snapshot now, where its index has changed. Raises OSError."""
         self._follower.save(app)

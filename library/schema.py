@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
@@ -17,13 +18,34 @@ from sqlalchemy import Connection, Engine, text
 
 from library.errors import DatabaseError
 
-SCRIPTS = Path(__file__).resolve().parent / "migrations"
 # Names of the lock between migrating processes: any number and name that nobody else uses.
 _LOCK_NUMBER = 0x66616365
 _LOCK_NAME = "face_library_schema"
 
 
-def upgrade(engine: Engine, timeout_s: float) -> None:
+@dataclass(frozen=True)
+class Schema:
+    """Tables that are kept up to date together.
+
+    scripts: the folder of their migrations. version_table: where the database notes which of them
+    it has seen; one for each schema, so that several can share a database.
+    """
+
+    scripts: Path
+    version_table: str
+
+    def config(self) -> Config:
+        """What Alembic takes."""
+        config = Config()
+        config.set_main_option("script_location", str(self.scripts).replace("%", "%%"))
+        config.attributes["version_table"] = self.version_table
+        return config
+
+
+LIBRARY = Schema(Path(__file__).resolve().parent / "migrations", "alembic_version")
+
+
+def upgrade(engine: Engine, timeout_s: float, schema: Schema = LIBRARY) -> None:
     """Run the migrations that the database has not seen.
 
     Raises DatabaseError database_version for a database of a newer version of this software,
@@ -31,32 +53,27 @@ def upgrade(engine: Engine, timeout_s: float) -> None:
     """
     with engine.connect() as connection:
         # A database that may only be read can be opened when there is nothing to do.
-        if is_current(connection):
+        if is_current(connection, schema):
             return
     writing = engine.execution_options(writes=True)
     with writing.begin() as connection, _lock(connection, timeout_s):
-        if not is_current(connection):
-            config = _config()
+        if not is_current(connection, schema):
+            config = schema.config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
 
-def is_current(connection: Connection) -> bool:
+def is_current(connection: Connection, schema: Schema = LIBRARY) -> bool:
     """Whether all migrations have been run.
 
     Raises DatabaseError database_version where others have been, too.
     """
-    scripts = ScriptDirectory.from_config(_config())
-    revision = MigrationContext.configure(connection).get_current_revision()
+    scripts = ScriptDirectory.from_config(schema.config())
+    options = {"version_table": schema.version_table}
+    revision = MigrationContext.configure(connection, opts=options).get_current_revision()
     if revision not in {None, *(script.revision for script in scripts.walk_revisions())}:
         raise DatabaseError("database_version", f"The database is at {revision}.")
     return revision == scripts.get_current_head()
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS))
-    return config
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any, Optional
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from gateway.config import GatewayConfig
 from library.config import LibraryConfig
 
 # What each stage needs upstream; the stages themselves are ops/<name in lower case>.py.
@@ -123,6 +124,7 @@ class Config(_Section):
     dag: Dag = Dag()
     log: Log = Log()
     library: LibraryConfig = LibraryConfig()
+    gateway: GatewayConfig = GatewayConfig()
     op: dict[str, OpConfig]
 
     def model_dir(self, name: str) -> Path:
@@ -208,10 +210,14 @@ def _first_problem(path: Path, error: ValidationError) -> str:
 
 
 def _check_ports(config: Config) -> None:
-    if config.rpc_port == config.http_port:
-        raise ConfigError(
-            f"{config.path}: http_port: {config.http_port} is not allowed: rpc_port has it already"
-        )
+    taken = {config.rpc_port: "rpc_port"}
+    for key, port in (("http_port", config.http_port), ("gateway.port", config.gateway.port)):
+        if port in taken:
+            raise ConfigError(
+                f"{config.path}: {key}: {port} is not allowed: {taken[port]} has it already"
+            )
+        if port:
+            taken[port] = key
 
 
 def _check_dag(config: Config) -> None:

@@ -41,6 +41,21 @@ class Landmarks:
     score: float
 
 
+@dataclass(frozen=True)
+class Quality:
+    """How usable a face's picture is.
+
+    blur: 0 sharp to 1 blurred. illumination: mean brightness of the face, 0 to 255.
+    completeness: share of the face that lies in the picture, 0 to 1. occlusion: how surely each of
+        :data:`ops.occlusion.REGIONS` is covered, 0 to 1. Both None for a face sent as aligned.
+    """
+
+    blur: float
+    illumination: float
+    completeness: Optional[float] = None
+    occlusion: Optional[dict[str, float]] = None
+
+
 @dataclass
 class Face:
     """One face on its way through the stages; a field is None until its stage has run.
@@ -54,6 +69,8 @@ class Face:
     aligned: (112, 112, 3) uint8, RGB, the aligned crop, where it was asked for.
     attributes: JSON-ready dictionary.
     liveness: 0 to 1, 1 is live.
+    angle: (3,) float32, yaw, pitch, roll in degrees, as of :func:`ops.pose.head_angles`.
+    quality: where it was asked for.
     """
 
     box: np.ndarray
@@ -65,3 +82,5 @@ class Face:
     aligned: Optional[np.ndarray] = None
     attributes: dict[str, Any] = field(default_factory=dict)
     liveness: Optional[float] = None
+    angle: Optional[np.ndarray] = None
+    quality: Optional[Quality] = None

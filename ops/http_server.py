@@ -9,13 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
-from collections.abc import Awaitable, Iterator, MutableMapping
+from collections.abc import Awaitable, MutableMapping
 from typing import Any, Callable, Optional
 
 import orjson
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ops.config import Config
 from ops.errors import HTTP_STATUS, ErrorKind, ServiceError
@@ -26,7 +23,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _LOGGER = logging.getLogger(__name__)
-IDLE_S = 30.0  # a connection without a request for so long, up to twice, is closed
 _FIELDS = {"key", "value", "tensors", "logid", "clientip", "name", "method"}
 
 
@@ -179,68 +175,3 @@ async def _send(send: Send, status: int, answer: Answer, close: bool) -> None:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's connection, closed when it sits idle or sends its headers drop by drop."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self.loop.call_later(IDLE_S, self._watch, None)
-
-    def _watch(self, seen: object) -> None:
-        """Close a connection that was waiting for the same request at the last look already."""
-        if self.transport.is_closing():
-            return
-        # Before the first request there is no cycle yet, whatever its annotation says.
-        cycle: Any = self.cycle
-        mark = None if cycle and not cycle.response_complete else (cycle or self)
-        if mark is not None and mark is seen:
-            self.transport.close()
-        else:
-            self.loop.call_later(IDLE_S, self._watch, mark)
-
-
-class HttpServer(uvicorn.Server):
-    """uvicorn without its own handling of signals: the process has it."""
-
-    def __init__(self, config: Config, executor: Executor) -> None:
-        settings = uvicorn.Config(
-            PipelineApp(config, executor),
-            http=_Protocol,
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=config.limits.request_timeout_ms // 1000 + 1,
-        )
-        super().__init__(settings)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def listen(host: str, port: int, shared: bool) -> socket.socket:
-    """A listening socket; with `shared`, replicas may listen on the port as well.
-
-    Raises OSError where the port is taken.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named as TCP, or asyncio leaves Nagle's algorithm on: answers would wait 40 ms for an
-    # acknowledgement that the client's system holds back.
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if shared:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        made.bind((host, port))
-        made.listen(1024)
-    except OSError:
-        made.close()
-        raise
-    made.setblocking(False)
-    return made

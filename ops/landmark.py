@@ -1,9 +1,14 @@
-"""Landmark: five points (and the mesh) of each face, on which alignment stands."""
+"""Landmark: five points (and the mesh) of each face, and what follows from them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
+import numpy as np
+
+from ops.pose import face_outlines, head_angles, head_rotations
+from ops.quality import face_quality
 from ops.runner import Timing
 from ops.stage import ModelWorker
 from ops.task import Task
@@ -16,13 +21,24 @@ MIN_SCORE = 0.25
 
 
 class LandmarkWorker(ModelWorker):
-    """Fills `face.landmarks` and `face.mesh`; drops what is no face; aligned faces need none."""
+    """Fills `face.landmarks` and `face.mesh`, drops what is no face; aligned faces have points.
+
+    Angle and quality are worked out here for requests that ask for them: they need the mesh and
+    the picture, and no model.
+    """
 
     def concerns(self, task: Task) -> bool:
-        return not task.options.aligned
+        return not task.options.aligned or "quality" in task.options.want
 
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
-        pairs = [pair for task in tasks if not task.options.aligned for pair in task.faces()]
+        self._find([task for task in tasks if not task.options.aligned], timing)
+        started = time.perf_counter()
+        _fill_meshless(tasks)
+        _fill(tasks)
+        timing.decode += time.perf_counter() - started
+
+    def _find(self, tasks: Sequence[Task], timing: Timing) -> None:
+        pairs = [pair for task in tasks for pair in task.faces()]
         samples = [(picture.rgb, face) for picture, face in pairs]
         found = self.runners[0].run(samples, timing)
         for (picture, face), landmarks in zip(pairs, found):
@@ -30,3 +46,33 @@ class LandmarkWorker(ModelWorker):
             face.mesh = landmarks.mesh
             if landmarks.score < MIN_SCORE:
                 picture.faces = [other for other in picture.faces if other is not face]
+
+
+def _fill(tasks: Sequence[Task]) -> None:
+    """Angle and quality of all faces with a mesh that are asked for, the poses in one go."""
+    found = [
+        (picture, face, face.mesh, task.options.want)
+        for task in tasks
+        if not task.options.want.isdisjoint(("angle", "quality"))
+        for picture, face in task.faces()
+        if face.mesh is not None
+    ]
+    if not found:
+        return
+    meshes = np.stack([mesh for _, _, mesh, _ in found])
+    rotations = head_rotations(meshes)
+    angles, outlines = head_angles(rotations), face_outlines(meshes, rotations)
+    for (picture, face, _, want), angle, outline in zip(found, angles, outlines):
+        if "angle" in want:
+            face.angle = angle
+        if "quality" in want:
+            face.quality = face_quality(picture.rgb, face, outline)
+
+
+def _fill_meshless(tasks: Sequence[Task]) -> None:
+    """Quality, as far as it can be told, of faces without a mesh: those sent as aligned."""
+    for task in tasks:
+        if "quality" in task.options.want:
+            for picture, face in task.faces():
+                if face.mesh is None:
+                    face.quality = face_quality(picture.rgb, face)

@@ -16,8 +16,11 @@ from paddle_serving_server.pipeline.channel import ChannelStopError
 from ops.stage import StageError, Worker
 
 _LOGGER = logging.getLogger(__name__)
-# How long work may wait for a batch to fill while there is other work to do.
+# How long work may wait for a batch to fill while there is other work to do; longer, up to the
+# second figure, where so much waits before the first stage that a request takes far longer anyway.
 PATIENCE_S = 0.02
+MOST_PATIENCE_S = 0.1
+_LONG_QUEUE = 32  # requests before the first stage from which on patience is greatest
 
 
 class Stage(Protocol):
@@ -173,7 +176,8 @@ class Lanes:
         first: Optional[_Seat] = None
         full: Optional[_Seat] = None
         late: Optional[_Seat] = None
-        longest = PATIENCE_S
+        share = min(self._seats[0].stage.queued() / _LONG_QUEUE, 1.0)
+        longest = PATIENCE_S + share * (MOST_PATIENCE_S - PATIENCE_S)
         for seat in self._seats:
             queued = seat.stage.queued() if seat.workers[lane.number] is not None else 0
             if not queued:

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ops.errors import ErrorKind, ServiceError
 
-Want = Literal["landmarks", "embedding", "attributes", "liveness", "aligned"]
+Want = Literal[
+    "landmarks", "embedding", "attributes", "liveness", "aligned", "angle", "quality", "mesh"
+]
 
 MAX_OPTIONS_LENGTH = 4096
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import threading
 import time
@@ -39,3 +40,9 @@ def say_ready() -> None:
     if pipe is not None:
         os.write(int(pipe), b"ready")
         os.close(int(pipe))
+
+
+def allow_many_connections() -> None:
+    """As many open files as this user may have: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

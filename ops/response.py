@@ -11,11 +11,13 @@ import numpy as np
 import orjson
 import pybase64
 
-from ops.face import Face
+from ops.face import Face, Quality
 from ops.options import Options
 from ops.runner import Timing
 from ops.stage import Worker
 from ops.task import Picture, Task
+
+ANGLES = ("yaw", "pitch", "roll")
 
 
 class ResponseWorker(Worker):
@@ -63,8 +65,26 @@ def _face(face: Face, options: Options, scale: int) -> dict[str, Any]:
         result["attributes"] = face.attributes
     if face.liveness is not None:
         result["liveness"] = {"score": round(face.liveness, 4)}
+    if face.angle is not None:
+        result["angle"] = dict(zip(ANGLES, (round(v, 2) for v in face.angle.tolist())))
+    if face.quality is not None:
+        result["quality"] = _quality(face.quality)
+    if "mesh" in options.want and face.mesh is not None:
+        result["mesh"] = _rounded(face.mesh * scale)
     if face.aligned is not None:
         result["aligned"] = _png(face.aligned)
+    return result
+
+
+def _quality(quality: Quality) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "blur": round(quality.blur, 3),
+        "illumination": round(quality.illumination, 1),
+    }
+    if quality.completeness is not None:
+        result["completeness"] = round(quality.completeness, 3)
+    if quality.occlusion is not None:
+        result["occlusion"] = {name: round(v, 3) for name, v in quality.occlusion.items()}
     return result
 
 

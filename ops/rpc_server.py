@@ -45,26 +45,26 @@ class PipelineServicer:
         return _response(answer)
 
 
-class _Bouncer(grpc.aio.ServerInterceptor):
+class _Bouncer(grpc.GenericRpcHandler):
     """Refuses while the queue is full, before a request's message has been read.
 
     A message costs as much to receive as its refusal; under a load of several times what the
-    service can do, that is time which the requests inside need.
+    service can do, that is time which the requests inside need. For the same reason this is a
+    handler and no interceptor, of which every call costs some more tasks of the event loop.
     """
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
         # As a stream: what takes a single message is called when that has been read.
-        self._refusal = grpc.stream_unary_rpc_method_handler(self._refuse)
+        self._refusal = grpc.stream_stream_rpc_method_handler(_refuse)
 
-    async def intercept_service(self, continuation: Any, details: Any) -> Any:
-        """The method's handler, or one that refuses."""
-        return self._refusal if self._executor.admission.full else await continuation(details)
+    def service(self, handler_call_details: Any) -> Any:
+        """What refuses, or None: the next handler is asked."""
+        return self._refusal if self._executor.admission.full else None
 
-    @staticmethod
-    async def _refuse(messages: Any, context: Any) -> None:
-        busy = ServiceError(ErrorKind.BUSY)
-        await _abort(context, busy)
+
+async def _refuse(messages: Any, context: Any) -> None:
+    await _abort(context, ServiceError(ErrorKind.BUSY))
 
 
 async def _abort(context: Any, error: ServiceError) -> None:
@@ -97,9 +97,10 @@ def make_server(config: Config, executor: Executor, shared: bool) -> Any:
             # Without this a second service on the port would take half of the requests.
             ("grpc.so_reuseport", int(shared)),
         ],
-        interceptors=[_Bouncer(executor)],
         maximum_concurrent_rpcs=config.limits.queue_length + _WAITING,
     )
+    # gRPC asks the handlers in this order.
+    server.add_generic_rpc_handlers((_Bouncer(executor),))
     pipeline_service_pb2_grpc.add_PipelineServiceServicer_to_server(
         PipelineServicer(config.name, executor), server
     )

@@ -7,12 +7,11 @@ import contextlib
 import logging
 import logging.config
 import os
-import resource
 import signal
 import sys
 
 from ops.config import Config, ConfigError, load_config
-from ops.process import die_with_parent, say_ready
+from ops.process import allow_many_connections, die_with_parent, say_ready
 from ops.stage import StageError
 
 _LOGGER = logging.getLogger("ops")
@@ -27,7 +26,7 @@ def main(argv: list[str]) -> int:
     config = load_config(argv[0])
     replica = int(argv[1]) if len(argv) > 1 else 0
     _set_up_logs(config, replica)
-    _allow_many_connections()
+    allow_many_connections()
     # A thread that comes back from a network waits so long for Python's lock at most.
     sys.setswitchinterval(0.0001)
     import cv2
@@ -62,15 +61,16 @@ async def _serve(config: Config, replica: int) -> None:
     # Paddle Serving prints its progress.
     with contextlib.redirect_stdout(None):
         from ops.executor import Executor
-        from ops.http_server import HttpServer, listen
+        from ops.http_server import PipelineApp
         from ops.rpc_server import make_server
+        from ops.web_server import HttpServer, listen
 
         executor = Executor(config, replica)
     executor.start()
     shared = config.replicas > 1
     rpc = make_server(config, executor, shared)
     await rpc.start()
-    http = HttpServer(config, executor)
+    http = HttpServer(PipelineApp(config, executor), config.limits.request_timeout_ms)
     serving = None
     if config.http_port:
         try:
@@ -89,12 +89,6 @@ async def _serve(config: Config, replica: int) -> None:
     await rpc.stop(config.limits.request_timeout_ms / 1000.0)
     if serving is not None:
         await serving
-
-
-def _allow_many_connections() -> None:
-    """As many open files as this user may have: each connection is one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _set_up_logs(config: Config, replica: int) -> None:

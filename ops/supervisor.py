@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
@@ -20,6 +22,9 @@ from ops.config import Config, ConfigError
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 300.0
 _POLL_S = 0.1
+# A child that has died so often within so many seconds is not started again.
+_DEATHS, _DEATHS_S = 5, 60.0
+_GATEWAY = "gateway"
 # A white pixel as PNG: the request by which the service shows that it answers.
 _PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
@@ -38,27 +43,41 @@ class StartError(RuntimeError):
         self.status = status
 
 
-class Supervisor:
-    """Runs the pipeline's replicas as child processes.
+@dataclass(frozen=True)
+class Program:
+    """A child: what it is called in messages, its module and arguments."""
 
-    When one ends the others are ended too; children die with this process even when it is
-    killed with SIGKILL.
+    title: str
+    module: str
+    arguments: tuple[str, ...]
+
+
+class Supervisor:
+    """Runs the pipeline's replicas and the REST gateway as child processes.
+
+    One that dies while serving is started again, and the others go on meanwhile; when it keeps
+    dying all are ended. Children die with this process even when it is killed with SIGKILL.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._programs = {program.title: program for program in programs(config)}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._ready: dict[str, int] = {}
+        self._deaths: dict[str, deque[float]] = {}
         self._stop = threading.Event()
         self._signals = 0
 
     def run(self) -> int:
-        """Serve until a signal or the death of a child; the exit status."""
+        """Serve until a signal, or until a child keeps dying; the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         check_port(self._config, "rpc_port", self._config.rpc_host, self._config.rpc_port)
         if self._config.http_port:
             check_port(self._config, "http_port", self._config.http_host, self._config.http_port)
+        gateway = self._config.gateway
+        if gateway.port:
+            check_port(self._config, "gateway.port", gateway.host, gateway.port)
         try:
             self._start()
             return self._watch()
@@ -81,18 +100,19 @@ class Supervisor:
 
     def _start(self) -> None:
         config = self._config
-        for replica in range(config.replicas):
-            title = f"pipeline {replica}" if config.replicas > 1 else "pipeline"
-            self._spawn(title, "ops.server", str(config.path), str(replica))
+        for program in self._programs.values():
+            self._spawn(program)
         self._until(lambda: all(_has_spoken(pipe) for pipe in self._ready.values()))
         addresses = [f"gRPC {config.rpc_host}:{config.rpc_port}"]
         if config.http_port:
             self._until(lambda: _answers(config))
             host = f"{config.http_host}:{config.http_port}"
             addresses.insert(0, f"HTTP http://{host}/{config.name}/prediction")
+        if config.gateway.port:
+            addresses.append(f"REST http://{config.gateway.host}:{config.gateway.port}")
         print(f"ready: {', '.join(addresses)}", flush=True)
 
-    def _spawn(self, title: str, module: str, *arguments: str) -> None:
+    def _spawn(self, program: Program) -> None:
         environment = {**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())}
         for name, value in _library_settings(self._config).items():
             environment.setdefault(name, value)
@@ -100,8 +120,8 @@ class Supervisor:
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         reading, writing = os.pipe()
         environment["FACE_SERVICE_READY"] = str(writing)
-        self._children[title] = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+        self._children[program.title] = subprocess.Popen(
+            [sys.executable, "-m", program.module, *program.arguments],
             stdin=subprocess.DEVNULL,
             env=environment,
             pass_fds=(writing,),
@@ -110,7 +130,10 @@ class Supervisor:
             start_new_session=True,
         )
         os.close(writing)
-        self._ready[title] = reading
+        before = self._ready.get(program.title)
+        if before is not None:
+            os.close(before)
+        self._ready[program.title] = reading
 
     def _until(self, ready: Callable[[], bool]) -> None:
         give_up = time.monotonic() + START_TIMEOUT_S
@@ -130,20 +153,55 @@ class Supervisor:
 
     def _watch(self) -> int:
         while not self._stop.wait(_POLL_S):
-            self._check_children("while serving; the service is stopped")
+            for title, child in list(self._children.items()):
+                status = child.poll()
+                if status is not None:
+                    self._revive(title, status)
         return 0
 
+    def _revive(self, title: str, status: int) -> None:
+        """Start a child again. Raises StartError where that has not helped."""
+        now = time.monotonic()
+        deaths = self._deaths.setdefault(title, deque(maxlen=_DEATHS))
+        deaths.append(now)
+        if status == 2 or (len(deaths) == _DEATHS and now - deaths[0] < _DEATHS_S):
+            raise StartError(
+                f"the {title} ended with status {status}, again and again; the service is stopped"
+                if status != 2
+                else f"the {title} ended with status 2 while serving; the service is stopped",
+                status,
+            )
+        print(
+            f"web_service: the {title} ended with status {status}; it is started again",
+            file=sys.stderr,
+            flush=True,
+        )
+        self._spawn(self._programs[title])
+
     def _end(self) -> None:
-        """All at once; each finishes its requests under way."""
-        for child in self._children.values():
-            child.terminate()
-        give_up = time.monotonic() + self._config.limits.request_timeout_ms / 1000.0 + 5.0
-        for child in self._children.values():
-            try:
-                child.wait(max(give_up - time.monotonic(), 0.0))
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+        """The gateway first, whose requests need the pipelines; each finishes those under way."""
+        gateway = [child for title, child in self._children.items() if title == _GATEWAY]
+        for children in (gateway, self._children.values()):
+            for child in children:
+                child.terminate()
+            give_up = time.monotonic() + self._config.limits.request_timeout_ms / 1000.0 + 5.0
+            for child in children:
+                try:
+                    child.wait(max(give_up - time.monotonic(), 0.0))
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
+
+
+def programs(config: Config) -> list[Program]:
+    """The children of a service: a pipeline a replica, and the gateway."""
+    found = []
+    for replica in range(config.replicas):
+        title = f"pipeline {replica}" if config.replicas > 1 else "pipeline"
+        found.append(Program(title, "ops.server", (str(config.path), str(replica))))
+    if config.gateway.port:
+        found.append(Program(_GATEWAY, "gateway.server", (str(config.path),)))
+    return found
 
 
 def _library_settings(config: Config) -> dict[str, str]:

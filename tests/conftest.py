@@ -8,6 +8,9 @@ import tempfile
 # Paddle Serving makes its log directory where it is imported.
 os.environ.setdefault("SERVING_LOG_PATH", tempfile.mkdtemp(prefix="face-serving-"))
 os.environ.setdefault("GLOG_minloglevel", "2")
+# Between fork and exec of a process that a test starts, gRPC would start its poller anew, which
+# then complains into that process's output about descriptors that are closed for it.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from functools import partial
 from pathlib import Path
@@ -55,7 +58,7 @@ def models() -> Path:
 @pytest.fixture(scope="session")
 def service(models, tmp_path_factory):
     """The service with the settings of config.yml, started once."""
-    running = Service(tmp_path_factory.mktemp("service")).start()
+    running = Service(tmp_path_factory.mktemp("service"), gateway=True).start()
     yield running
     running.kill()
 
@@ -65,10 +68,10 @@ def make_service(models, tmp_path):
     """Start further services; all are gone when the test ends."""
     made: list[Service] = []
 
-    def make(change=None, start=True, ready=True) -> Service:
+    def make(change=None, start=True, ready=True, gateway=False) -> Service:
         directory = tmp_path / str(len(made))
         directory.mkdir()
-        made.append(Service(directory, change))
+        made.append(Service(directory, change, gateway))
         if start:
             made[-1].start(ready)
         return made[-1]

@@ -53,13 +53,19 @@ class Service:
     """``python web_service.py`` with a configuration of its own below `directory`.
 
     change: called with the settings of the repository's config.yml, to change them.
+    gateway: whether the REST gateway is started, too.
     """
 
     def __init__(
-        self, directory: Path, change: Optional[Callable[[dict[str, Any]], None]] = None
+        self,
+        directory: Path,
+        change: Optional[Callable[[dict[str, Any]], None]] = None,
+        gateway: bool = False,
     ) -> None:
         settings = yaml.safe_load((ROOT / "config.yml").read_text())
         self.rpc_port, self.http_port = free_ports()
+        self.gateway_port, _ = free_ports() if gateway else (0, 0)
+        settings["gateway"]["port"] = self.gateway_port
         settings.update(rpc_port=self.rpc_port, http_port=self.http_port)
         settings["models_dir"] = str(ROOT / "models")
         settings["log"]["dir"] = str(directory)
@@ -134,6 +140,10 @@ class Service:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}/ArcFace/prediction"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://127.0.0.1:{self.gateway_port}"
 
     def post(self, *images: str, **options: Any) -> dict[str, Any]:
         """The HTTP answer to pictures in base64."""

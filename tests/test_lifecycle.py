@@ -7,6 +7,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import psutil
 import pytest
@@ -62,14 +63,38 @@ def test_killing_the_parent_leaves_no_process_and_no_port(make_service):
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_when_a_child_dies_all_end_and_say_so(make_service, replicas):
+def test_a_child_that_dies_is_started_again_and_it_is_said(make_service, replicas):
     service = make_service(lambda settings: settings.update(replicas=replicas))
     processes = service.processes()
     assert len(processes) == 1 + replicas
     processes[-1].kill()
+    assert wait_until(lambda: "it is started again" in "".join(service.output), 10)
+    picture = pictures.base64_of(pictures.encode(pictures.astronaut()))
+
+    def answers():
+        try:
+            return service.post(picture)["err_no"] == 0
+        except httpx.TransportError:
+            return False
+
+    assert wait_until(answers, 60)
+    assert "ended with status -9; it is started again" in "".join(service.output)
+    assert len(service.processes()) == 1 + replicas
+    assert service.stop() == 0
+
+
+def test_a_child_that_keeps_dying_ends_the_service(make_service):
+    service = make_service()
+
+    def kill_the_pipeline():
+        for process in service.processes()[1:]:
+            process.kill()
+        return service.process.poll() is not None
+
+    assert wait_until(kill_the_pipeline, 60)
     assert service.wait(30) == 1
-    assert gone(processes)
-    assert "ended with status -9 while serving" in "".join(service.output)
+    assert "again and again" in "".join(service.output)
+    assert ports_free(service)
 
 
 def test_a_second_service_on_the_ports_ends_with_one_line(make_service):

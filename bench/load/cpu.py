@@ -96,6 +96,8 @@ def service_pids(pid: int) -> dict[str, int]:
             # Several replicas have a number each.
             count = sum(name.startswith("pipeline") for name in found)
             found["pipeline" if not count else f"pipeline {count + 1}"] = child.pid
+        elif "gateway.server" in command:
+            found["gateway"] = child.pid
     return found
 
 

@@ -154,9 +154,9 @@ def _is_ok(row: dict[str, str]) -> bool:
 
 
 def _run(command: Sequence[str]) -> str:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    """What it writes to its standard output; RuntimeError with its complaint where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(
-            f"{command[0]} ended with status {done.returncode}: {done.stdout[-500:]}"
-        )
+        said = (done.stderr or done.stdout)[-500:]
+        raise RuntimeError(f"{command[0]} ended with status {done.returncode}: {said}")
     return done.stdout

@@ -57,9 +57,10 @@ def press(address: str, message: bytes, answer_bytes: int, rate: float, seconds:
             "te: trailers",
             f"http://{address}{METHOD}",
         ]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"h2load ended with status {done.returncode}: {done.stdout[-500:]}")
+        said = (done.stderr or done.stdout)[-500:]
+        raise RuntimeError(f"h2load ended with status {done.returncode}: {said}")
     return read(done.stdout, answer_bytes)
 
 

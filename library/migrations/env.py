@@ -7,6 +7,7 @@ from library.tables import METADATA
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=METADATA,
+    version_table=context.config.attributes["version_table"],
     transaction_per_migration=False,
 )
 context.run_migrations()

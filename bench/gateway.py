@@ -1,0 +1,289 @@
+"""The REST gateway against the pipeline behind it, in one run: ``python -m bench gateway``.
+
+On the same picture, in rounds, one side after the other: the pipeline over HTTP, asked for just
+what the gateway asks it for; face/detect; and face/identify in a library of made-up faces
+(``bench/searching/faces.py``) in a database of its own. The load comes from h2load, wrk or hey at
+the concurrency that a rising load has shown to be best for each side, and then from one client at
+a time. What the gateway costs is the difference; all processes and the load share the cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Optional
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+from rich.table import Table
+
+from bench.load import generators
+from bench.load.cpu import Meter, machine, service_pids, wait_until_idle
+from bench.load.figures import Load, median_load, ratio
+from bench.load.generators import Target
+from bench.load.outputs import output_file
+from bench.load.pictures import PictureSet, make_sets
+from bench.searching.faces import FaceModel, default_effective
+from bench.service import ended_by_sigterm, free_ports, started
+from library.config import LibraryConfig
+from library.records import Enrolment, NewFace
+from library.store import Store
+from ops.config import load_config
+from ops.manifest import Manifest
+
+# What the gateway asks of the pipeline for every picture: see gateway/faces.py.
+ASKED = {
+    "want": ["angle", "embedding", "quality"],
+    "max_faces": 1,
+    "embedding_format": "base64",
+}
+PIPELINE, DETECT, IDENTIFY = "pipeline, HTTP", "face/detect", "face/identify"
+# What the gateway is held to, of the pipeline's throughput.
+TARGETS = {DETECT: 0.88, IDENTIFY: 0.8}
+APP, GROUP = "default", "people"
+LEVELS = (4, 8, 16, 32)
+_BATCH = 5000  # faces of one enrolment
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is sent where."""
+
+    name: str
+    url: str
+    body: bytes
+
+    @property
+    def target(self) -> Target:
+        return Target(self.url, "", self.body, b"")
+
+    def check(self) -> None:
+        """Ask once. Raises RuntimeError unless the answer has the one face of the picture."""
+        headers = {"content-type": "application/json"}
+        answer = httpx.post(self.url, content=self.body, headers=headers, timeout=60.0).json()
+        if self.name == PIPELINE:
+            good = not answer["err_no"] and json.loads(answer["value"][0])["images"][0]["faces"]
+        elif self.name == DETECT:
+            good = answer["error_code"] == 0 and answer["result"]["face_num"] == 1
+        else:
+            good = answer["error_code"] == 0 and answer["result"]["user_list"]
+        if not good:
+            raise RuntimeError(f"{self.name} answers {str(answer)[:300]}")
+
+
+def sides(pipeline_url: str, gateway_url: str, pictures: PictureSet) -> list[Side]:
+    """The pipeline and the two operations, each with the set's one picture."""
+    (image,) = pictures.pictures
+    common = {"image": image, "image_type": "BASE64"}
+    # From 0 on everybody counts: the made-up faces are not like the picture's.
+    search = {**common, "group_id_list": GROUP, "match_threshold": 0}
+    api = f"{gateway_url}/face-api/v3/"
+    return [
+        Side(PIPELINE, pipeline_url, replace(pictures, options=json.dumps(ASKED)).http_body()),
+        Side(DETECT, f"{api}{DETECT}", json.dumps(common).encode()),
+        Side(IDENTIFY, f"{api}{IDENTIFY}", json.dumps(search).encode()),
+    ]
+
+
+def fill(config: LibraryConfig, model: str, dim: int, faces: int) -> None:
+    """Enrol made-up faces, one to nine a person."""
+    made = FaceModel(dim, default_effective(dim))
+    persons = made.persons(faces)
+    position = 0
+    with Store(config) as store:
+        store.create_group(APP, GROUP)
+        for vectors in made.faces(persons):
+            for start in range(0, len(vectors), _BATCH):
+                batch = vectors[start : start + _BATCH]
+                store.enrol(
+                    APP,
+                    [
+                        Enrolment(GROUP, f"p{persons[position + n]}", NewFace(vector, model))
+                        for n, vector in enumerate(batch)
+                    ],
+                )
+                position += len(batch)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure and print; 0 when both ratios are what the gateway is held to, else 1."""
+    arguments = _parser().parse_args(argv)
+    console = Console(highlight=False)
+    try:
+        generators.available(arguments.generator)
+        with ended_by_sigterm():
+            report = _Run(arguments, console).run()
+    except RuntimeError as error:
+        console.print(f"bench gateway: {error}", style="red", markup=False)
+        return 1
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 0 if all(report["kept"].values()) else 1
+
+
+class _Run:
+    def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
+        self._asked = arguments
+        self._console = console
+        self._generator = generators.available(arguments.generator)
+        self._pids: dict[str, int] = {}
+        self._gateway_url = ""
+
+    def run(self) -> dict[str, Any]:
+        """Everything; JSON-ready."""
+        asked = self._asked
+        (model,) = load_config(asked.config).chosen_models("ArcFace")
+        dim = Manifest.load(model).embedding_dim
+        if dim is None:
+            raise RuntimeError(f"{model} is no recogniser")
+        (pictures,) = make_sets([asked.picture])
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-faces-")))
+            status = stack.enter_context(self._console.status("enrolling"))
+            library = LibraryConfig(folder=folder, database=f"sqlite:///{folder}/faces.db")
+            fill(library, model.name, dim, asked.faces)
+            status.update("starting")
+            port = free_ports()[0]
+            self._gateway_url = f"http://127.0.0.1:{port}"
+            service = stack.enter_context(started(asked.config, _settings(port, library)))
+            self._pids = service_pids(service.pid)
+            found = sides(service.url, self._gateway_url, pictures)
+            for side in found:
+                side.check()
+            report = self._measure(found, status.update)
+        report.update(machine=machine(), faces=asked.faces, picture=pictures.title)
+        report["generator"] = self._generator
+        show(report, self._console)
+        return report
+
+    def _measure(self, found: Sequence[Side], say: Any) -> dict[str, Any]:
+        asked = self._asked
+        refused = self._refused()
+        levels = {side.name: self._rise(side, say) for side in found}
+        rounds: dict[str, list[Load]] = {side.name: [] for side in found}
+        single: dict[str, list[Load]] = {side.name: [] for side in found}
+        for number in range(asked.runs):
+            for side in found:
+                say(f"round {number + 1} of {asked.runs}: {side.name}")
+                rounds[side.name].append(self._load(side, levels[side.name]))
+        for number in range(asked.runs):
+            for side in found:
+                say(f"one client, round {number + 1} of {asked.runs}: {side.name}")
+                single[side.name].append(self._load(side, 1))
+        errors = self._refused() - refused
+        if errors:
+            raise RuntimeError(f"{errors:.0f} requests to the gateway were answered with an error")
+        return summary(rounds, single)
+
+    def _rise(self, side: Side, say: Any) -> int:
+        """The concurrency with the highest rate; a smaller one that is as good is preferred."""
+        loads = []
+        for level in self._asked.levels:
+            say(f"{side.name}, {level} at a time")
+            loads.append(self._load(side, level))
+        most = max(load.qps for load in loads)
+        return next(load.concurrency for load in loads if load.qps >= 0.98 * most)
+
+    def _load(self, side: Side, concurrency: int) -> Load:
+        wait_until_idle(self._pids)
+        meter = Meter(self._pids)
+        load = generators.http_load(self._generator, side.target, self._asked.seconds, concurrency)
+        load.side, load.cores = side.name, meter.cores()
+        if load.errors:
+            raise RuntimeError(f"{side.name}: {load.errors} answers without HTTP status 200")
+        return load
+
+    def _refused(self) -> float:
+        """Answers of the gateway with an error so far: HTTP's status of those is 200."""
+        text = httpx.get(f"{self._gateway_url}/metrics", timeout=60.0).text
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "face_gateway_requests_total" and sample.labels["code"] != "0"
+        )
+
+
+def summary(
+    rounds: Mapping[str, Sequence[Load]], single: Mapping[str, Sequence[Load]]
+) -> dict[str, Any]:
+    """Medians of the rounds, ratios to the pipeline, and what the gateway is held to."""
+    rates = {name: [load.qps for load in loads] for name, loads in rounds.items()}
+    times = {name: [load.latency_ms["p50"] for load in loads] for name, loads in single.items()}
+    ratios = {name: ratio(rates[name], rates[PIPELINE]) for name in TARGETS}
+    return {
+        "rounds": {name: [load.to_dict() for load in loads] for name, loads in rounds.items()},
+        "median": {name: median_load(loads).to_dict() for name, loads in rounds.items()},
+        "single": {name: median_load(loads).to_dict() for name, loads in single.items()},
+        "ratios": ratios,
+        "latency_ratios": {name: ratio(times[name], times[PIPELINE]) for name in TARGETS},
+        "kept": {
+            f"{name}: {found or 0.0:.2f} of the pipeline's throughput, at least {TARGETS[name]}": (
+                found is not None and found >= TARGETS[name]
+            )
+            for name, found in ratios.items()
+        },
+    }
+
+
+def show(report: Mapping[str, Any], console: Console) -> None:
+    """The report as a table, and what was kept."""
+    console.print(f"{report['machine']}, {report['picture']}, {report['faces']:,} faces enrolled")
+    table = Table(header_style="bold")
+    table.add_column("side", no_wrap=True)
+    for name in ("at a time", "1/s", "of pipeline", "p50 ms", "p99 ms", "one client: p50", "ratio"):
+        table.add_column(name, justify="right")
+    table.add_column("cores")
+    for name, load in report["median"].items():
+        one = report["single"][name]["latency_ms"]
+        cores = ", ".join(f"{who} {used:.2f}" for who, used in load["cores"].items() if used > 0.01)
+        table.add_row(
+            name, str(load["concurrency"]), f"{load['qps']:.1f}",
+            _number(report["ratios"].get(name)), f"{load['latency_ms']['p50']:.1f}",
+            f"{load['latency_ms']['p99']:.1f}", f"{one['p50']:.1f}",
+            _number(report["latency_ratios"].get(name)), cores,
+        )  # fmt: skip
+    console.print(table)
+    words = {True: "[green]kept[/]", False: "[red]MISSED[/]"}
+    for expected, kept in report["kept"].items():
+        console.print(f"  {expected}: {words[kept]}")
+
+
+def _number(value: Optional[float]) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _settings(port: int, library: LibraryConfig) -> Any:
+    def change(settings: dict[str, Any]) -> None:
+        settings.setdefault("gateway", {}).update(port=port, host="127.0.0.1", access="auto")
+        settings["library"] = {"database": library.database, "index": {"snapshot_dir": ""}}
+
+    return change
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    levels = tuple(int(part) for part in text.split(","))
+    if not levels or min(levels) < 1:
+        raise ValueError(text)
+    return levels
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench gateway", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--faces", type=int, default=100_000, metavar="N", help="enrolled (default: 100000)")
+    add("--picture", choices=("vga", "hd"), default="vga", help="default: vga")
+    add("--seconds", type=float, default=4.0, help="of one measured run (default: 4)")
+    add("--runs", type=int, default=5, metavar="N", help="rounds, medians count (default: 5)")
+    add("--levels", type=_levels, default=LEVELS, metavar="N,N", help="default: 4,8,16,32")
+    add("--generator", choices=generators.HTTP, default="")
+    add("--config", type=Path, default=Path("config.yml"), metavar="FILE")
+    add("--json", type=output_file, metavar="FILE")
+    return parser

@@ -1,0 +1,1 @@
+"""The REST gateway: what applications call, over the pipeline and the library."""

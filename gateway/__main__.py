@@ -1,0 +1,190 @@
+"""``python -m gateway keys``: what an operator does with the keys of the gateway."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Optional
+
+from rich.console import Console
+from rich.table import Table
+
+from client.arguments import number
+from gateway.key_store import MAX_RATE, KeyStore
+from gateway.keys import ADMIN, ROLES, Key
+from library.errors import InvalidError, LibraryError
+from ops.config import ConfigError, load_config
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+# Characters of a line where the output is no terminal that would have a width.
+_WIDTH = 160
+_EPILOG = """\
+A client gets an id and a secret. The secret is shown once: the database keeps its SHA-256 only,
+so a lost secret means a new key. Services that run notice new keys at once and revoked ones
+within a second. Keys are in the library's database, but in none of its backups: `restore` leaves
+those that are there, and a database that was made anew needs new ones.
+
+Exit status: 0 done, 1 not or not all, 2 wrong usage, 130 stopped by Ctrl-C.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command; its exit status.
+
+    0: done, 1: not, or not all of it, 2: wrong usage or settings, 130: Ctrl-C.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        config = load_config(arguments.config)
+        library = config.library.model_copy(update={"folder": config.path.parent})
+    except ConfigError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    store = KeyStore(library)
+    try:
+        status = int(arguments.run(store, arguments))
+        sys.stdout.flush()
+        return status
+    except InvalidError as error:
+        said = error.message if error.code == "invalid_id" else error.detail
+        print(f"gateway: {said}", file=sys.stderr)
+        return WRONG_USAGE
+    except LibraryError as error:
+        print(f"gateway: {error.code}: {error.message}", file=sys.stderr)
+        return FAILED
+    except OSError as error:
+        # The reader has gone (``| head``) or the disk is full; the interpreter would complain
+        # again at its last flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"gateway: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("gateway: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        store.close()
+
+
+def create(store: KeyStore, arguments: argparse.Namespace) -> int:
+    """Make a key and show it, this once with its secret."""
+    key, secret = store.create(arguments.app, arguments.role, arguments.comment, arguments.rate)
+    try:
+        if arguments.json:
+            print(json.dumps({**_document(key), "secret": secret}), flush=True)
+            return DONE
+        print(f"client id      {key.id}")
+        print(f"client secret  {secret}")
+        print(f"X-Api-Key      {key.id}.{secret}", flush=True)
+    except OSError:
+        # Nobody has seen the secret.
+        store.revoke(key.id)
+        raise
+    print("gateway: the secret is shown this once; keep it where secrets are kept", file=sys.stderr)
+    return DONE
+
+
+def show(store: KeyStore, arguments: argparse.Namespace) -> int:
+    """List the keys, as a table or as JSON."""
+    keys = store.list()
+    if arguments.json:
+        print(json.dumps([_document(key) for key in keys]))
+        return DONE
+    # No markup: comments may hold brackets.
+    out = Console(markup=False, highlight=False)
+    if not out.is_terminal:
+        out = Console(markup=False, highlight=False, width=_WIDTH)
+    table = Table(header_style="bold")
+    table.add_column("id", no_wrap=True)
+    for column in ("app", "role", "rate", "created", "last used", "revoked", "comment"):
+        table.add_column(column, overflow="fold")
+    for key in keys:
+        rate = "" if key.rate is None else f"{key.rate:g}/s" if key.rate else "any"
+        times = map(_shown, (key.created, key.used, key.revoked))
+        table.add_row(key.id, key.app or "(any)", key.role, rate, *times, key.comment)
+    out.print(table)
+    return DONE
+
+
+def revoke(store: KeyStore, arguments: argparse.Namespace) -> int:
+    """Revoke keys; 1 where one of them is unknown."""
+    status = DONE
+    for id_ in arguments.id:
+        if store.revoke(id_) is None:
+            print(f"gateway: there is no key {id_!r}", file=sys.stderr)
+            status = FAILED
+        else:
+            print(f"key {id_} is revoked, and with it its access tokens")
+    return status
+
+
+def _document(key: Key) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "app": key.app,
+        "role": key.role,
+        "rate": key.rate,
+        "comment": key.comment,
+        "created": key.created.isoformat(),
+        "used": key.used.isoformat() if key.used else None,
+        "revoked": key.revoked.isoformat() if key.revoked else None,
+    }
+
+
+def _shown(time: Optional[datetime]) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC" if time else ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gateway",
+        description="Make, list and revoke the keys that applications call the gateway with.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_config(parser, Path("config.yml"))
+    subjects = parser.add_subparsers(metavar="SUBJECT", required=True)
+    keys = subjects.add_parser("keys", help="the keys", epilog=_EPILOG,
+                               formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    commands = keys.add_subparsers(metavar="COMMAND", required=True)
+    _add_create(commands)
+    parser_of_list = commands.add_parser("list", help="show all keys, without their secrets")
+    parser_of_list.set_defaults(run=show)
+    parser_of_list.add_argument("--json", action="store_true", help="one JSON document")
+    parser_of_revoke = commands.add_parser("revoke", help="take keys back for ever")
+    parser_of_revoke.set_defaults(run=revoke)
+    parser_of_revoke.add_argument("id", nargs="+", metavar="ID", help="ak_...")
+    for command in commands.choices.values():
+        # Also behind the command; what is not given there leaves what stands in front of it.
+        _add_config(command, argparse.SUPPRESS)
+    return parser
+
+
+def _add_create(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("create", help="make a key and show its secret, this once")
+    parser.set_defaults(run=create)
+    add = parser.add_argument
+    add("--app", help=f"the app that the key is for; every role but {ADMIN} needs one")
+    add("--role", choices=ROLES, required=True,
+        help="read: detect, compare, search, list; write: also enrol and delete; "
+        "admin: also act in every app")  # fmt: skip
+    add("--rate", type=number(float, 0, MAX_RATE), metavar="N",
+        help="requests a second, 0 for any number; default: gateway.rate_limit")  # fmt: skip
+    add("--comment", default="", metavar="TEXT", help="for whom it is, for your own list")
+    add("--json", action="store_true", help="one JSON document")
+
+
+def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "--config", type=Path, default=default, metavar="FILE", help="default: config.yml"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,228 @@
+"""The FastAPI application: every path, and what is made at its start and closed at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Optional
+
+import orjson
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.access import Access
+from gateway.audit import Audit
+from gateway.body import Bodies
+from gateway.compare import PATH as COMPARE
+from gateway.compare import Compare
+from gateway.compare import failure as plain_failure
+from gateway.documents import (
+    COMPARE_ERRORS,
+    DESCRIPTION,
+    TITLE,
+    add_documents,
+    described,
+    described_compare,
+    tag_of,
+)
+from gateway.errors import ApiError, ErrorCode
+from gateway.health import Health
+from gateway.keys import ADMIN
+from gateway.metrics import MEDIA_TYPE, Metrics
+from gateway.oauth import token_endpoint
+from gateway.requests import Named
+from gateway.results import Answer, CompareResult, HealthResult
+from gateway.routes import Endpoint, failure
+from gateway.services import Services
+from gateway.table import OPERATIONS, Operation
+
+VERSION = "1"
+_API = ("/face-api/", "/rest/")
+_UNLIMITED = ("/health", "/metrics")
+
+
+class Parts:
+    """What the application consists of; closed together."""
+
+    def __init__(
+        self, services: Services, access: Access, metrics: Metrics, audit: Optional[Audit]
+    ) -> None:
+        self.services = services
+        self.access = access
+        self.metrics = metrics
+        self.audit = audit
+        config = services.config
+        self.bodies = Bodies(
+            config.request_bytes, config.upload_bytes, config.request_timeout_ms / 1000.0
+        )
+        self.health = Health(services.pipeline, services.people, time.monotonic())
+
+    async def close(self) -> None:
+        """Let go of everything, the library first: it has most to write."""
+        services = self.services
+        await services.people.close()
+        await self.access.close()
+        await services.pipeline.close()
+        if services.urls is not None:
+            await services.urls.close()
+        await asyncio.to_thread(services.tokens.close)
+        if self.audit is not None:
+            await asyncio.to_thread(self.audit.close)
+
+
+def make_app(parts: Parts) -> ASGIApp:
+    """The whole application."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await parts.services.people.start()
+        try:
+            yield
+        finally:
+            await parts.close()
+
+    app = FastAPI(
+        title=TITLE,
+        version=VERSION,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    for operation in OPERATIONS:
+        _add(app, operation, parts)
+    _add_compare(app, parts)
+    token = token_endpoint(parts.access, parts.audit)
+    app.add_route("/oauth/2.0/token", token, methods=["GET", "POST"], include_in_schema=False)
+    _add_operation(app, parts)
+    add_documents(app)
+    app.add_exception_handler(HTTPException, _no_such_path)
+    return Named(Gate(app, parts.services.config.requests, parts.metrics))
+
+
+def _add(app: FastAPI, operation: Operation, parts: Parts) -> None:
+    endpoint = Endpoint(
+        operation, parts.services, parts.access, parts.bodies, parts.metrics, parts.audit
+    )
+
+    model: Any = Answer
+
+    async def answer(request: Request) -> Response:
+        return await endpoint(request)
+
+    for path in operation.paths:
+        for method in ("POST", "GET") if operation.get else ("POST",):
+            extra = described(operation)
+            if method == "GET":
+                extra = {"parameters": extra["parameters"]}
+            app.add_api_route(
+                path,
+                answer,
+                methods=[method],
+                tags=[tag_of(path)],
+                summary=path.rpartition("/v3/")[2].rpartition("/facehub/")[2],
+                description=(operation.run.__doc__ or "").strip(),
+                operation_id=f"{method.lower()}{path}".replace("/", "_"),
+                response_model=model[operation.answers or None],
+                openapi_extra=extra,
+            )
+
+
+def _add_compare(app: FastAPI, parts: Parts) -> None:
+    compare = Compare(parts.services, parts.access, parts.bodies, parts.metrics, parts.audit)
+
+    async def answer(request: Request) -> Response:
+        return await compare(request)
+
+    app.add_api_route(
+        COMPARE,
+        answer,
+        methods=["POST"],
+        tags=[tag_of(COMPARE)],
+        summary="compare",
+        description="Whether two pictures show the same person.",
+        response_model=CompareResult,
+        responses=COMPARE_ERRORS,
+        openapi_extra=described_compare(),
+    )
+
+
+def _add_operation(app: FastAPI, parts: Parts) -> None:
+    services = parts.services
+
+    async def health(_: Request) -> Response:
+        well, content = await parts.health.check()
+        return _json(content, 200 if well else 503)
+
+    async def metrics(request: Request) -> Response:
+        try:
+            caller = await parts.access.caller(request)
+            parts.access.authorise(caller, ADMIN, None)
+        except ApiError as error:
+            return plain_failure(error)
+        text = await parts.metrics.render(services.pipeline, services.people)
+        return Response(text, media_type=MEDIA_TYPE)
+
+    async def index(_: Request) -> Response:
+        return _json({"name": TITLE, "docs": "/docs", "openapi": "/openapi.json"})
+
+    app.add_api_route(
+        "/health",
+        health,
+        methods=["GET"],
+        tags=["operation"],
+        description="Whether a request would be answered now.",
+        response_model=HealthResult,
+        responses={503: {"model": HealthResult, "description": "Not now."}},
+    )
+    app.add_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
+    app.add_route("/", index, methods=["GET"], include_in_schema=False)
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+async def _no_such_path(request: Request, error: Exception) -> Response:
+    """404 and 405, for the face API in its own form."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    response = failure(request, ApiError(ErrorCode.UNSUPPORTED_METHOD))
+    response.status_code = status
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response
+
+
+class Gate:
+    """ASGI: refuses what is over the number of requests under way, before anything is read."""
+
+    def __init__(self, app: ASGIApp, most: int, metrics: Metrics) -> None:
+        self._app = app
+        self._most = most
+        self._metrics = metrics
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._under_way >= self._most and scope["path"] not in _UNLIMITED:
+            error = ApiError(ErrorCode.TOO_MANY_REQUESTS, "too many requests are under way")
+            is_api = scope["path"].startswith(_API)
+            response = failure(Request(scope), error) if is_api else plain_failure(error)
+            await response(scope, receive, send)
+            return
+        self._under_way += 1
+        self._metrics.in_flight(1)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way -= 1
+            self._metrics.in_flight(-1)

@@ -1,0 +1,153 @@
+"""The OpenAPI document, and /docs from a package instead of a content network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from swagger_ui_bundle import swagger_ui_path
+
+from gateway.compare import PATH as COMPARE
+from gateway.errors import error_table
+from gateway.results import CompareError
+from gateway.table import PRIVATE, Operation
+
+TITLE = "Face recognition"
+_ASSETS = "/docs/assets"
+_PICTURE = "/9j/4AAQSkZJRgABAQ..."  # how the base64 of a JPEG begins
+_EXAMPLES: dict[str, Any] = {
+    "image": _PICTURE,
+    "image_type": "BASE64",
+    "face_type": "LIVE",
+    "face_field": "age,gender,quality",
+    "max_face_num": 5,
+    "group_id": "staff",
+    "group_id_list": "staff,visitors",
+    "src_group_id": "visitors",
+    "dst_group_id": "staff",
+    "user_id": "ada",
+    "user_info": "Ada, engineering",
+    "face_token": "0123456789abcdef0123456789abcdef",
+    "quality_control": "NORMAL",
+    "liveness_control": "NONE",
+    "action_type": None,  # its default
+    "max_user_num": 3,
+    "match_threshold": 80,
+    "start": 0,
+    "length": 100,
+}
+DESCRIPTION = f"""
+Every operation answers HTTP 200 with `error_code` 0 and a `result`, or with another `error_code`.
+Parameters may come in the query or in the body, as JSON or as form fields.
+
+{error_table()}
+"""
+
+
+def add_documents(app: FastAPI) -> None:
+    """GET /docs with its assets; /openapi.json is FastAPI's."""
+    app.mount(_ASSETS, StaticFiles(directory=str(swagger_ui_path)), name="docs-assets")
+
+    async def docs(_: Request) -> Response:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=TITLE,
+            swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_ASSETS}/swagger-ui.css",
+            swagger_favicon_url=f"{_ASSETS}/favicon-32x32.png",
+        )
+
+    app.add_route("/docs", docs, include_in_schema=False)
+
+
+def described(operation: Operation) -> dict[str, Any]:
+    """What FastAPI cannot see of an operation: its body, which is read by hand."""
+    schema = operation.takes.model_json_schema()
+    schema.pop("title", None)
+    example = {
+        name: _EXAMPLES[name] for name in schema["properties"] if _EXAMPLES.get(name) is not None
+    }
+    content: dict[str, Any] = {"application/json": {"schema": schema, "example": example}}
+    if operation.most:
+        content["application/json"] = {
+            "schema": {
+                "type": "array",
+                "items": schema,
+                "minItems": operation.least,
+                "maxItems": operation.most,
+            },
+            "example": [example] * operation.least,
+        }
+    else:
+        content["application/x-www-form-urlencoded"] = {"schema": schema}
+    required = bool(operation.most or schema.get("required"))
+    return {
+        "requestBody": {"required": required, "content": content},
+        "parameters": [_query("appid", "The application; may stand in the body as well."), _TOKEN],
+    }
+
+
+def described_compare() -> dict[str, Any]:
+    """The form of POST /compare."""
+    file = {"type": "string", "format": "binary"}
+    schema = {
+        "type": "object",
+        "required": ["image1", "image2"],
+        "properties": {
+            "image1": file,
+            "image2": file,
+            "aligned": {
+                "type": "string",
+                "enum": ["true", "false"],
+                "description": "Both are faces cut out and aligned; nothing is detected.",
+            },
+        },
+    }
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}},
+        "parameters": [_query("appid", "The application."), _TOKEN],
+    }
+
+
+COMPARE_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": CompareError, "description": text}
+    for status, text in (
+        (400, "A picture or the form cannot be used."),
+        (401, "No key, or a wrong one."),
+        (403, "The key may not do this."),
+        (413, "Too large."),
+        (429, "Too many requests; send it again later."),
+        (500, "A fault of the service."),
+        (503, "The recognition service does not answer now."),
+    )
+}
+
+
+def tag_of(path: str) -> str:
+    """Under which heading a path is listed."""
+    if path == COMPARE:
+        return "plain"
+    return "private deployment" if path.startswith((PRIVATE, "/face-api/")) else "cloud"
+
+
+def _query(name: str, text: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": text,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_]{1,255}$"},
+    }
+
+
+_TOKEN = {
+    "name": "access_token",
+    "in": "query",
+    "required": False,
+    "description": "Of /oauth/2.0/token, where keys are asked for.",
+    "schema": {"type": "string"},
+}

@@ -1,0 +1,195 @@
+"""From a request's picture, URL or face_token to the faces that operations work with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from gateway.errors import ApiError, ErrorCode, missing
+from gateway.levels import liveness_passes, quality_fault
+from gateway.parameters import ControlledImage, Image
+from gateway.pictures import base64_of
+from gateway.pipeline import FaceSeen, PictureSeen, picture_error
+from gateway.services import Call, Services
+from gateway.tokens import KnownFace, new_token
+from library.errors import NotFoundError
+from library.library import Library
+from library.records import Face as StoredFace
+
+# Asked for with every picture: what a face_token has to know for later calls.
+_ALWAYS = ("embedding", "angle", "quality")
+_FAULTS = {
+    "covered": ErrorCode.COVERED,
+    "blurred": ErrorCode.BLURRED,
+    "poor_light": ErrorCode.POOR_LIGHT,
+    "incomplete": ErrorCode.INCOMPLETE,
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A face of a request. seen: what the pipeline says of it; None for a face_token's."""
+
+    known: KnownFace
+    seen: Optional[FaceSeen] = None
+
+    @property
+    def token(self) -> str:
+        """The face's token."""
+        return self.known.token
+
+
+async def faces_of(
+    services: Services,
+    call: Call,
+    images: Sequence[Image],
+    want: Collection[str] = (),
+    max_faces: int = 1,
+) -> list[list[Found]]:
+    """The faces of each image, largest first, at least one; their tokens are good from now on.
+
+    want: parts of the pipeline's answer beside those that a token needs. Raises ApiError: what is
+    wrong with the first image that cannot be used, NO_FACE, TOKEN_NOT_FOUND, PIPELINE.
+    """
+    found: list[list[Found]] = [[] for _ in images]
+    for aligned in (False, True):
+        places = [n for n, image in enumerate(images) if _is_picture(image, aligned)]
+        pictures = [await _base64(services, images[place]) for place in places]
+        if not pictures:
+            continue
+        answers = await services.pipeline.see(
+            pictures,
+            want=_wanted(want, aligned),
+            timeout=call.remaining(),
+            max_faces=min(max_faces, services.most_faces),
+            aligned=aligned,
+        )
+        for place, answer in zip(places, answers):
+            found[place] = _named(services, call, answer)
+    for place, image in enumerate(images):
+        if image.image_type == "FACE_TOKEN":
+            found[place] = [Found(await _by_token(services, call, image.image))]
+    return found
+
+
+def check_controls(services: Services, image: ControlledImage, face: Found) -> None:
+    """Raise the ApiError of what a face lacks for the levels that the request asks for.
+
+    A registered face has been checked when it was registered.
+    """
+    known = face.known
+    if image.quality_control != "NONE" and known.quality is not None:
+        fault = quality_fault(known.quality, known.angle or {}, image.quality_control)
+        if fault is not None:
+            raise ApiError(_FAULTS[fault])
+    check_liveness(services, image.liveness_control, face)
+
+
+def check_liveness(services: Services, level: str, face: Found) -> None:
+    """Raise ApiError LIVENESS for a face that is not alive enough for a level."""
+    if level == "NONE":
+        return
+    score = face.known.liveness
+    if score is None:
+        raise ApiError(ErrorCode.LIVENESS_CONTROL, "the picture itself is needed, not a face_token")
+    if not liveness_passes(score, level, services.liveness_thresholds):
+        raise ApiError(ErrorCode.LIVENESS)
+
+
+def wanted_by(image: ControlledImage) -> set[str]:
+    """What the controls of a picture need."""
+    return set() if image.liveness_control == "NONE" else {"liveness"}
+
+
+def location_of(box: Sequence[float], rotation: float) -> dict[str, float]:
+    """The API's form of a box (x1, y1, x2, y2 in pixels). rotation: degrees, clockwise."""
+    left, top, right, bottom = box
+    return {
+        "left": round(left, 2),
+        "top": round(top, 2),
+        "width": round(right - left, 2),
+        "height": round(bottom - top, 2),
+        "rotation": round(rotation),
+    }
+
+
+def _is_picture(image: Image, aligned: bool) -> bool:
+    return image.image_type != "FACE_TOKEN" and (image.face_type == "ALIGNED") == aligned
+
+
+def _wanted(want: Collection[str], aligned: bool) -> set[str]:
+    """In an aligned picture there are no points to be found."""
+    wanted = {*_ALWAYS, *want}
+    return wanted - {"angle", "landmarks", "mesh"} if aligned else wanted
+
+
+async def _base64(services: Services, image: Image) -> str:
+    return await base64_of(image.image, image.image_type, services.urls, services.picture_bytes)
+
+
+def _named(services: Services, call: Call, picture: PictureSeen) -> list[Found]:
+    """Faces of a picture, each with a token. Raises ApiError."""
+    if picture.error is not None:
+        raise picture_error(picture.error)
+    if not picture.faces:
+        raise ApiError(ErrorCode.NO_FACE)
+    model = services.people.recogniser.name
+    told = services.pipeline.models.get("ArcFace", model)
+    if told != model:
+        raise ApiError(ErrorCode.PIPELINE, f"the pipeline's recogniser is {told}, not {model}")
+    found = []
+    for face in picture.faces:
+        if face.embedding is None:
+            raise ApiError(ErrorCode.PIPELINE, "the pipeline gave no embedding")
+        known = KnownFace(
+            token=new_token(),
+            app=call.app,
+            model=model,
+            embedding=face.embedding,
+            location=location_of(face.box, (face.angle or {}).get("roll", 0.0)),
+            probability=face.score,
+            quality=face.quality,
+            angle=face.angle,
+            liveness=face.liveness,
+        )
+        services.tokens.put(known)
+        found.append(Found(known, face))
+    services.metrics.faces(len(found))
+    return found
+
+
+async def _by_token(services: Services, call: Call, token: str) -> KnownFace:
+    if not token:
+        raise missing("image")
+    known = await services.tokens.get(call.app, token)
+    if known is None:
+        known = await call.ask(
+            services.people, lambda library: _registered(library, call.app, token)
+        )
+    if known is None:
+        raise ApiError(ErrorCode.TOKEN_NOT_FOUND)
+    if known.model != services.people.recogniser.name:
+        raise ApiError(ErrorCode.TOKEN_NOT_FOUND, f"it is of the recogniser {known.model}")
+    return known
+
+
+def _registered(library: Library, app: str, token: str) -> Optional[KnownFace]:
+    """A registered face. Of its picture nothing but the embedding is kept."""
+    if not (token.isascii() and token.replace("_", "a").isalnum() and len(token) <= 64):
+        return None
+    try:
+        stored: StoredFace = library.store.face(app, token)
+    except NotFoundError:
+        return None
+    return KnownFace(
+        token=token,
+        app=app,
+        model=stored.model,
+        embedding=stored.embedding,
+        location={},
+        probability=stored.quality if stored.quality is not None else 1.0,
+        quality=None,
+        angle=None,
+        liveness=None,
+    )

@@ -1,0 +1,110 @@
+"""GET /health: whether a request would be answered now, and if not, why."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import platform
+import time
+from collections.abc import Awaitable
+from typing import Any, Callable, Optional
+
+from gateway.errors import ApiError
+from gateway.people import People
+from gateway.pipeline import Pipeline
+from gateway.shared import Shared
+
+RECENT_S = 10.0  # an answer of the pipeline that is no older counts as a sign of life
+TIMEOUT_S = 2.0  # for the pipeline and for the library, side by side
+KEPT_S = 1.0  # however often it is asked, the parts are looked at no more often
+# A white pixel as PNG, taken as an aligned face: the pipeline decodes it and runs the recogniser.
+_PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
+)
+# Packages whose versions are told; the service runs with one or the other of each pair.
+_PACKAGES = {
+    "paddle": ("paddlepaddle", "paddlepaddle-gpu"),
+    "paddle_serving": ("paddle-serving-server", "paddle-serving-server-gpu"),
+}
+
+
+class Health:
+    """Looks at the pipeline and the library; to be used on the event loop.
+
+    started: time.monotonic() when the gateway began to serve.
+    """
+
+    def __init__(self, pipeline: Pipeline, people: People, started: float) -> None:
+        self._pipeline = pipeline
+        self._people = people
+        self._started = started
+        self._versions = versions()
+        self._reasons: Shared[list[str]] = Shared(KEPT_S)
+        self._under_way: dict[str, asyncio.Future[Optional[str]]] = {}
+
+    async def check(self) -> tuple[bool, dict[str, Any]]:
+        """Whether all is well, and what to answer.
+
+        status: ok or unavailable. reasons: a sentence for each part that does not answer.
+        models: name by stage, as the pipeline last told. versions, uptime_s: of the service.
+        """
+        reasons = await self._reasons.get(self._look)
+        return not reasons, {
+            "status": "unavailable" if reasons else "ok",
+            "reasons": list(reasons),
+            "models": dict(self._pipeline.models),
+            "versions": dict(self._versions),
+            "uptime_s": round(time.monotonic() - self._started, 1),
+        }
+
+    async def _look(self) -> list[str]:
+        found = await asyncio.gather(
+            self._in_time("recognition service", self._pipeline_reason),
+            self._in_time("face library", self._library_reason),
+        )
+        return [reason for reason in found if reason is not None]
+
+    async def _in_time(
+        self, what: str, look: Callable[[], Awaitable[Optional[str]]]
+    ) -> Optional[str]:
+        """What a look finds, or that it takes too long.
+
+        A look that hangs goes on and is waited for again the next time: others beside it would
+        only take more threads and connections.
+        """
+        task = self._under_way.get(what)
+        if task is None or task.done():
+            task = self._under_way[what] = asyncio.ensure_future(look())
+        await asyncio.wait({task}, timeout=TIMEOUT_S)
+        return task.result() if task.done() else f"The {what} does not answer."
+
+    async def _pipeline_reason(self) -> Optional[str]:
+        success = self._pipeline.last_success
+        if success and time.monotonic() - success <= RECENT_S:
+            return None
+        try:
+            (seen,) = await self._pipeline.see(
+                [_PIXEL], want=("embedding",), timeout=TIMEOUT_S, aligned=True
+            )
+        except ApiError as error:
+            return f"The recognition service does not answer: {error.message}."
+        return None if seen.error is None else "The recognition service refuses a good picture."
+
+    async def _library_reason(self) -> Optional[str]:
+        try:
+            await self._people.ping()
+        except ApiError as error:
+            return f"The face library does not answer: {error.message}."
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of what the service is built on."""
+    found = {"python": platform.python_version()}
+    for name, packages in _PACKAGES.items():
+        for package in packages:
+            try:
+                found[name] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+    return found

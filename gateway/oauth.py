@@ -1,0 +1,138 @@
+"""``/oauth/2.0/token``: an access token for a key, as clients of the cloud's face API ask for it.
+
+The client credentials grant of OAuth 2.0 (RFC 6749, 4.4). Parameters come in the address or in a
+form; the key may also come as HTTP Basic authentication, as the RFC wants it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Awaitable, Callable
+from typing import Optional
+from urllib.parse import parse_qsl, unquote_plus
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from gateway.access import WRONG_SECRET, Access, Grant, address_of
+from gateway.audit import Audit, Event
+from gateway.errors import ApiError, ErrorCode
+from gateway.keys import is_key_id
+from gateway.requests import log_id_of, request_id_of
+
+# Bytes of a form; the two fields of a key take about a hundred.
+MAX_FORM = 8192
+MAX_FIELDS = 32
+# Answers hold secrets: RFC 6749, 5.1.
+_HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+class _FormError(Exception):
+    """The form of a request cannot be read."""
+
+
+def token_endpoint(
+    access: Access, audit: Optional[Audit] = None
+) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint, for GET and POST. audit: where wrong credentials are noted."""
+
+    async def token(request: Request) -> Response:
+        started = time.monotonic()
+        try:
+            given = {**request.query_params, **await _form(request)}
+        except _FormError as error:
+            return _refused(400, "invalid_request", str(error))
+        if given.get("grant_type") != "client_credentials":
+            return _refused(
+                400, "unsupported_grant_type", "The authorization grant type is not supported"
+            )
+        client_id, client_secret = _basic(request) or (
+            given.get("client_id", "").strip(),
+            given.get("client_secret", "").strip(),
+        )
+        try:
+            grant = await access.grant(client_id, client_secret, address_of(request))
+        except ApiError as error:
+            if audit is not None and error.kind is ErrorCode.INVALID_TOKEN:
+                audit.record(_event(request, client_id, error, time.monotonic() - started))
+            return _failed(error)
+        return _granted(grant)
+
+    return token
+
+
+def _event(request: Request, client_id: str, error: ApiError, seconds: float) -> Event:
+    return Event(
+        log_id=log_id_of(request),
+        request_id=request_id_of(request),
+        address=address_of(request),
+        key=client_id if is_key_id(client_id) else "",
+        app=None,
+        path=request.url.path,
+        error_code=error.code,
+        seconds=seconds,
+    )
+
+
+def _granted(grant: Grant) -> Response:
+    answer = {
+        "access_token": grant.token,
+        "expires_in": grant.seconds,
+        "scope": "brain_all_scope",
+        # Clients expect the fields. There is no session, and a new token costs no more than
+        # refreshing one would.
+        "refresh_token": "",
+        "session_key": "",
+        "session_secret": "",
+    }
+    return JSONResponse(answer, headers=_HEADERS)
+
+
+def _failed(error: ApiError) -> Response:
+    if error.kind is ErrorCode.INVALID_TOKEN:
+        return _refused(401, "invalid_client", error.detail or WRONG_SECRET)
+    if error.kind is ErrorCode.TOO_MANY_REQUESTS:
+        return _refused(429, "temporarily_unavailable", "too many failed attempts")
+    if error.kind is ErrorCode.DATABASE:
+        return _refused(503, "temporarily_unavailable", "keys cannot be looked up now")
+    raise error
+
+
+def _refused(status: int, error: str, description: str) -> Response:
+    headers = dict(_HEADERS)
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Basic realm="face"'
+    body = {"error": error, "error_description": description}
+    return JSONResponse(body, status, headers)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form in the body; a body of another type has none. Raises _FormError."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method != "POST" or kind != "application/x-www-form-urlencoded":
+        return {}
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_FORM:
+            raise _FormError(f"the form has more than {MAX_FORM} bytes")
+    try:
+        text = body.decode("utf-8")
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise _FormError("the form cannot be read") from None
+
+
+def _basic(request: Request) -> Optional[tuple[str, str]]:
+    """The id and the secret of HTTP Basic authentication; None where there is none."""
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        pair = base64.b64decode(text.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    client_id, colon, secret = pair.partition(":")
+    return (unquote_plus(client_id), unquote_plus(secret)) if colon else None

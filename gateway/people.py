@@ -1,0 +1,121 @@
+"""The face library for the event loop: its calls on threads, its faults as the API's errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Callable, Optional, TypeVar
+
+from gateway.errors import ApiError, ErrorCode, of_library
+from library.config import LibraryConfig
+from library.errors import LibraryError, NotFoundError
+from library.library import Library
+from library.records import Statistics
+from library.scores import Recogniser
+
+LOG = logging.getLogger("gateway")
+
+T = TypeVar("T")
+
+# Between two attempts to open a library whose database is away.
+_RETRY_S = 1.0
+_PING_S = 2.0
+
+
+class People:
+    """The library, opened in the background and tried again while its database is away."""
+
+    def __init__(self, config: LibraryConfig, recogniser: Recogniser, threads: int) -> None:
+        self.recogniser = recogniser
+        self._config = config
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="library")
+        self._library: Optional[Library] = None
+        self._opening: Optional[asyncio.Task[None]] = None
+
+    async def start(self) -> None:
+        """Open the library; returns at the first success or failure, and goes on trying."""
+        tried = asyncio.Event()
+        self._opening = asyncio.create_task(self._open(tried))
+        await tried.wait()
+
+    async def _open(self, tried: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        said = ""
+        while True:
+            try:
+                self._library = await loop.run_in_executor(self._pool, self._make)
+                if said:
+                    LOG.warning("the library is there")
+                return
+            except LibraryError as error:
+                if error.message != said:
+                    said = error.message
+                    LOG.error("the library cannot be opened: %s", said)
+            finally:
+                tried.set()
+            await asyncio.sleep(_RETRY_S)
+
+    def _make(self) -> Library:
+        return Library(self._config, self.recogniser)
+
+    async def close(self) -> None:
+        """Write snapshots and let go of the database; calls under way are waited for."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._close)
+        self._pool.shutdown()
+
+    def _close(self) -> None:
+        if self._library is not None:
+            self._library.close()
+
+    async def call(self, work: Callable[[Library], T], timeout: Optional[float] = None) -> T:
+        """What `work` returns for the library, done on a thread.
+
+        timeout: seconds after which it is no longer waited for; it may still be done then.
+        Raises ApiError: DATABASE while the database or the index cannot answer, or not in time;
+        else the API's error for what the library says.
+        """
+        library = self._library
+        if library is None:
+            raise ApiError(ErrorCode.DATABASE, "database_unavailable")
+        loop = asyncio.get_running_loop()
+        doing = loop.run_in_executor(self._pool, work, library)
+        try:
+            return await asyncio.wait_for(doing, timeout)
+        except asyncio.TimeoutError:
+            raise ApiError(ErrorCode.DATABASE, "not answered in time") from None
+        except LibraryError as error:
+            raise of_library(error) from None
+
+    async def ping(self) -> None:
+        """Raises ApiError DATABASE unless the database, and the index of every app, answers."""
+        await self.call(Library.check, _PING_S)
+
+    async def statistics(self) -> list[Statistics]:
+        """Every app in numbers. Raises ApiError."""
+        return await self.call(statistics)
+
+
+def statistics(library: Library) -> list[Statistics]:
+    """Every app in numbers; those that vanish meanwhile are left out."""
+    found = []
+    for app in library.store.apps():
+        try:
+            found.append(library.store.statistics(app))
+        except NotFoundError:
+            continue
+    return found
+
+
+def groups_of(library: Library, app: str, user: str, groups: Sequence[str]) -> list[str]:
+    """Those of `groups` that have the user, in their order. Raises NotFoundError for a group."""
+    library.store.resolve_groups(app, groups)
+    try:
+        having = {one.group for one in library.store.user(app, user)}
+    except NotFoundError:
+        return []
+    return [group for group in groups if group in having]

@@ -1,0 +1,265 @@
+"""What the face API's operations answer, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Generic, Optional, TypeVar, Union
+
+from pydantic import BaseModel, Field
+
+T = TypeVar("T")
+
+
+class Answer(BaseModel, Generic[T]):
+    """Every answer: error_code 0 and a result, or another error_code and none.
+
+    log_id: number of the request, also in the logs. timestamp: seconds since 1970.
+    """
+
+    error_code: int = Field(examples=[0])
+    error_msg: str = Field(examples=["SUCCESS"])
+    log_id: int
+    timestamp: int
+    cached: int = 0
+    result: Optional[T] = None
+
+
+class Location(BaseModel):
+    """A box in pixels of the picture as sent. rotation: degrees, clockwise, of the face in it."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    rotation: int
+
+
+class NoLocation(BaseModel):
+    """Of a face that was named by its token, nothing is known but that."""
+
+
+class Angle(BaseModel):
+    """Degrees."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+class Choice(BaseModel):
+    """What a model takes for likeliest. probability: 0 to 1."""
+
+    type: str
+    probability: float
+
+
+class Quality(BaseModel):
+    """occlusion and blur: 0 (good) to 1. illumination: 0 to 255. completeness: 0 to 1 (whole)."""
+
+    occlusion: Optional[dict[str, float]] = None
+    blur: float
+    illumination: float
+    completeness: Optional[float] = None
+
+
+class Point(BaseModel):
+    """Pixels of the picture as sent."""
+
+    x: float
+    y: float
+
+
+class FaceResult(BaseModel):
+    """A face. The fields from `age` on are there when face_field names them."""
+
+    face_token: str
+    location: Union[Location, NoLocation]
+    face_probability: float
+    angle: Optional[Angle] = None
+    age: Optional[float] = None
+    gender: Optional[Choice] = None
+    expression: Optional[Choice] = None
+    emotion: Optional[Choice] = None
+    eye_status: Optional[dict[str, float]] = None
+    landmark: Optional[list[Point]] = Field(None, description="Left eye, right eye, nose, mouth.")
+    landmark72: Optional[list[Point]] = None
+    landmark150: Optional[dict[str, Point]] = None
+    quality: Optional[Quality] = None
+    spoofing: Optional[float] = Field(None, description="1 minus the liveness score.")
+    feature: Optional[str] = Field(None, description="Base64 of little-endian float32.")
+
+
+class DetectResult(BaseModel):
+    """Faces of a picture, largest first."""
+
+    face_num: int
+    face_list: list[FaceResult]
+
+
+class TokenResult(BaseModel):
+    """A face by its token."""
+
+    face_token: str
+
+
+class MatchResult(BaseModel):
+    """score: 0 to 100; 80 and more: the same person."""
+
+    score: float
+    face_list: list[TokenResult]
+
+
+class LiveMap(BaseModel):
+    """livemapscore: 0 to 1, 1 is live."""
+
+    livemapscore: float
+
+
+class LiveFace(FaceResult):
+    """A face with its liveness."""
+
+    liveness: LiveMap
+
+
+class LivenessResult(BaseModel):
+    """face_liveness: mean of the pictures' scores. thresholds: by share of live faces refused."""
+
+    face_liveness: float
+    thresholds: dict[str, float]
+    face_list: list[LiveFace]
+
+
+class UserHit(BaseModel):
+    """A user who was found. score: 0 to 100."""
+
+    group_id: str
+    user_id: str
+    user_info: str
+    score: float
+
+
+class IdentifyResult(BaseModel):
+    """Users most like the face, best first."""
+
+    face_token: str
+    user_list: list[UserHit]
+
+
+class FaceUsers(BaseModel):
+    """A face and the users most like it; none where nobody is."""
+
+    face_token: str
+    location: Union[Location, NoLocation]
+    user_list: list[UserHit]
+
+
+class MultiSearchResult(BaseModel):
+    """Faces of a picture, largest first, with whom they are like."""
+
+    face_num: int
+    face_list: list[FaceUsers]
+
+
+class EnrolResult(BaseModel):
+    """The face that was registered."""
+
+    face_token: str
+    location: Union[Location, NoLocation]
+
+
+class FaceEntry(BaseModel):
+    """A registered face. ctime: when, in UTC."""
+
+    face_token: str
+    ctime: str = Field(examples=["2026-01-31 12:00:00"])
+
+
+class FaceListResult(BaseModel):
+    """A user's faces."""
+
+    face_list: list[FaceEntry]
+
+
+class UserEntry(BaseModel):
+    """A user in a group."""
+
+    user_info: str
+    group_id: str
+
+
+class UserResult(BaseModel):
+    """A user in all groups that were asked for."""
+
+    user_list: list[UserEntry]
+
+
+class UserIdsResult(BaseModel):
+    """Users of a group."""
+
+    user_id_list: list[str]
+
+
+class GroupIdsResult(BaseModel):
+    """Groups of an app."""
+
+    group_id_list: list[str]
+
+
+class AppIdsResult(BaseModel):
+    """Apps."""
+
+    app_id_list: list[str]
+
+
+class AppCounts(BaseModel):
+    """An app in numbers."""
+
+    app_id: str
+    group_num: int
+    user_num: int
+    face_num: int
+
+
+class StatAppResult(BaseModel):
+    """Apps in numbers."""
+
+    app_list: list[AppCounts]
+
+
+class GroupCounts(BaseModel):
+    """A group in numbers."""
+
+    group_id: str
+    user_num: int
+    face_num: int
+
+
+class StatGroupResult(BaseModel):
+    """Groups of an app in numbers."""
+
+    app_id: str
+    group_list: list[GroupCounts]
+
+
+class CompareResult(BaseModel):
+    """similarity: cosine, -1 to 1. message: in words."""
+
+    similarity: float
+    is_same_person: bool
+    message: str
+
+
+class CompareError(BaseModel):
+    """error_code: as in the face API's table."""
+
+    error_code: int
+    message: str
+
+
+class HealthResult(BaseModel):
+    """status: ok or unavailable, then with reasons."""
+
+    status: str
+    reasons: list[str]
+    models: dict[str, str]
+    versions: dict[str, str]
+    uptime_s: float

@@ -1,0 +1,163 @@
+"""The gateway's process: ``python -m gateway.server CONFIG``. Started by `web_service.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import logging.config
+import signal
+import sys
+
+from gateway.access import Access
+from gateway.app import Parts, make_app
+from gateway.audit import Audit
+from gateway.metrics import Metrics
+from gateway.people import People
+from gateway.pipeline import Pipeline
+from gateway.services import Services
+from gateway.tokens import Tokens
+from gateway.url_images import UrlImages
+from library.scores import Recogniser, Scores
+from ops.config import Config, ConfigError, load_config
+from ops.liveness import thresholds
+from ops.manifest import Manifest
+from ops.process import allow_many_connections, die_with_parent, say_ready
+from ops.web_server import HttpServer, listen
+
+LOG = logging.getLogger("gateway")
+
+
+def main(argv: list[str]) -> int:
+    """Serve until SIGTERM: 0 after a clean end, 2 for a configuration that cannot be used."""
+    die_with_parent()
+    config = load_config(argv[0])
+    _set_up_log(config)
+    allow_many_connections()
+    import uvloop
+
+    uvloop.install()
+    try:
+        asyncio.run(_serve(config))
+    except ConfigError as error:
+        print(f"web_service: {error}", file=sys.stderr, flush=True)
+        return 2
+    return 0
+
+
+async def _serve(config: Config) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    settings = config.gateway
+    try:
+        socket = listen(settings.host, settings.port, shared=False)
+    except OSError as error:
+        raise ConfigError(
+            f"{config.path}: gateway.port: cannot listen on {settings.host}:{settings.port}: "
+            f"{error.strerror}"
+        ) from None
+    parts = _make_parts(config)
+    http = HttpServer(make_app(parts), settings.request_timeout_ms, lifespan="on")
+    serving = asyncio.ensure_future(http.serve(sockets=[socket]))
+    while not http.started and not serving.done():
+        await asyncio.sleep(0.01)
+    if not serving.done():
+        LOG.info("serving on %s:%d", settings.host, settings.port)
+        say_ready()
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    http.should_exit = True
+    await serving
+    LOG.info("stopped")
+
+
+def _make_parts(config: Config) -> Parts:
+    settings = config.gateway
+    library = config.library.model_copy(update={"folder": config.path.parent})
+    access = Access(config)
+    metrics = Metrics(config)
+    audit = None
+    if settings.audit:
+        file = config.log_dir() / "PipelineServingLogs" / "audit.log"
+        audit = Audit(file, config.log.max_bytes, config.log.backups)
+    urls = None
+    if settings.url_images:
+        urls = UrlImages(settings.url_timeout_ms / 1000.0, settings.url_bytes)
+    services = Services(
+        config=settings,
+        library=library,
+        metrics=metrics,
+        pipeline=Pipeline(
+            settings.pipelines or (_own_pipeline(config),),
+            settings.connections * (1 if settings.pipelines else config.replicas),
+            config.limits.request_bytes,
+        ),
+        people=People(library, recogniser_of(config), settings.threads),
+        tokens=Tokens(config.path.parent / settings.token_file, settings.token_s, settings.tokens),
+        urls=urls,
+        picture_bytes=config.limits.picture_bytes,
+        most_faces=config.limits.faces,
+        liveness_thresholds=_liveness_thresholds(config),
+    )
+    return Parts(services, access, metrics, audit)
+
+
+def recogniser_of(config: Config) -> Recogniser:
+    """The recogniser that the pipeline runs. Raises ConfigError where its scores are not known."""
+    if "ArcFace" not in config.op:
+        raise ConfigError(
+            f"{config.path}: gateway.port: {config.gateway.port} is not allowed without "
+            "op.ArcFace; 0 starts no gateway"
+        )
+    (directory,) = config.chosen_models("ArcFace")
+    manifest = Manifest.load(directory)
+    calibration = manifest.calibration
+    if manifest.embedding_dim is None or calibration is None:
+        raise ConfigError(
+            f"{manifest.path}: embedding: dim, impostor_mean and threshold are needed for scores; "
+            f"convert the model again: python -m convert {directory.name} --force"
+        )
+    scores = Scores(calibration.impostor_mean, calibration.threshold)
+    return Recogniser(directory.name, manifest.embedding_dim, scores)
+
+
+def _liveness_thresholds(config: Config) -> dict[str, float]:
+    if "Liveness" not in config.op:
+        return {}
+    return thresholds([path.name for path in config.chosen_models("Liveness")])
+
+
+def _own_pipeline(config: Config) -> str:
+    host = config.rpc_host
+    return f"{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{config.rpc_port}"  # noqa: S104
+
+
+def _set_up_log(config: Config) -> None:
+    """gateway.log beside the pipeline's, rotated alike; what is serious also on standard error."""
+    directory = config.log_dir() / "PipelineServingLogs"
+    directory.mkdir(parents=True, exist_ok=True)
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+            "handlers": {
+                "file": {
+                    "class": "logging.handlers.RotatingFileHandler",
+                    "filename": str(directory / "gateway.log"),
+                    "maxBytes": config.log.max_bytes,
+                    "backupCount": config.log.backups,
+                    "formatter": "line",
+                    "delay": True,
+                }
+            },
+            "root": {"level": config.log.level, "handlers": ["file"]},
+        }
+    )
+    for noisy in ("uvicorn", "asyncio", "grpc", "httpx", "httpcore", "alembic", "sqlalchemy"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""What the operations work with, and what is known of the call that they answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Callable, Optional, TypeVar
+
+from gateway.config import GatewayConfig
+from gateway.errors import ApiError, ErrorCode
+from gateway.metrics import Metrics
+from gateway.people import People
+from gateway.pipeline import Pipeline
+from gateway.tokens import Tokens
+from gateway.url_images import UrlImages
+from library.config import LibraryConfig
+from library.library import Library
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Services:
+    """What operations may use.
+
+    urls: None where pictures may not be given as URL. picture_bytes: of one picture's file.
+    most_faces: of a picture, that the pipeline gives at most.
+    liveness_thresholds: scores below which a share of live faces lies, "frr_1e-4" and so on.
+    """
+
+    config: GatewayConfig
+    library: LibraryConfig
+    metrics: Metrics
+    pipeline: Pipeline
+    people: People
+    tokens: Tokens
+    urls: Optional[UrlImages]
+    picture_bytes: int
+    most_faces: int
+    liveness_thresholds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request under way.
+
+    app: that it acts in. apps: whom it may ask about, None for all. deadline: of time.monotonic.
+    """
+
+    app: str
+    apps: Optional[frozenset[str]]
+    deadline: float
+
+    async def ask(self, people: People, work: Callable[[Library], T]) -> T:
+        """What `work` returns for the library, within the call's time. Raises ApiError."""
+        return await people.call(work, self.remaining())
+
+    def remaining(self) -> float:
+        """Seconds until the answer is due. Raises ApiError PIPELINE when it is past."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise ApiError(ErrorCode.PIPELINE, "not answered in time")
+        return left

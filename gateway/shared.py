@@ -1,0 +1,36 @@
+"""A result that is worked out once for everybody who asks meanwhile, and kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Callable, Generic, Optional, TypeVar
+
+T = TypeVar("T")
+
+
+class Shared(Generic[T]):
+    """Keeps a result, or the error instead of it, for ``seconds`` after it was there.
+
+    It bounds what asking often can cost: at most one is worked out at a time. Whoever stops
+    waiting for it does not end it for the others. To be used on one event loop.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until = 0.0
+        self._task: Optional[asyncio.Future[T]] = None
+
+    async def get(self, make: Callable[[], Awaitable[T]]) -> T:
+        """The result; ``make`` is called where none is kept or under way. Raises what it raises."""
+        task = self._task
+        if task is None or (task.done() and time.monotonic() >= self._until):
+            task = self._task = asyncio.ensure_future(self._made(make))
+        return await asyncio.shield(task)
+
+    async def _made(self, make: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await make()
+        finally:
+            self._until = time.monotonic() + self._seconds

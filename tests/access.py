@@ -1,0 +1,89 @@
+"""A gateway's doors without what is behind them: settings that ask for keys, and a small app."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
+
+from gateway.access import Access
+from gateway.audit import Audit
+from gateway.config import GatewayConfig
+from gateway.errors import ApiError
+from gateway.key_store import KeyStore
+from gateway.oauth import token_endpoint
+from gateway.requests import Named
+from library.config import LibraryConfig
+from ops.config import Config, load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+ADDRESS = "203.0.113.7"
+# Errors by their numbers.
+LET_IN, NO_PERMISSION, TOO_MANY, INVALID, EXPIRED, DATABASE = 0, 6, 18, 110, 111, 222910
+SOON_S = 10.0
+
+
+def config_in(folder: Path, database: str = "sqlite:///faces.db", **gateway: Any) -> Config:
+    """Settings of a gateway in a folder that asks for keys."""
+    library = LibraryConfig(database=database, database_timeout_s=2)
+    settings = GatewayConfig(**{"access": "on", **gateway})
+    update = {"path": folder / "config.yml", "library": library, "gateway": settings}
+    return load_config(ROOT / "config.yml").model_copy(update=update)
+
+
+def keys_of(config: Config) -> KeyStore:
+    """The keys that a gateway with these settings looks for."""
+    return KeyStore(config.library.model_copy(update={"folder": config.path.parent}))
+
+
+def doors(access: Access, audit: Optional[Audit] = None) -> ASGIApp:
+    """An app that says who calls, and hands out tokens.
+
+    /who takes `role` and `app` for what the caller wants to do; the answer has the error's number
+    or the caller, and the app that the caller acts in.
+    """
+
+    async def who(request: Request) -> Response:
+        try:
+            caller = await access.caller(request)
+            wanted = request.query_params
+            app = access.authorise(caller, wanted.get("role", "read"), wanted.get("app"))
+        except ApiError as error:
+            return JSONResponse({"error": error.code, "key": request.state.key})
+        return JSONResponse({"error": 0, "key": caller.key, "role": caller.role, "app": app})
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await access.close()
+
+    token = Route("/oauth/2.0/token", token_endpoint(access, audit), methods=["GET", "POST"])
+    return Named(Starlette(routes=[Route("/who", who), token], lifespan=lifespan))
+
+
+def at(access: Access, address: str = ADDRESS, audit: Optional[Audit] = None) -> TestClient:
+    """A client at the doors; to be entered, so that all its requests meet one event loop."""
+    return TestClient(doors(access, audit), client=(address, 50000))
+
+
+def error_of(client: TestClient, credential: str = "", **wanted: str) -> int:
+    """The error's number of a call with a credential as X-Api-Key; 0 where it is let in."""
+    headers = {"X-Api-Key": credential} if credential else {}
+    return int(client.get("/who", params=wanted, headers=headers).json()["error"])
+
+
+def becomes(expected: Any, call: Callable[[], Any]) -> bool:
+    """Whether a call returns what is expected within a time that is long enough."""
+    end = time.monotonic() + SOON_S
+    while (got := call()) != expected and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(got == expected)
