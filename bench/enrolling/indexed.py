@@ -83,7 +83,7 @@ def measure(
         # Now and not amid a round.
         library.save_snapshot(APP)
         # The first search after a start takes longer.
-        library.search(APP, vectors[:1])
+        library.search(APP, list(vectors[:1]))
         for number in range(amounts.runs):
             _one_round(library, vectors, amounts, f"{kind}_{number}", seconds, found)
     return found
@@ -104,7 +104,7 @@ def _one_round(
         found.rates[way].append(len(some) / (time.perf_counter() - started))
 
     def search(queries: np.ndarray) -> None:
-        library.search(APP, queries)
+        library.search(APP, list(queries))
 
     alone = latencies_ms(timed(search, vectors, 1, seconds))["p50"]
     found.alone_ms.append(alone)
