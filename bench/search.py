@@ -14,15 +14,16 @@ import argparse
 import gc
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from bench.load.cpu import Meter, machine
+from bench.load.cpu import Meter, machine, machine_line
 from bench.load.figures import ratio
 from bench.searching import growth, measure
 from bench.searching.faces import FaceModel, Probes, default_effective, impostor_deviation
@@ -48,7 +49,8 @@ KINDS: dict[str, type[ExactIndex]] = {EXACT: ExactIndex, APPROXIMATE: Approximat
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark; 0 when everything that the library is held to was kept, else 1."""
     arguments = _parser().parse_args(argv)
-    console = Console(highlight=False)
+    # A file or a pipe has no width of its own, and the tables have many columns.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     report = _Run(arguments, console).run()
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -69,14 +71,24 @@ class _Run:
         asked = self._asked
         sizes = growth.sizes_that_fit(asked.dim, asked.growth) if asked.plot else []
         faces = max([asked.faces, *sizes])
-        with Progress(console=self._console, transient=True) as progress:
-            progress.add_task("making faces", total=None)
+        # Shown when it changes only: a thread that draws would take part in what is measured.
+        progress = Progress(
+            TextColumn("{task.description}"), TimeElapsedColumn(),
+            console=self._console, transient=True, auto_refresh=False,
+        )  # fmt: skip
+        with progress:
+            task = progress.add_task("")
+
+            def stage(name: str) -> None:
+                progress.update(task, description=name, refresh=True)
+
+            stage("making faces")
             persons = self._model.persons(faces)
             index, vectors = make_flat(asked.dim, self._model.faces(persons), faces)
             probes = self._model.probes(vectors[: asked.faces], asked.probes)
-        index.ntotal = asked.faces
-        report = self._report(index, vectors[: asked.faces], persons, probes)
-        self._console.print(f"{report['machine']}, {self._threads} threads")
+            index.ntotal = asked.faces
+            report = self._report(index, vectors[: asked.faces], persons, probes, stage)
+        self._console.print(f"{machine_line()}; {self._threads} threads a search")
         report["kept"] = expectations(report)
         show(report, self._console)
         if asked.plot:
@@ -84,11 +96,17 @@ class _Run:
         return report
 
     def _report(
-        self, index: Any, vectors: np.ndarray, persons: np.ndarray, probes: Probes
+        self,
+        index: Any,
+        vectors: np.ndarray,
+        persons: np.ndarray,
+        probes: Probes,
+        stage: Callable[[str], None],
     ) -> dict[str, Any]:
         asked = self._asked
         flat = Flat(FLAT, index, self._threads)
         ours, build, memory = [], {}, {}
+        stage("building the indexes")
         for name, kind in KINDS.items():
             side = Ours(name, make_index(kind, asked.dim, asked.storage, self._threads))
             gc.collect()
@@ -99,8 +117,14 @@ class _Run:
         fp16 = Flat(FP16, make_fp16(asked.dim, vectors), self._threads)
         meter = Meter({"bench": os.getpid()})
         sides = [flat, fp16, *ours]
+        stage("searching in rounds")
         figures = measure.rounds(sides, probes.vectors, asked.runs, asked.seconds)
         others = meter.cores()["others"]
+        # What remains is of the library alone.
+        del sides, fp16
+        stage("recall")
+        recall = measure.recall(flat, ours, persons, probes)
+        stage("groups, snapshots, searches beside a writer")
         exact, plain = figures[EXACT], figures[FLAT]
         gain = [measure.BATCH * single for single in exact.single_ms]
         return {
@@ -117,7 +141,7 @@ class _Run:
                 "exact/flat": ratio(exact.single_ms, plain.single_ms),
                 "exact batch": ratio(gain, exact.batch_ms),
             },
-            "recall": measure.recall(flat, ours, persons, probes),
+            "recall": recall,
             "memory": memory,
             "build": build,
             "groups": {s.name: measure.in_groups(s, probes.vectors, asked.seconds) for s in ours},
@@ -186,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--effective", type=float, metavar="E", help="dimensions filled (default: 3/8 of --dim)")
     add("--storage", choices=("auto", *STORAGES), default="auto", help="default: auto")
     add("--threads", type=int, default=0, metavar="T", help="default: one a core")
-    add("--probes", type=int, default=2048, metavar="N", help="for recall (default: 2048)")
+    add("--probes", type=int, default=1024, metavar="N", help="for recall (default: 1024)")
     add("--runs", type=int, default=5, metavar="N", help="rounds (default: 5)")
     add("--seconds", type=float, default=0.6, help="of a side in a round (default: 0.6)")
     add("--rate", type=int, default=5000, metavar="N", help="faces/s added meanwhile")

@@ -62,7 +62,7 @@ class IndexConfig(_Section):
 
     kind: str = Field("exact", pattern="^(exact|approximate|milvus)$")
     storage: str = Field("auto", pattern="^(auto|float32|fp16|sq8)$")
-    approximate_from: int = Field(100_000, ge=1000, le=1_000_000_000)
+    approximate_from: int = Field(100_000, ge=1, le=1_000_000_000)
     probes: int = Field(32, ge=1, le=65_536)
     threads: int = Field(0, ge=0, le=1024)
     snapshot_dir: str = "data/snapshots"

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from library.config import LibraryConfig
+from library.errors import IndexUnavailableError
 from library.index.base import Collection, VectorIndex
-from library.index.milvus import MilvusIndex
+from library.index.milvus import PREFIX, MilvusIndex, collection_name
+from library.index.milvus_collection import MilvusCollection
+from library.index.milvus_connection import MilvusConnection
+from library.index.milvus_journal import Journal
 from library.shelf import Shelf
 
 
@@ -31,6 +35,14 @@ class MilvusShelf(Shelf):
         if isinstance(index, MilvusIndex):
             index.drop()
 
+    def discard(self, collection: Collection) -> None:
+        name = collection_name(collection)
+        try:
+            _discard(name, self._place, self._settings.milvus_token)
+        except IndexUnavailableError as error:
+            what = f"{error.detail} Its collections {name}_* are still there."
+            raise IndexUnavailableError("index_unavailable", what) from error
+
     def refresh(self, index: VectorIndex) -> None:
         if isinstance(index, MilvusIndex):
             index.refresh()
@@ -40,3 +52,20 @@ class MilvusShelf(Shelf):
 
     def _is_approximate(self, entries: int) -> bool:
         return entries >= self._settings.approximate_from
+
+
+def _discard(name: str, place: str, token: str) -> None:
+    """Take the index of that name out of Milvus, where there is one, without loading it."""
+    connection = MilvusConnection.open(place, token)
+    try:
+        journal = Journal(connection, PREFIX, name)
+        journal.open()
+        journal.see(journal.now())
+        state = journal.state(latest=True)
+        if state is not None:
+            rows = MilvusCollection(connection, f"{name}_{state.generation}")
+            if rows.exists():
+                rows.drop()
+        journal.erase()
+    finally:
+        connection.close()

@@ -12,6 +12,8 @@ from library.errors import SnapshotError
 from library.index.approximate import ApproximateIndex
 from library.index.base import Collection, VectorIndex
 from library.index.exact import ExactIndex
+from library.index.restoring import kept
+from library.index.snapshot import writing_in
 from library.records import AppState
 
 LOG = logging.getLogger("library")
@@ -37,6 +39,10 @@ class Shelf(abc.ABC):
     @abc.abstractmethod
     def drop(self, index: VectorIndex) -> None:
         """Close an index and delete what is kept of it."""
+
+    @abc.abstractmethod
+    def discard(self, collection: Collection) -> None:
+        """Delete what is kept of a collection's index, without opening it. Raises OSError."""
 
     def refresh(self, index: VectorIndex) -> None:  # noqa: B027 - only shared ones need it
         """Take over what other processes have done to an index that they share."""
@@ -74,9 +80,17 @@ class MemoryShelf(Shelf):
 
     def drop(self, index: VectorIndex) -> None:
         index.close()
-        path = self.path(index.collection.app_id)
-        if path is not None:
-            path.unlink(missing_ok=True)
+        self.discard(index.collection)
+
+    def discard(self, collection: Collection) -> None:
+        path = self.path(collection.app_id)
+        if path is None or not path.exists():
+            return
+        with writing_in(path.parent):
+            there = kept(path)
+            # Another collection's has the same name, and its faces are not these.
+            if there is None or there[0] == collection:
+                path.unlink(missing_ok=True)
 
     def path(self, app_id: int) -> Optional[Path]:
         return self._folder / f"app-{app_id}.index" if self._folder is not None else None

@@ -108,8 +108,10 @@ def test_a_backup_is_put_back(run, people, tmp_path):
     status, _, err = run("restore", tmp_path / "backup")
     assert (status, "restore_not_empty" in err) == (1, True)
     run("delete-user", "Eileen_Collins")
+    assert len(snapshots(tmp_path)) == 1
     status, out, _ = run("restore", tmp_path / "backup", "--replace")
     assert (status, "3 faces of 1 apps restored" in out) == (0, True)
+    assert snapshots(tmp_path) == [], "it was of the rows that were there before"
     status, _, err = run("restore", tmp_path / "config.yml", "--replace")
     assert (status, "backup_unreadable" in err) == (1, True)
 

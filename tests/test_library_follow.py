@@ -153,6 +153,18 @@ def test_a_snapshot_of_another_recogniser_is_not_used(tmp_path, caplog):
     assert len([record for record in caplog.records if record.name == "library"]) == 1
 
 
+def test_who_has_not_seen_a_deletion_does_not_bring_the_user_back_into_the_snapshot(tmp_path):
+    staffed(tmp_path, 5)
+    with open_library(tmp_path, index={"poll_ms": 60_000}) as slow:
+        slow.enrol("shop", [enrolment("staff", "ann", 77)])
+        with open_library(tmp_path) as other:
+            other.delete_user("shop", "u3")
+        without = snapshots(tmp_path)[0].read_bytes()
+        slow.save_snapshot("shop")
+        assert snapshots(tmp_path)[0].read_bytes() == without
+    assert snapshots(tmp_path)[0].read_bytes() == without
+
+
 def test_an_index_that_was_away_too_long_is_built_again(tmp_path):
     staffed(tmp_path)
     kept = snapshots(tmp_path)[0].read_bytes()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from library.errors import SnapshotError
 from library.index.approximate import ApproximateIndex
 from library.index.base import Collection
 from library.index.exact import ExactIndex
-from library.index.snapshot import FORMAT, MAGIC, PAGE, PREAMBLE, PREAMBLE_CHECKSUM
+from library.index.snapshot import FORMAT, MAGIC, PAGE, PREAMBLE, PREAMBLE_CHECKSUM, writing_in
 from tests.index_reference import TOLERANCE, Reference, unit
 
 DIM = 16
@@ -216,13 +217,42 @@ def test_a_full_disk_leaves_the_old_snapshot(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_behind_is_removed(tmp_path: Path) -> None:
-    left, fresh = tmp_path / ".a.1.tmp", tmp_path / ".a.2.tmp"
-    for file in (left, fresh):
-        file.write_bytes(b"")
-    os.utime(left, (0, 0))
+    (tmp_path / ".a.1.tmp").write_bytes(b"half a snapshot")
     made().save(tmp_path / "a")
-    assert not left.exists()
-    assert fresh.exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_snapshot_is_not_exchanged_for_one_of_an_earlier_version(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    earlier, later = made(), made()
+    later.remove(np.arange(30), 7)
+    later.save(path)
+    earlier.save(path)
+    assert_same(later, ExactIndex.load(path, COLLECTION, block_rows=512))
+
+
+@pytest.mark.parametrize("there", ["damaged", "another's"])
+def test_what_is_of_no_use_to_the_app_is_exchanged_whatever_its_version(
+    tmp_path: Path, there: str
+) -> None:
+    path = tmp_path / "a"
+    foreign = ExactIndex(replace(COLLECTION, origin="origin-b"))
+    foreign.remove(np.empty(0, np.int64), 99)
+    foreign.save(path)
+    if there == "damaged":
+        path.write_bytes(path.read_bytes()[:-1])
+    made().save(path)
+    assert_same(made(), ExactIndex.load(path, COLLECTION, block_rows=512))
+
+
+def test_one_snapshot_at_a_time_is_written_in_a_folder(tmp_path: Path) -> None:
+    writer = threading.Thread(target=lambda: made().save(tmp_path / "a"))
+    with writing_in(tmp_path):
+        writer.start()
+        writer.join(0.2)
+        assert list(tmp_path.iterdir()) == []
+    writer.join()
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_snapshot_is_readable_by_its_owner_only(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from library.config import IndexConfig, LibraryConfig
 from library.errors import IndexLostError, ModelMismatchError
 from library.index.base import Collection
 from library.index.milvus import collection_name
+from library.milvus_shelf import MilvusShelf
 from tests.conftest import ROOT
 from tests.milvus_server import DIM
 from tests.test_library_milvus import Faces, _tombstones, assert_same
@@ -81,6 +84,21 @@ def test_nothing_is_left_of_an_index_that_is_dropped(milvus_file, open_index):
     faces.add_to(index)
     index.remove(faces.ids[:1], index.version + 1)
     index.drop()
+    again = open_index(milvus_file, app=index.collection.app_id)
+    assert (again.version, len(again), _tombstones(again)) == (0, 0, {})
+
+
+def test_what_is_kept_of_other_rows_is_deleted_without_opening_it(milvus_file, open_index):
+    index = open_index(milvus_file)
+    faces = Faces(3)
+    faces.add_to(index)
+    settings = {"kind": "milvus", "milvus_uri": milvus_file}
+    shelf = MilvusShelf(LibraryConfig(index=IndexConfig(**settings)))
+    shelf.discard(replace(index.collection, origin="another"))
+    assert len(index) == 3
+    shelf.discard(index.collection)
+    shelf.discard(index.collection)
+    assert not index._rows.exists()
     again = open_index(milvus_file, app=index.collection.app_id)
     assert (again.version, len(again), _tombstones(again)) == (0, 0, {})
 

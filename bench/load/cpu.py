@@ -29,6 +29,12 @@ def machine() -> dict[str, Any]:
     return {"processor": model, "cores": os.cpu_count(), "memory_GiB": memory}
 
 
+def machine_line() -> str:
+    """The same for people."""
+    about = machine()
+    return f"{about['processor']}, {about['cores']} cores, {about['memory_GiB']} GiB"
+
+
 def wait_until_idle(pids: Mapping[str, int], seconds: float = IDLE_TIMEOUT_S) -> None:
     """Return when the processes have nothing more to do.
 

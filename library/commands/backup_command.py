@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from library.commands.opening import discard_index
 from library.commands.session import DONE, Session
 
 
@@ -19,9 +20,12 @@ def backup(session: Session, arguments: argparse.Namespace) -> int:
 def restore(session: Session, arguments: argparse.Namespace) -> int:
     """Put a backup back; running services notice it by themselves."""
     with session.store() as store:
+        before = store.versions()
         with session.bar("rows") as advance:
             store.restore(arguments.file, replace=arguments.replace, progress=advance)
         states = store.versions()
+    for app, state in before.items():
+        discard_index(session, app, state)
     faces = sum(state.faces for state in states.values())
     session.out.print(f"{faces} faces of {len(states)} apps restored from {arguments.file}")
     return DONE

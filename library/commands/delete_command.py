@@ -7,7 +7,7 @@ from pathlib import Path
 
 from library import backup
 from library.commands.opening import open_index
-from library.commands.session import DONE, FAILED, Session
+from library.commands.session import DONE, FAILED, CommandError, Session
 from library.errors import BackupError
 from library.shelf import make_shelf
 from library.store import Store
@@ -37,14 +37,17 @@ def _clean_index(session: Session, store: Store, app: str) -> None:
     state = store.versions(app)[app]
     shelf = make_shelf(session.library)
     path = shelf.path(state.id)
-    kept = path is not None and path.exists()
-    if not kept and session.library.index.kind != "milvus":
-        session.out.print("there is no snapshot of the index")
+    if path is None and session.library.index.kind != "milvus":
+        session.out.print("no snapshot of the index is kept")
         return
+    # Also where there is none: one that a service is writing now could not take its place.
     with session.bar("faces") as advance, open_index(shelf, store, app, advance) as opened:
         if opened is not None:
-            shelf.save(opened.index)
-    session.out.print(f"and from {path}" if kept else "and from Milvus")
+            try:
+                shelf.save(opened.index)
+            except OSError as error:
+                raise CommandError(f"{path} may still have the user: {error}; delete it") from None
+    session.out.print(f"and from {path or 'Milvus'}")
 
 
 def _backups(store: Store, app: str, user: str) -> tuple[list[Path], list[tuple[Path, str]]]:

@@ -1,16 +1,16 @@
-"""The index of an app for a command: from the snapshot or Milvus, brought up to date."""
+"""An app's index for a command: opened and brought up to date, or deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from library.commands.session import Advance, OpenIndex
+from library.commands.session import Advance, OpenIndex, Session
 from library.errors import IndexUnavailableError, SnapshotError
 from library.filling import can_follow, fill, follow
 from library.index.base import VectorIndex
 from library.records import AppState
-from library.shelf import Shelf, collection_of
+from library.shelf import Shelf, collection_of, make_shelf
 from library.store import Store
 
 
@@ -25,6 +25,12 @@ def open_index(
         yield None
         return
     index = shelf.open(collection, state.entries)
+    if index.version > state.version:
+        state = store.versions(app)[app]
+    if index.version > state.version:
+        # The database is an older one, which was put back: it does not have these entries.
+        shelf.drop(index)
+        index = shelf.open(collection, state.entries)
     try:
         yield OpenIndex(index, bring(index, shelf, store, state, app, advance))
     finally:
@@ -45,3 +51,19 @@ def bring(
     except SnapshotError as error:
         raise IndexUnavailableError("index_unavailable", error.detail) from error
     return state
+
+
+def discard_index(session: Session, app: str, before: AppState) -> None:
+    """Delete what is kept of an app's index as it was before the app's rows became others.
+
+    A running service does so too, for the index that it has open; who comes second finds nothing.
+    """
+    collection = collection_of(before)
+    if collection is None:
+        return
+    try:
+        make_shelf(session.library).discard(collection)
+    except IndexUnavailableError as error:
+        session.notes.print(f"app {app}: its old index is not deleted: {error.detail}")
+    except OSError as error:
+        session.notes.print(f"app {app}: its old snapshot is not deleted: {error}")

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from client.answer import Options
+from library.commands.opening import discard_index
 from library.commands.service import Asker, PictureError
 from library.commands.session import DONE, Advance, CommandError, Session
 from library.store import Store
@@ -26,7 +27,10 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
         with session.store() as store, session.bar("faces") as advance:
             work = _Work(store, asker, arguments.app, arguments.model)
             embeddings = work.embeddings(arguments.concurrency, advance)
+            before = store.versions(arguments.app).get(arguments.app)
             faces = store.replace_embeddings(arguments.app, arguments.model, embeddings)
+            if before is not None and before.model != arguments.model:
+                discard_index(session, arguments.app, before)
     finally:
         transport.close()
     session.out.print(

@@ -7,7 +7,8 @@ was less than 1 search in 500 among a million faces (``python -m bench search`` 
 
 from __future__ import annotations
 
-from typing import Optional
+from collections.abc import Iterator, Sequence
+from typing import Optional, Union
 
 import numpy as np
 
@@ -85,27 +86,56 @@ class ApproximateIndex(ExactIndex):
     ) -> Candidates:
         """The rows with the best sketches, and the best of those that have no sketch yet."""
         parts = [(part, part.block.sketch) for part in parts_of(view, groups)]
-        sketched = sum(sketch is not None for _, sketch in parts)
-        from_each = min(_SPREAD * wanted // max(1, sketched) + _SPREAD_LEAST, wanted)
-        # What has no sketch takes longest, so it comes first.
-        waiting = iter(sorted(parts, key=lambda pair: pair[1] is not None))
+        plain = [part for part, sketch in parts if sketch is None]
+        sketched = [(part.place, sketch) for part, sketch in parts if sketch is not None]
         # Estimates are lower than scores, so both are compared with their like only.
         scores = [Candidates.none(len(queries), 0)]
-        estimates = [Candidates.none(len(queries), 0)]
+        estimates = _Estimates(queries, sketched, wanted)
+        # What has no sketch takes longest, so it comes first.
+        waiting: Iterator[Union[Part, int]] = iter([*plain, *range(len(sketched))])
 
         def task() -> None:
-            for part, sketch in waiting:
-                if sketch is None:
-                    scores.append(scan(queries, [part], wanted // _SCORES_FEWER, threads=1))
+            for one in waiting:
+                if isinstance(one, Part):
+                    scores.append(scan(queries, [one], wanted // _SCORES_FEWER, threads=1))
                 else:
-                    estimates.append(_estimates(part, sketch, queries, from_each))
+                    estimates.look_through(one)
 
         run_on_threads(task, min(self.threads, 1 + len(view) // _ROWS_A_THREAD))
         best = Candidates.together(scores).best(wanted // _SCORES_FEWER)
-        return Candidates.together([best, Candidates.together(estimates).best(wanted)])
+        return Candidates.together([best, estimates.candidates().best(wanted)])
 
 
-def _estimates(part: Part, sketch: Sketch, queries: np.ndarray, most: int) -> Candidates:
-    scores, offsets = sketch.search(queries, min(most, len(sketch)))
-    rows = np.where(offsets < 0, NO_ID, offsets + (part.place << OFFSET_BITS))
-    return Candidates(scores, rows)
+class _Estimates:
+    """The rows with the best sketches of every block, written side by side by several threads.
+
+    sketched: places and sketches of the blocks. wanted: rows of all blocks together for a query.
+    """
+
+    def __init__(
+        self, queries: np.ndarray, sketched: Sequence[tuple[int, Sketch]], wanted: int
+    ) -> None:
+        self._queries = queries
+        self._sketched = sketched
+        share = _SPREAD * wanted // max(1, len(sketched)) + _SPREAD_LEAST
+        most = min([share, wanted, *(len(sketch) for _, sketch in sketched)])
+        shape = (len(sketched), len(queries), most)
+        self._scores = np.empty(shape, np.float32)
+        self._offsets = np.empty(shape, np.int64)
+
+    def look_through(self, number: int) -> None:
+        """Find a block's best; each has to be looked through once."""
+        sketch = self._sketched[number][1]
+        sketch.search(self._queries, self._scores[number], self._offsets[number])
+
+    def candidates(self) -> Candidates:
+        """What was found in all of them."""
+        places = np.array([place for place, _ in self._sketched], np.int64)
+        bases = (places << OFFSET_BITS)[:, None, None]
+        rows = np.where(self._offsets < 0, NO_ID, self._offsets + bases)
+        return Candidates(_by_query(self._scores), _by_query(rows))
+
+
+def _by_query(found: np.ndarray) -> np.ndarray:
+    """(blocks, q, m) to (q, blocks * m)."""
+    return found.transpose(1, 0, 2).reshape(found.shape[1], found.shape[0] * found.shape[2])

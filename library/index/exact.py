@@ -19,9 +19,9 @@ from library.index.checks import checked_entries, checked_groups, checked_ids, c
 from library.index.codec import AUTO, STORAGES
 from library.index.engine import cores
 from library.index.ranking import certain, scored
-from library.index.restoring import restore
+from library.index.restoring import kept, restore
 from library.index.scan import scan
-from library.index.snapshot import Snapshot
+from library.index.snapshot import Snapshot, writing_in
 from library.index.table import EntryTable, View
 
 # Faces fetched for k persons: at least, and each. Most persons have a few faces.
@@ -100,11 +100,15 @@ class ExactIndex(VectorIndex):
     def save(self, path: Path) -> None:
         """Write a snapshot; the one that was there is exchanged for a whole one, or stays.
 
-        Searches and changes go on meanwhile. Raises OSError where it cannot be written.
+        It stays where another process has written one of a later version. Searches and changes
+        go on meanwhile. Raises OSError where it cannot be written.
         """
-        with self.table.lock:
-            snapshot = Snapshot.of(self.table, self.collection, self.version)
-        snapshot.write(path)
+        with writing_in(path.parent):
+            there = kept(path)
+            with self.table.lock:
+                snapshot = Snapshot.of(self.table, self.collection, self.version)
+            if there is None or there[0] != self.collection or there[1] <= snapshot.version:
+                snapshot.write(path)
 
     @classmethod
     def load(cls: type[T], path: Path, collection: Collection, **settings: Any) -> T:

@@ -56,6 +56,18 @@ def restore(table: EntryTable, collection: Collection, path: Path) -> int:
     return directory.version
 
 
+def kept(path: Path) -> Optional[tuple[Collection, int]]:
+    """Whose faces a snapshot holds, and its version; None where there is none that is whole.
+
+    Only what the file says of itself is read.
+    """
+    try:
+        directory = _directory(_mapped(path))
+    except (FileNotFoundError, SnapshotError):
+        return None
+    return _collection(directory), directory.version
+
+
 def _damaged(what: str) -> SnapshotError:
     return SnapshotError("snapshot_damaged", f"The snapshot has {what}.")
 

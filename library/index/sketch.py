@@ -61,21 +61,20 @@ class Sketch:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The k rows with the best estimates for each query.
+    def search(self, queries: np.ndarray, scores: np.ndarray, offsets: np.ndarray) -> None:
+        """Find the k rows with the best estimates for each query.
 
-        queries: (q, dim) float32. Scores (q, k) float32 and offsets (q, k) int64, -1 for none.
+        queries: (q, dim) float32. scores, (q, k) float32, and offsets, (q, k) int64, are written:
+        of the best rows, -1 where there is none.
         """
-        count = len(queries)
+        count, k = scores.shape
         queries = _padded(queries, self._index.d)
-        scores = np.empty((count, k), np.float32)
-        offsets = np.empty((count, k), np.int64)
         self._index.search_c(count, pointer(queries), k, pointer(scores), pointer(offsets))
-        return scores, offsets
 
     def wipe(self, offsets: np.ndarray) -> None:
         """Overwrite the sketches of rows with that of no direction, near which no query is."""
-        blank = self._index.pq.compute_codes(np.zeros((1, self._index.d), np.float32))[0]
+        with one_thread():
+            blank = self._index.pq.compute_codes(np.zeros((1, self._index.d), np.float32))[0]
         rows, size = self._packer.nvec, self._packer.block_size
         for offset in offsets.tolist():
             packed = self._codes[offset // rows * size :][:size]

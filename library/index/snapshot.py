@@ -8,11 +8,12 @@ JSON with every array's place and checksum. Numbers are little-endian.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import struct
 import tempfile
-import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Optional
@@ -32,8 +33,6 @@ PREAMBLE = struct.Struct("<8sIIQQ")
 PREAMBLE_CHECKSUM = struct.Struct("<I")
 PAGE = 4096
 _CHUNK = 4 << 20
-# A file that a killed process left behind: writing takes seconds.
-_LEFT_BEHIND_S = 3600
 
 
 class _Model(BaseModel):
@@ -105,7 +104,7 @@ class Snapshot:
     def write(self, path: Path) -> None:
         """Write the file beside `path`, make sure that it is on disk, and rename it.
 
-        Raises OSError; what was at `path` is then as it was.
+        To be called within `writing_in`. Raises OSError; what was at `path` is then as it was.
         """
         _remove_left_behind(path)
         # Embeddings are biometric data: mkstemp makes a file for this user only.
@@ -171,7 +170,25 @@ def _write(file: BinaryIO, array: np.ndarray) -> SavedArray:
 
 
 def _remove_left_behind(path: Path) -> None:
+    """Remove what killed processes left: no other one is writing."""
     for file in path.parent.glob(f".{path.name}.*.tmp"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - file.stat().st_mtime > _LEFT_BEHIND_S:
-                file.unlink()
+        file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing_in(folder: Path) -> Iterator[None]:
+    """Only one thread of all processes at a time; a process that dies gives it up. Raises OSError.
+
+    Who writes a snapshot looks within this whether there is a later one: what has been deleted
+    since then must not come back.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            # Closing would not do where a forked process has the descriptor too.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)

@@ -40,13 +40,6 @@ class Taken:
     vectors: np.ndarray
     alive: np.ndarray
 
-    @classmethod
-    def empty(cls, count: int, dim: int) -> Taken:
-        """To be filled."""
-        ids, persons, groups = (np.empty(count, np.int64) for _ in range(3))
-        vectors = np.empty((count, dim), np.float32)
-        return cls(ids, persons, groups, vectors, np.empty(count, np.bool_))
-
 
 @dataclass(frozen=True)
 class View:
@@ -65,22 +58,31 @@ class View:
 
     def take(self, rows: np.ndarray) -> Taken:
         """What stands in rows of candidates; rows: (n,) int64, ascending."""
-        taken = Taken.empty(len(rows), self.blocks[0].codec.dim)
+        codec = self.blocks[0].codec
+        codes = np.empty((len(rows), codec.code_size), np.uint8)
+        ids, persons, groups = (np.empty(len(rows), np.int64) for _ in range(3))
+        alive = np.empty(len(rows), np.bool_)
         offsets, places = rows & OFFSET_MASK, rows >> OFFSET_BITS
         ends = [*np.flatnonzero(np.diff(places)).tolist(), len(rows) - 1]
-        start = 0
+        start, decoded, vectors = 0, 0, []
         for last in ends if len(rows) else ():
+            block = self.blocks[int(places[last])]
+            if block.codec is not codec:
+                vectors.append(codec.decoded(codes[decoded:start]))
+                codec, decoded = block.codec, start
             piece = slice(start, last + 1)
             start = last + 1
-            block = self.blocks[int(places[last])]
             chosen, own = offsets[piece], block.entries
-            taken.vectors[piece] = block.codec.decoded(own.codes.take(chosen, axis=0))
-            taken.ids[piece] = own.ids.take(chosen)
-            taken.persons[piece] = own.persons.take(chosen)
-            taken.groups[piece] = own.groups.take(chosen)
+            # Clipping, which nothing needs, spares numpy a copy.
+            own.codes.take(chosen, axis=0, out=codes[piece], mode="clip")
+            own.ids.take(chosen, out=ids[piece], mode="clip")
+            own.persons.take(chosen, out=persons[piece], mode="clip")
+            own.groups.take(chosen, out=groups[piece], mode="clip")
             # Last: what died while it was read may have been wiped.
-            taken.alive[piece] = block.alive.take(chosen)
-        return taken
+            block.alive.take(chosen, out=alive[piece], mode="clip")
+        vectors.append(codec.decoded(codes[decoded:]))
+        joined = vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
+        return Taken(ids, persons, groups, joined, alive)
 
 
 class EntryTable:
