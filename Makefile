@@ -3,7 +3,7 @@ SHELL = /bin/sh
 PYTHON = .venv/bin/python
 export DEVICE
 
-.PHONY: help setup run test lint format bench lock clean
+.PHONY: help setup run demo test lint format bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1:/p' Makefile | awk -F: '{printf "  %-12s %s\n", $$1, $$2}'
@@ -13,6 +13,9 @@ setup:  ## make .venv and fetch the models (DEVICE=gpu for an NVIDIA GPU)
 
 run:  ## set up what is missing, then start the service (ARGS="--config other.yml")
 	@scripts/setup && exec $(PYTHON) web_service.py $(ARGS)
+
+demo:  ## enrol a folder of people, find them in a picture (ARGS="people/ group.jpg")
+	@scripts/setup && exec $(PYTHON) -m client.demo $(ARGS)
 
 test:  ## run the tests (ARGS="tests/test_setup.py -k name")
 	@scripts/setup --dev && exec $(PYTHON) -m pytest -q $(ARGS)

@@ -92,7 +92,9 @@ class _Demo:
         self._service.create_group(self._group)
         try:
             with self._console.status("enrolling"):
-                names = self._enrol(people)
+                names, enrolled = self._enrol(people)
+            if not enrolled:
+                raise RuntimeError("none of the pictures could be enrolled")
             with self._console.status("searching"):
                 # Everybody's score is asked for, so that a stranger's can be shown as well.
                 found = self._service.multi_search(
@@ -102,9 +104,12 @@ class _Demo:
             self._service.delete_group(self._group)
         return [self._recognised(face, names) for face in found]
 
-    def _enrol(self, people: Sequence[Person]) -> dict[str, str]:
-        """The people's names by their ids: folders have names that ids cannot have."""
-        names = {}
+    def _enrol(self, people: Sequence[Person]) -> tuple[dict[str, str], int]:
+        """The people's names by their ids, and how many pictures were enrolled.
+
+        Folders have names that ids cannot have.
+        """
+        names, total = {}, 0
         table = Table("person", "pictures", "refused", header_style="bold")
         for position, person in enumerate(people, 1):
             user = f"person_{position}"
@@ -118,9 +123,10 @@ class _Demo:
                 except FaceServiceError as error:
                     refused.append(f"{title}: {error.message}")
             enrolled = len(person.pictures) - len(refused)
+            total += enrolled
             table.add_row(escape(person.name), str(enrolled), escape("\n".join(refused)))
         self._console.print(table)
-        return names
+        return names, total
 
     def _recognised(self, face: FoundFace, names: dict[str, str]) -> Recognised:
         best = face.users[0] if face.users else None

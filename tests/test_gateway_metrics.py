@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime
 from pathlib import Path
 from typing import Any, Optional
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from client import FaceService
 from gateway import gauges
 from gateway.errors import ApiError, ErrorCode
 from gateway.gauges import MOST_APPS, OTHER, Trace, library_families
-from gateway.metrics import MOST_PATHS, Metrics
+from gateway.metrics import MEDIA_TYPE, MOST_PATHS, Metrics
 from library.records import GroupStatistics, Statistics
 from ops.config import Config, Log, load_config
 from tests import trace_writer
+from tests.gateway_client import FACE, new_app
 from tests.service import ROOT
 from tests.trace_writer import op, query, stamped
 
@@ -223,3 +227,22 @@ def test_without_a_trace_the_rest_is_shown(config):
     found = shown(Metrics(config))
     assert "face_pipeline_requests_per_second" not in found
     assert found["face_library_up"] == {(): 1}
+
+
+def test_the_running_service_shows_itself_its_pipeline_and_its_library(service):
+    with FaceService(service.gateway_url, app=new_app()) as client:
+        client.create_group("staff")
+        client.detect(base64.b64decode(FACE))
+        client.identify(base64.b64decode(FACE), "staff")
+    answer = httpx.get(f"{service.gateway_url}/metrics", timeout=60)
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    found = samples(text_string_to_metric_families(answer.text))
+    paths = {path for _, _, path in found["face_gateway_requests_total"]}
+    assert {PATH, "/face-api/v3/face/identify", "/face-api/v3/group/add"} <= paths
+    assert found["face_gateway_faces_total"][()] >= 2
+    assert found["face_gateway_search_seconds_count"][()] >= 1
+    assert found["face_gateway_requests_in_flight"][()] >= 0
+    assert 1.0 in found["face_pipeline_connected"].values()
+    assert found["face_library_up"] == {(): 1}
+    stages = {stage for _, stage in found["face_pipeline_model_info"]}
+    assert "ArcFace" in stages
