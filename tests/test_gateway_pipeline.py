@@ -85,7 +85,9 @@ async def test_an_aligned_face_gives_the_embedding_that_its_picture_gave(service
     async with connected(f"127.0.0.1:{service.rpc_port}") as pipeline:
         (whole,) = (await ask(pipeline, ONE, want=["embedding", "aligned"]))[0].faces
         (again,) = (await ask(pipeline, base64_of(whole.aligned), aligned=True))[0].faces
-    assert float(np.dot(whole.embedding, again.embedding)) > 0.999
+        # The crop is ArcFace's; dlib's network sees a wider one, and misses the rim.
+        least = 0.999 if pipeline.models["ArcFace"] == "mobilefacenet_128" else 0.99
+    assert float(np.dot(whole.embedding, again.embedding)) > least
 
 
 @pytest.mark.service

@@ -173,7 +173,7 @@ def test_nothing_of_a_picture_is_logged(service):
     assert json.dumps(faces(service.post(ONE))[0]["embedding"][:2])[1:-1] not in text
 
 
-def test_the_service_is_one_process_and_its_parent(service):
+def test_the_service_is_a_pipeline_a_gateway_and_their_parent(service):
     running = service.processes()
-    assert len(running) == 2
+    assert len(running) == 3
     assert all(p.status() != psutil.STATUS_ZOMBIE for p in running)
