@@ -17,8 +17,10 @@ from library.errors import NotFoundError
 from library.library import Library
 from library.records import Face as StoredFace
 
-# Asked for with every picture: what a face_token has to know for later calls.
-_ALWAYS = ("embedding", "angle", "quality")
+# Asked for with every picture. Quality takes longer, and is looked at for detections, whose tokens
+# later calls go on with, and where it is controlled.
+_ALWAYS = ("embedding", "angle")
+_PICTURE_NEEDED = "the picture itself is needed, not a face_token"
 _FAULTS = {
     "covered": ErrorCode.COVERED,
     "blurred": ErrorCode.BLURRED,
@@ -33,6 +35,11 @@ class Found:
 
     known: KnownFace
     seen: Optional[FaceSeen] = None
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether it was named by the token of a face in the library, whose picture is gone."""
+        return self.seen is None and not self.known.location
 
     @property
     def token(self) -> str:
@@ -79,7 +86,9 @@ def check_controls(services: Services, image: ControlledImage, face: Found) -> N
     A registered face has been checked when it was registered.
     """
     known = face.known
-    if image.quality_control != "NONE" and known.quality is not None:
+    if image.quality_control != "NONE" and not face.is_registered:
+        if known.quality is None:
+            raise ApiError(ErrorCode.QUALITY_CONTROL, _PICTURE_NEEDED)
         fault = quality_fault(known.quality, known.angle or {}, image.quality_control)
         if fault is not None:
             raise ApiError(_FAULTS[fault])
@@ -99,7 +108,8 @@ def check_liveness(services: Services, level: str, face: Found) -> None:
 
 def wanted_by(image: ControlledImage) -> set[str]:
     """What the controls of a picture need."""
-    return set() if image.liveness_control == "NONE" else {"liveness"}
+    controls = {"quality": image.quality_control, "liveness": image.liveness_control}
+    return {part for part, level in controls.items() if level != "NONE"}
 
 
 def location_of(box: Sequence[float], rotation: float) -> dict[str, float]:

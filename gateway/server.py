@@ -14,6 +14,7 @@ from gateway.audit import Audit
 from gateway.metrics import Metrics
 from gateway.people import People
 from gateway.pipeline import Pipeline
+from gateway.searches import Searches
 from gateway.services import Services
 from gateway.tokens import Tokens
 from gateway.url_images import UrlImages
@@ -84,6 +85,7 @@ def _make_parts(config: Config) -> Parts:
     urls = None
     if settings.url_images:
         urls = UrlImages(settings.url_timeout_ms / 1000.0, settings.url_bytes)
+    people = People(library, recogniser_of(config), settings.threads)
     services = Services(
         config=settings,
         library=library,
@@ -93,7 +95,8 @@ def _make_parts(config: Config) -> Parts:
             settings.connections * (1 if settings.pipelines else config.replicas),
             config.limits.request_bytes,
         ),
-        people=People(library, recogniser_of(config), settings.threads),
+        people=people,
+        searches=Searches(people, settings.request_timeout_ms / 1000.0),
         tokens=Tokens(config.path.parent / settings.token_file, settings.token_s, settings.tokens),
         urls=urls,
         picture_bytes=config.limits.picture_bytes,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Callable, Optional, TypeVar
 
@@ -11,6 +13,7 @@ from gateway.errors import ApiError, ErrorCode
 from gateway.metrics import Metrics
 from gateway.people import People
 from gateway.pipeline import Pipeline
+from gateway.searches import Searches
 from gateway.tokens import Tokens
 from gateway.url_images import UrlImages
 from library.config import LibraryConfig
@@ -33,6 +36,7 @@ class Services:
     metrics: Metrics
     pipeline: Pipeline
     people: People
+    searches: Searches
     tokens: Tokens
     urls: Optional[UrlImages]
     picture_bytes: int
@@ -54,6 +58,13 @@ class Call:
     async def ask(self, people: People, work: Callable[[Library], T]) -> T:
         """What `work` returns for the library, within the call's time. Raises ApiError."""
         return await people.call(work, self.remaining())
+
+    async def within(self, work: Awaitable[T]) -> T:
+        """What is awaited, within the call's time. Raises ApiError DATABASE when that is over."""
+        try:
+            return await asyncio.wait_for(work, self.remaining())
+        except asyncio.TimeoutError:
+            raise ApiError(ErrorCode.DATABASE, "not answered in time") from None
 
     def remaining(self) -> float:
         """Seconds until the answer is due. Raises ApiError PIPELINE when it is past."""

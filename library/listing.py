@@ -6,12 +6,22 @@ from collections.abc import Sequence
 from typing import Optional
 
 import numpy as np
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from library.errors import NotFoundError
 from library.records import Face, FaceSummary, GroupStatistics, Person, Statistics, User
 from library.rows import chunks, group_id_of, moment, not_found, person_id_of, plain
 from library.tables import app, entry, face, face_group, person
+
+# Asked with every search: making a statement costs as much as running it.
+_PERSONS = (
+    select(person.c.id, face_group.c.name, person.c.name, person.c.info)
+    .select_from(person)
+    .join(face_group, person.c.group_id == face_group.c.id)
+    .join(app, face_group.c.app_id == app.c.id)
+    .where(app.c.name == bindparam("app"), person.c.id.in_(bindparam("ids", expanding=True)))
+)
+_PERSONS_OF_ORIGIN = _PERSONS.where(app.c.origin == bindparam("origin"))
 
 
 def apps(connection: Connection) -> list[str]:
@@ -131,20 +141,13 @@ def describe_persons(
     connection: Connection, app_name: str, ids: Sequence[int], origin: Optional[str] = None
 ) -> dict[int, Person]:
     """Whom ids of an app's persons stand for."""
-    of_app = app.c.name == app_name
+    statement, values = _PERSONS, {"app": app_name}
     if origin is not None:
-        of_app = and_(of_app, app.c.origin == origin)
+        statement, values = _PERSONS_OF_ORIGIN, {**values, "origin": origin}
     found: dict[int, Person] = {}
     for some in chunks(plain(ids)):
-        query = (
-            select(person.c.id, face_group.c.name, person.c.name, person.c.info)
-            .select_from(person)
-            .join(face_group, person.c.group_id == face_group.c.id)
-            .join(app, face_group.c.app_id == app.c.id)
-            .where(of_app, person.c.id.in_(some))
-        )
-        for id_, group, name, info in connection.execute(query):
-            found[id_] = Person(group, name, info)
+        rows = connection.execute(statement, {**values, "ids": some})
+        found.update((id_, Person(group, name, info)) for id_, group, name, info in rows)
     return found
 
 

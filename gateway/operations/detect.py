@@ -17,7 +17,9 @@ from gateway.services import Call, Services
 async def detect(services: Services, call: Call, asked: Detect) -> dict[str, Any]:
     """Faces, largest first. With liveness_control, those that are not alive are left out."""
     fields = split(asked.face_field)
-    want = wants(fields) | ({"liveness"} if asked.liveness_control != "NONE" else set())
+    want = wants(fields) | {"quality"}
+    if asked.liveness_control != "NONE":
+        want.add("liveness")
     (faces,) = await faces_of(services, call, [asked], want, asked.max_face_num)
     if asked.liveness_control != "NONE":
         for face in faces[:1]:

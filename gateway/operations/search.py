@@ -12,6 +12,7 @@ from gateway.errors import ApiError, ErrorCode
 from gateway.faces import Found, check_controls, faces_of, wanted_by
 from gateway.parameters import Identify, MultiSearch
 from gateway.people import groups_of
+from gateway.searches import Kind
 from gateway.services import Call, Services
 from library.library import Hit, Library
 
@@ -63,15 +64,19 @@ async def _search(
 ) -> list[list[Hit]]:
     queries = np.stack([face.known.embedding for face in faces])
 
-    def work(library: Library) -> list[list[Hit]]:
-        if user is None:
-            return library.search(call.app, queries, groups, users, threshold)
-        where = groups_of(library, call.app, user, groups)
-        found = [_of_one(library, call.app, where, user, query, threshold) for query in queries]
+    def compare(library: Library) -> list[list[Hit]]:
+        where = groups_of(library, call.app, str(user), groups)
+        found = [
+            _of_one(library, call.app, where, str(user), query, threshold) for query in queries
+        ]
         return [hits[:users] for hits in found]
 
     started = time.perf_counter()
-    found = await call.ask(services.people, work)
+    if user is None:
+        kind = Kind(call.app, tuple(groups), users, threshold)
+        found = await call.within(services.searches.search(kind, queries))
+    else:
+        found = await call.ask(services.people, compare)
     services.metrics.search(time.perf_counter() - started)
     return found
 
