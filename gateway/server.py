@@ -22,7 +22,12 @@ from library.scores import Recogniser, Scores
 from ops.config import Config, ConfigError, load_config
 from ops.liveness import thresholds
 from ops.manifest import Manifest
-from ops.process import allow_many_connections, die_with_parent, say_ready
+from ops.process import (
+    allow_many_connections,
+    die_with_parent,
+    say_ready,
+    take_turns_quickly,
+)
 from ops.web_server import HttpServer, listen
 
 LOG = logging.getLogger("gateway")
@@ -34,6 +39,7 @@ def main(argv: list[str]) -> int:
     config = load_config(argv[0])
     _set_up_log(config)
     allow_many_connections()
+    take_turns_quickly()
     import uvloop
 
     uvloop.install()

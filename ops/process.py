@@ -6,6 +6,7 @@ import ctypes
 import os
 import resource
 import signal
+import sys
 import threading
 import time
 
@@ -46,3 +47,11 @@ def allow_many_connections() -> None:
     """As many open files as this user may have: each connection is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def take_turns_quickly() -> None:
+    """Let threads wait 0.1 ms for Python's lock at most, instead of 5 ms.
+
+    A thread that comes back from a network or a search has to have the lock for what follows.
+    """
+    sys.setswitchinterval(0.0001)

@@ -11,7 +11,12 @@ import signal
 import sys
 
 from ops.config import Config, ConfigError, load_config
-from ops.process import allow_many_connections, die_with_parent, say_ready
+from ops.process import (
+    allow_many_connections,
+    die_with_parent,
+    say_ready,
+    take_turns_quickly,
+)
 from ops.stage import StageError
 
 _LOGGER = logging.getLogger("ops")
@@ -27,8 +32,7 @@ def main(argv: list[str]) -> int:
     replica = int(argv[1]) if len(argv) > 1 else 0
     _set_up_logs(config, replica)
     allow_many_connections()
-    # A thread that comes back from a network waits so long for Python's lock at most.
-    sys.setswitchinterval(0.0001)
+    take_turns_quickly()
     import cv2
     import paddle
     import uvloop

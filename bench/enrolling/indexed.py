@@ -27,6 +27,7 @@ from library.config import IndexConfig, LibraryConfig
 from library.library import Library
 from library.scores import Recogniser, Scores
 from library.store import Store
+from ops.process import take_turns_quickly
 
 KINDS = ("exact", "approximate")
 # Faces a second that are enrolled beside searches: what the library is held to at least.
@@ -79,6 +80,7 @@ def measure(
     """
     found = Indexed()
     recogniser = Recogniser(MODEL, vectors.shape[1], Scores(impostor_mean=0.0, threshold=0.4))
+    take_turns_quickly()  # as the service's processes do
     with Library(_config(folder, kind), recogniser) as library:
         # Now and not amid a round.
         library.save_snapshot(APP)
