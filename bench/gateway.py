@@ -1,10 +1,11 @@
 """The REST gateway against the pipeline behind it, in one run: ``python -m bench gateway``.
 
-On the same picture, in rounds, one side after the other: the pipeline over HTTP, asked for just
-what the gateway asks it for; face/detect; and face/identify in a library of made-up faces
-(``bench/searching/faces.py``) in a database of its own. The load comes from h2load, wrk or hey at
-the concurrency that a rising load has shown to be best for each side, and then from one client at
-a time. What the gateway costs is the difference; all processes and the load share the cores.
+On the same picture, in rounds, one side after the other: face/detect, and face/identify in a
+library of made-up faces (``bench/searching/faces.py``) in a database of its own; before each of
+them the pipeline over HTTP, asked for just what the gateway asks it for then. The load comes from
+h2load, wrk or hey at the concurrency that a rising load has shown to be best for each side, and
+then from one client at a time. What the gateway costs is the difference; all processes and the
+load share the cores.
 """
 
 from __future__ import annotations
@@ -37,14 +38,12 @@ from library.store import Store
 from ops.config import load_config
 from ops.manifest import Manifest
 
-# What the gateway asks of the pipeline for every picture: see gateway/faces.py.
-ASKED = {
-    "want": ["angle", "embedding", "quality"],
-    "max_faces": 1,
-    "embedding_format": "base64",
-}
-PIPELINE, DETECT, IDENTIFY = "pipeline, HTTP", "face/detect", "face/identify"
-# What the gateway is held to, of the pipeline's throughput.
+DETECT, IDENTIFY = "face/detect", "face/identify"
+# Each operation's pipeline, and what the gateway asks it for. Identifying does without the quality,
+# which takes a while: against a pipeline that looks at it, it would seem better than it is.
+PIPELINE = {DETECT: "pipeline, for detect", IDENTIFY: "pipeline, for identify"}
+WANT = {DETECT: ("angle", "embedding", "quality"), IDENTIFY: ("angle", "embedding")}
+# What the gateway is held to, of its pipeline's throughput.
 TARGETS = {DETECT: 0.88, IDENTIFY: 0.8}
 APP, GROUP = "default", "people"
 OTHERS_CORES = 0.1  # from here on the machine was not quiet
@@ -68,7 +67,7 @@ class Side:
         """Ask once. Raises RuntimeError unless the answer has the one face of the picture."""
         headers = {"content-type": "application/json"}
         answer = httpx.post(self.url, content=self.body, headers=headers, timeout=60.0).json()
-        if self.name == PIPELINE:
+        if self.name in PIPELINE.values():
             good = not answer["err_no"] and json.loads(answer["value"][0])["images"][0]["faces"]
         elif self.name == DETECT:
             good = answer["error_code"] == 0 and answer["result"]["face_num"] == 1
@@ -79,17 +78,19 @@ class Side:
 
 
 def sides(pipeline_url: str, gateway_url: str, pictures: PictureSet) -> list[Side]:
-    """The pipeline and the two operations, each with the set's one picture."""
+    """Each operation and before it its pipeline, all with the set's one picture."""
     (image,) = pictures.pictures
     common = {"image": image, "image_type": "BASE64"}
     # From 0 on everybody counts: the made-up faces are not like the picture's.
     search = {**common, "group_id_list": GROUP, "match_threshold": 0}
-    api = f"{gateway_url}/face-api/v3/"
-    return [
-        Side(PIPELINE, pipeline_url, replace(pictures, options=json.dumps(ASKED)).http_body()),
-        Side(DETECT, f"{api}{DETECT}", json.dumps(common).encode()),
-        Side(IDENTIFY, f"{api}{IDENTIFY}", json.dumps(search).encode()),
-    ]
+    found = []
+    for name, body in ((DETECT, common), (IDENTIFY, search)):
+        asked = {"want": WANT[name], "max_faces": 1, "embedding_format": "base64"}
+        request = replace(pictures, options=json.dumps(asked)).http_body()
+        found.append(Side(PIPELINE[name], pipeline_url, request))
+        url = f"{gateway_url}/face-api/v3/{name}"
+        found.append(Side(name, url, json.dumps(body).encode()))
+    return found
 
 
 def fill(config: LibraryConfig, model: str, dim: int, faces: int) -> None:
@@ -214,18 +215,18 @@ class _Run:
 def summary(
     rounds: Mapping[str, Sequence[Load]], single: Mapping[str, Sequence[Load]]
 ) -> dict[str, Any]:
-    """Medians of the rounds, ratios to the pipeline, and what the gateway is held to."""
+    """Medians of the rounds, ratios to each operation's pipeline, and what was kept."""
     rates = {name: [load.qps for load in loads] for name, loads in rounds.items()}
     times = {name: [load.latency_ms["p50"] for load in loads] for name, loads in single.items()}
-    ratios = {name: ratio(rates[name], rates[PIPELINE]) for name in TARGETS}
+    ratios = {name: ratio(rates[name], rates[PIPELINE[name]]) for name in TARGETS}
     return {
         "rounds": {name: [load.to_dict() for load in loads] for name, loads in rounds.items()},
         "median": {name: median_load(loads).to_dict() for name, loads in rounds.items()},
         "single": {name: median_load(loads).to_dict() for name, loads in single.items()},
         "ratios": ratios,
-        "latency_ratios": {name: ratio(times[name], times[PIPELINE]) for name in TARGETS},
+        "latency_ratios": {name: ratio(times[name], times[PIPELINE[name]]) for name in TARGETS},
         "kept": {
-            f"{name}: {found or 0.0:.2f} of the pipeline's throughput, at least {TARGETS[name]}": (
+            f"{name}: {found or 0.0:.2f} of its pipeline's throughput, at least {TARGETS[name]}": (
                 found is not None and found >= TARGETS[name]
             )
             for name, found in ratios.items()
