@@ -1,23 +1,17 @@
-"""The FastAPI application: every path, and what is made at its start and closed at its end."""
+"""The FastAPI application: every path, and what is opened at its start and closed at its end."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Optional
+from typing import Any
 
-import orjson
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.access import Access
-from gateway.audit import Audit
-from gateway.body import Bodies
 from gateway.compare import PATH as COMPARE
 from gateway.compare import Compare
 from gateway.compare import failure as plain_failure
@@ -30,49 +24,20 @@ from gateway.documents import (
     described_compare,
     tag_of,
 )
+from gateway.endpoint import json_response
 from gateway.errors import ApiError, ErrorCode
-from gateway.health import Health
 from gateway.keys import ADMIN
 from gateway.metrics import MEDIA_TYPE, Metrics
 from gateway.oauth import token_endpoint
+from gateway.parts import Parts
 from gateway.requests import Named
 from gateway.results import Answer, CompareResult, HealthResult
-from gateway.routes import Endpoint, failure
-from gateway.services import Services
+from gateway.routes import OperationEndpoint, failure
 from gateway.table import OPERATIONS, Operation
 
 VERSION = "1"
 _API = ("/face-api/", "/rest/")
 _UNLIMITED = ("/health", "/metrics")
-
-
-class Parts:
-    """What the application consists of; closed together."""
-
-    def __init__(
-        self, services: Services, access: Access, metrics: Metrics, audit: Optional[Audit]
-    ) -> None:
-        self.services = services
-        self.access = access
-        self.metrics = metrics
-        self.audit = audit
-        config = services.config
-        self.bodies = Bodies(
-            config.request_bytes, config.upload_bytes, config.request_timeout_ms / 1000.0
-        )
-        self.health = Health(services.pipeline, services.people, time.monotonic())
-
-    async def close(self) -> None:
-        """Let go of everything, the library first: it has most to write."""
-        services = self.services
-        await services.people.close()
-        await self.access.close()
-        await services.pipeline.close()
-        if services.urls is not None:
-            await services.urls.close()
-        await asyncio.to_thread(services.tokens.close)
-        if self.audit is not None:
-            await asyncio.to_thread(self.audit.close)
 
 
 def make_app(parts: Parts) -> ASGIApp:
@@ -103,24 +68,22 @@ def make_app(parts: Parts) -> ASGIApp:
     _add_operation(app, parts)
     add_documents(app)
     app.add_exception_handler(HTTPException, _no_such_path)
-    return Named(Gate(app, parts.services.config.requests, parts.metrics))
+    return Named(Gate(app, parts.services.config.requests, parts.services.metrics))
 
 
 def _add(app: FastAPI, operation: Operation, parts: Parts) -> None:
-    endpoint = Endpoint(
-        operation, parts.services, parts.access, parts.bodies, parts.metrics, parts.audit
-    )
-
+    endpoint = OperationEndpoint(parts, operation)
     model: Any = Answer
+    described_once = described(operation)
 
     async def answer(request: Request) -> Response:
         return await endpoint(request)
 
     for path in operation.paths:
         for method in ("POST", "GET") if operation.get else ("POST",):
-            extra = described(operation)
+            extra = dict(described_once)
             if method == "GET":
-                extra = {"parameters": extra["parameters"]}
+                del extra["requestBody"]
             app.add_api_route(
                 path,
                 answer,
@@ -135,7 +98,7 @@ def _add(app: FastAPI, operation: Operation, parts: Parts) -> None:
 
 
 def _add_compare(app: FastAPI, parts: Parts) -> None:
-    compare = Compare(parts.services, parts.access, parts.bodies, parts.metrics, parts.audit)
+    compare = Compare(parts)
 
     async def answer(request: Request) -> Response:
         return await compare(request)
@@ -158,7 +121,7 @@ def _add_operation(app: FastAPI, parts: Parts) -> None:
 
     async def health(_: Request) -> Response:
         well, content = await parts.health.check()
-        return _json(content, 200 if well else 503)
+        return json_response(content, 200 if well else 503)
 
     async def metrics(request: Request) -> Response:
         try:
@@ -166,11 +129,11 @@ def _add_operation(app: FastAPI, parts: Parts) -> None:
             parts.access.authorise(caller, ADMIN, None)
         except ApiError as error:
             return plain_failure(error)
-        text = await parts.metrics.render(services.pipeline, services.people)
+        text = await services.metrics.render(services.pipeline, services.people)
         return Response(text, media_type=MEDIA_TYPE)
 
     async def index(_: Request) -> Response:
-        return _json({"name": TITLE, "docs": "/docs", "openapi": "/openapi.json"})
+        return json_response({"name": TITLE, "docs": "/docs", "openapi": "/openapi.json"})
 
     app.add_api_route(
         "/health",
@@ -183,10 +146,6 @@ def _add_operation(app: FastAPI, parts: Parts) -> None:
     )
     app.add_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
     app.add_route("/", index, methods=["GET"], include_in_schema=False)
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")
 
 
 async def _no_such_path(request: Request, error: Exception) -> Response:

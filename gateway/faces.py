@@ -6,14 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
-from gateway.errors import ApiError, ErrorCode, missing
+from gateway.errors import ApiError, ErrorCode
 from gateway.levels import liveness_passes, quality_fault
 from gateway.parameters import ControlledImage, Image
 from gateway.pictures import base64_of
 from gateway.pipeline import FaceSeen, PictureSeen, picture_error
 from gateway.services import Call, Services
 from gateway.tokens import KnownFace, new_token
-from library.errors import NotFoundError
+from library.errors import InvalidError, NotFoundError
 from library.library import Library
 from library.records import Face as StoredFace
 
@@ -101,7 +101,7 @@ def check_liveness(services: Services, level: str, face: Found) -> None:
         return
     score = face.known.liveness
     if score is None:
-        raise ApiError(ErrorCode.LIVENESS_CONTROL, "the picture itself is needed, not a face_token")
+        raise ApiError(ErrorCode.LIVENESS_CONTROL, _PICTURE_NEEDED)
     if not liveness_passes(score, level, services.liveness_thresholds):
         raise ApiError(ErrorCode.LIVENESS)
 
@@ -170,8 +170,6 @@ def _named(services: Services, call: Call, picture: PictureSeen) -> list[Found]:
 
 
 async def _by_token(services: Services, call: Call, token: str) -> KnownFace:
-    if not token:
-        raise missing("image")
     known = await services.tokens.get(call.app, token)
     if known is None:
         known = await call.ask(
@@ -186,11 +184,9 @@ async def _by_token(services: Services, call: Call, token: str) -> KnownFace:
 
 def _registered(library: Library, app: str, token: str) -> Optional[KnownFace]:
     """A registered face. Of its picture nothing but the embedding is kept."""
-    if not (token.isascii() and token.replace("_", "a").isalnum() and len(token) <= 64):
-        return None
     try:
         stored: StoredFace = library.store.face(app, token)
-    except NotFoundError:
+    except (InvalidError, NotFoundError):
         return None
     return KnownFace(
         token=token,

@@ -280,9 +280,20 @@ class StatGroup(Parameters):
     group_id_list: Optional[GroupIds] = None
 
 
-def is_app_id(text: str) -> bool:
+def _is_app_id(text: str) -> bool:
     """Whether an app may be called so: letters, digits and underscores."""
     return 0 < len(text) <= 255 and text.isascii() and text.replace("_", "a").isalnum()
+
+
+def app_of(values: Mapping[str, Any]) -> Optional[str]:
+    """The app that a request names in its `appid`. Raises ApiError APP_ID."""
+    app = values.get("appid")
+    if app is None or app == "":
+        return None
+    text = str(app)
+    if isinstance(app, bool) or not isinstance(app, (str, int)) or not _is_app_id(text):
+        raise ApiError(ErrorCode.APP_ID)
+    return text
 
 
 P = TypeVar("P", bound=Parameters)

@@ -1,0 +1,81 @@
+"""What all paths of the API have in common: time, counts, the audit log, and errors' answers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.body import GoneError
+from gateway.errors import ApiError, ErrorCode
+from gateway.noting import note
+from gateway.parts import Parts
+from gateway.requests import request_id_of
+
+LOG = logging.getLogger("gateway")
+
+
+class Asked:
+    """What has been found out about a request so far. deadline: of time.monotonic.
+
+    app: that it acts in, "" before that is known. values: its parameters.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.app = ""
+        self.values: Mapping[str, Any] = {}
+
+
+class Endpoint(ABC):
+    """Answers requests. path: to count them under. changes: whether they change anything."""
+
+    def __init__(self, parts: Parts, path: str, changes: bool = False) -> None:
+        self._parts = parts
+        self._services = parts.services
+        self._path = path
+        self._changes = changes
+        self._timeout_s = parts.services.config.request_timeout_ms / 1000.0
+
+    async def __call__(self, request: Request) -> Response:
+        """The answer, whatever happens."""
+        started = time.monotonic()
+        asked = Asked(started + self._timeout_s)
+        error: Optional[ApiError] = None
+        try:
+            response = await self._answer(request, asked)
+        except GoneError:
+            return Response(status_code=499)
+        except ApiError as raised:
+            error = raised
+            response = self._refusal(request, error)
+        except Exception:
+            LOG.exception("request %s failed", request_id_of(request))
+            error = ApiError(ErrorCode.UNKNOWN)
+            response = self._refusal(request, error)
+        seconds = time.monotonic() - started
+        self._services.metrics.request(self._path, error.code if error else 0, asked.app, seconds)
+        note(self._parts.audit, request, asked.app, error, seconds, self._changes, asked.values)
+        return response
+
+    @abstractmethod
+    async def _answer(self, request: Request, asked: Asked) -> Response:
+        """The answer to a good request; what is known of it goes into `asked`.
+
+        Raises ApiError and GoneError.
+        """
+
+    @abstractmethod
+    def _refusal(self, request: Request, error: ApiError) -> Response:
+        """The answer that tells of an error."""
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """A response of JSON."""
+    return Response(orjson.dumps(content), status, media_type="application/json")

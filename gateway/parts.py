@@ -1,0 +1,39 @@
+"""What the application consists of."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Optional
+
+from gateway.access import Access
+from gateway.audit import Audit
+from gateway.body import Bodies
+from gateway.health import Health
+from gateway.services import Services
+
+
+class Parts:
+    """Everything that lives as long as the application; closed together."""
+
+    def __init__(self, services: Services, access: Access, audit: Optional[Audit]) -> None:
+        self.services = services
+        self.access = access
+        self.audit = audit
+        config = services.config
+        self.bodies = Bodies(
+            config.request_bytes, config.upload_bytes, config.request_timeout_ms / 1000.0
+        )
+        self.health = Health(services.pipeline, services.people, time.monotonic())
+
+    async def close(self) -> None:
+        """Let go of everything, the library first: it has most to write."""
+        services = self.services
+        await services.people.close()
+        await self.access.close()
+        await services.pipeline.close()
+        if services.urls is not None:
+            await services.urls.close()
+        await asyncio.to_thread(services.tokens.close)
+        if self.audit is not None:
+            await asyncio.to_thread(self.audit.close)
