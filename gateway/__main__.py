@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     try:
         config = load_config(arguments.config)
-        library = config.library.model_copy(update={"folder": config.path.parent})
+        library = config.library_config()
     except ConfigError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return WRONG_USAGE

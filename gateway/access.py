@@ -55,10 +55,9 @@ class Access:
 
     def __init__(self, config: Config, keys: Optional[KeyCache] = None) -> None:
         """keys: where keys are found; by default in the library's database, opened when needed."""
-        library = config.library.model_copy(update={"folder": config.path.parent})
         self.required = config.gateway.needs_keys
         self._config = config.gateway
-        self._keys = keys if keys is not None else KeyCache(KeyStore(library))
+        self._keys = keys if keys is not None else KeyCache(KeyStore(config.library_config()))
         self._rates = Rates()
         self._failures = Failures()
 

@@ -13,14 +13,11 @@ from gateway.errors import ApiError
 from gateway.people import People
 from gateway.pipeline import Pipeline
 from gateway.shared import Shared
+from ops.probe import PIXEL
 
 RECENT_S = 10.0  # an answer of the pipeline that is no older counts as a sign of life
 TIMEOUT_S = 2.0  # for the pipeline and for the library, side by side
 KEPT_S = 1.0  # however often it is asked, the parts are looked at no more often
-# A white pixel as PNG, taken as an aligned face: the pipeline decodes it and runs the recogniser.
-_PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
-)
 # Packages whose versions are told; the service runs with one or the other of each pair.
 _PACKAGES = {
     "paddle": ("paddlepaddle", "paddlepaddle-gpu"),
@@ -84,7 +81,11 @@ class Health:
             return None
         try:
             (seen,) = await self._pipeline.see(
-                [_PIXEL], want=("embedding",), timeout=TIMEOUT_S, aligned=True
+                # As an aligned face: the pipeline decodes it and runs the recogniser.
+                [PIXEL],
+                want=("embedding",),
+                timeout=TIMEOUT_S,
+                aligned=True,
             )
         except ApiError as error:
             return f"The recognition service does not answer: {error.message}."

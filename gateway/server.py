@@ -7,27 +7,30 @@ import logging
 import logging.config
 import signal
 import sys
+from pathlib import Path
 
 from gateway.access import Access
-from gateway.app import Parts, make_app
+from gateway.app import make_app
 from gateway.audit import Audit
 from gateway.metrics import Metrics
+from gateway.parts import Parts
 from gateway.people import People
 from gateway.pipeline import Pipeline
 from gateway.searches import Searches
 from gateway.services import Services
 from gateway.tokens import Tokens
 from gateway.url_images import UrlImages
-from library.scores import Recogniser, Scores
-from ops.config import Config, ConfigError, load_config
+from library.scores import Recogniser
+from ops.config import Config, ConfigError, load_config, own_address
 from ops.liveness import thresholds
-from ops.manifest import Manifest
+from ops.manifest import ManifestError
 from ops.process import (
     allow_many_connections,
     die_with_parent,
     say_ready,
     take_turns_quickly,
 )
+from ops.recogniser import load_recogniser
 from ops.web_server import HttpServer, listen
 
 LOG = logging.getLogger("gateway")
@@ -45,7 +48,7 @@ def main(argv: list[str]) -> int:
     uvloop.install()
     try:
         asyncio.run(_serve(config))
-    except ConfigError as error:
+    except (ConfigError, ManifestError) as error:
         print(f"web_service: {error}", file=sys.stderr, flush=True)
         return 2
     return 0
@@ -81,12 +84,11 @@ async def _serve(config: Config) -> None:
 
 def _make_parts(config: Config) -> Parts:
     settings = config.gateway
-    library = config.library.model_copy(update={"folder": config.path.parent})
+    library = config.library_config()
     access = Access(config)
-    metrics = Metrics(config)
     audit = None
     if settings.audit:
-        file = config.log_dir() / "PipelineServingLogs" / "audit.log"
+        file = _log_dir(config) / "audit.log"
         audit = Audit(file, config.log.max_bytes, config.log.backups)
     urls = None
     if settings.url_images:
@@ -95,9 +97,9 @@ def _make_parts(config: Config) -> Parts:
     services = Services(
         config=settings,
         library=library,
-        metrics=metrics,
+        metrics=Metrics(config),
         pipeline=Pipeline(
-            settings.pipelines or (_own_pipeline(config),),
+            settings.pipelines or (own_address(config.rpc_host, config.rpc_port),),
             settings.connections * (1 if settings.pipelines else config.replicas),
             config.limits.request_bytes,
         ),
@@ -109,26 +111,18 @@ def _make_parts(config: Config) -> Parts:
         most_faces=config.limits.faces,
         liveness_thresholds=_liveness_thresholds(config),
     )
-    return Parts(services, access, metrics, audit)
+    return Parts(services, access, audit)
 
 
 def recogniser_of(config: Config) -> Recogniser:
-    """The recogniser that the pipeline runs. Raises ConfigError where its scores are not known."""
+    """The recogniser that the pipeline runs. Raises ConfigError or ManifestError."""
     if "ArcFace" not in config.op:
         raise ConfigError(
             f"{config.path}: gateway.port: {config.gateway.port} is not allowed without "
             "op.ArcFace; 0 starts no gateway"
         )
     (directory,) = config.chosen_models("ArcFace")
-    manifest = Manifest.load(directory)
-    calibration = manifest.calibration
-    if manifest.embedding_dim is None or calibration is None:
-        raise ConfigError(
-            f"{manifest.path}: embedding: dim, impostor_mean and threshold are needed for scores; "
-            f"convert the model again: python -m convert {directory.name} --force"
-        )
-    scores = Scores(calibration.impostor_mean, calibration.threshold)
-    return Recogniser(directory.name, manifest.embedding_dim, scores)
+    return load_recogniser(directory)
 
 
 def _liveness_thresholds(config: Config) -> dict[str, float]:
@@ -137,14 +131,13 @@ def _liveness_thresholds(config: Config) -> dict[str, float]:
     return thresholds([path.name for path in config.chosen_models("Liveness")])
 
 
-def _own_pipeline(config: Config) -> str:
-    host = config.rpc_host
-    return f"{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{config.rpc_port}"  # noqa: S104
+def _log_dir(config: Config) -> Path:
+    return config.log_dir() / "PipelineServingLogs"
 
 
 def _set_up_log(config: Config) -> None:
-    """gateway.log beside the pipeline's, rotated alike; what is serious also on standard error."""
-    directory = config.log_dir() / "PipelineServingLogs"
+    """gateway.log beside the pipeline's logs, rotated like them."""
+    directory = _log_dir(config)
     directory.mkdir(parents=True, exist_ok=True)
     logging.config.dictConfig(
         {

@@ -26,7 +26,6 @@ from library.commands.session import (
     WRONG_USAGE,
     CommandError,
     Session,
-    library_config,
 )
 from library.errors import LibraryError
 from ops.config import ConfigError, load_config
@@ -42,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="library: %(message)s")
     try:
         config = load_config(arguments.config)
-        session = Session(config, library_config(config), progress=not arguments.no_progress)
+        session = Session(config, config.library_config(), progress=not arguments.no_progress)
     except (ConfigError, ValueError) as error:
         print(f"library: {error}", file=sys.stderr)
         return WRONG_USAGE

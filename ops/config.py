@@ -127,6 +127,10 @@ class Config(_Section):
     gateway: GatewayConfig = GatewayConfig()
     op: dict[str, OpConfig]
 
+    def library_config(self) -> LibraryConfig:
+        """The section `library`, its relative paths starting at the file's folder."""
+        return self.library.model_copy(update={"folder": self.path.parent})
+
     def model_dir(self, name: str) -> Path:
         """Directory of a model named in the file."""
         return self.path.parent / self.models_dir / name
@@ -153,6 +157,11 @@ class Config(_Section):
                 )
             chosen.append(self.model_dir(found[0]))
         return chosen
+
+
+def own_address(host: str, port: int) -> str:
+    """HOST:PORT of a service on this machine by what it listens on."""
+    return f"{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
 
 
 def load_config(path: str | Path = "config.yml") -> Config:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Callable
 
 from ops.config import Config, ConfigError
+from ops.probe import PIXEL
 
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 300.0
@@ -25,10 +26,6 @@ _POLL_S = 0.1
 # A child that has died so often within so many seconds is not started again.
 _DEATHS, _DEATHS_S = 5, 60.0
 _GATEWAY = "gateway"
-# A white pixel as PNG: the request by which the service shows that it answers.
-_PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
-)
 
 
 class StartError(RuntimeError):
@@ -164,18 +161,12 @@ class Supervisor:
         now = time.monotonic()
         deaths = self._deaths.setdefault(title, deque(maxlen=_DEATHS))
         deaths.append(now)
-        if status == 2 or (len(deaths) == _DEATHS and now - deaths[0] < _DEATHS_S):
-            raise StartError(
-                f"the {title} ended with status {status}, again and again; the service is stopped"
-                if status != 2
-                else f"the {title} ended with status 2 while serving; the service is stopped",
-                status,
-            )
-        print(
-            f"web_service: the {title} ended with status {status}; it is started again",
-            file=sys.stderr,
-            flush=True,
-        )
+        ended = f"the {title} ended with status {status}"
+        if status == 2:
+            raise StartError(f"{ended} while serving; the service is stopped", status)
+        if len(deaths) == _DEATHS and now - deaths[0] < _DEATHS_S:
+            raise StartError(f"{ended}, again and again; the service is stopped", status)
+        print(f"web_service: {ended}; it is started again", file=sys.stderr, flush=True)
         self._spawn(self._programs[title])
 
     def _end(self) -> None:
@@ -246,7 +237,7 @@ def _answers(config: Config) -> bool:
     host = "127.0.0.1" if config.http_host == "0.0.0.0" else config.http_host  # noqa: S104
     connection = http.client.HTTPConnection(host, config.http_port, timeout=30.0)
     try:
-        body = json.dumps({"key": ["image"], "value": [_PIXEL]})
+        body = json.dumps({"key": ["image"], "value": [PIXEL]})
         connection.request("POST", f"/{config.name}/prediction", body)
         answer = connection.getresponse()
         content = json.loads(answer.read())

@@ -42,7 +42,7 @@ def config_in(folder: Path, database: str = "sqlite:///faces.db", **gateway: Any
 
 def keys_of(config: Config) -> KeyStore:
     """The keys that a gateway with these settings looks for."""
-    return KeyStore(config.library.model_copy(update={"folder": config.path.parent}))
+    return KeyStore(config.library_config())
 
 
 def doors(access: Access, audit: Optional[Audit] = None) -> ASGIApp:

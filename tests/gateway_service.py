@@ -20,9 +20,7 @@ class GuardedService(Service):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, _guard, gateway=True)
-        config = load_config(self.config)
-        library = config.library.model_copy(update={"folder": directory})
-        self.keys = KeyStore(library)
+        self.keys = KeyStore(load_config(self.config).library_config())
 
     def new_key(
         self, role: str, app: Optional[str] = None, rate: Optional[float] = None

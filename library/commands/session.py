@@ -24,10 +24,10 @@ from client.transport import Transport
 from library.config import LibraryConfig
 from library.index.base import VectorIndex
 from library.records import AppState
-from library.scores import Recogniser, Scores
+from library.scores import Recogniser
 from library.store import Store
-from ops.config import Config
-from ops.manifest import Manifest
+from ops.config import Config, own_address
+from ops.recogniser import load_recogniser
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -83,9 +83,11 @@ class Session:
         """
         try:
             if not address and not self.config.http_port:
-                return RpcTransport(_own(self.config.rpc_host, self.config.rpc_port), timeout)
+                return RpcTransport(
+                    own_address(self.config.rpc_host, self.config.rpc_port), timeout
+                )
             if not address:
-                host = _own(self.config.http_host, self.config.http_port)
+                host = own_address(self.config.http_host, self.config.http_port)
                 return HttpTransport(f"http://{host}/{self.config.name}/prediction", timeout)
             if "://" in address:
                 return HttpTransport(address, timeout)
@@ -94,16 +96,8 @@ class Session:
             raise CommandError(f"--service: {error}") from None
 
     def recogniser(self, name: str) -> Recogniser:
-        """The recogniser of that name, with the calibration of its scores."""
-        manifest = Manifest.load(self.config.model_dir(name))
-        if manifest.embedding_dim is None or manifest.calibration is None:
-            raise CommandError(
-                f"{manifest.path}: embedding: dim, impostor_mean and threshold are needed for "
-                f"scores; convert the model again: python -m convert {name} --force"
-            )
-        calibration = manifest.calibration
-        scores = Scores(calibration.impostor_mean, calibration.threshold)
-        return Recogniser(name, manifest.embedding_dim, scores)
+        """The recogniser of that name. Raises ManifestError where its scores are not known."""
+        return load_recogniser(self.config.model_dir(name))
 
 
 @dataclass(frozen=True)
@@ -112,11 +106,6 @@ class OpenIndex:
 
     index: VectorIndex
     state: AppState
-
-
-def library_config(config: Config) -> LibraryConfig:
-    """The section `library`, its relative paths starting at the file's folder."""
-    return config.library.model_copy(update={"folder": config.path.parent})
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -128,11 +117,6 @@ def write_whole(path: Path, data: bytes) -> None:
         part.replace(path)
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def _own(host: str, port: int) -> str:
-    """The address of a service on this machine by what it listens on."""
-    return f"{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
 
 
 def _console(**settings: Any) -> Console:
