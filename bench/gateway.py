@@ -30,6 +30,7 @@ from bench.load.figures import Load, median_load, ratio
 from bench.load.generators import Target
 from bench.load.outputs import output_file
 from bench.load.pictures import PictureSet, make_sets
+from bench.load.session import best_level, levels
 from bench.searching.faces import FaceModel, default_effective
 from bench.service import ended_by_sigterm, free_ports, started
 from library.config import LibraryConfig
@@ -184,13 +185,12 @@ class _Run:
         return summary(rounds, single)
 
     def _rise(self, side: Side, say: Any) -> int:
-        """The concurrency with the highest rate; a smaller one that is as good is preferred."""
+        """The concurrency that is best for a side."""
         loads = []
         for level in self._asked.levels:
             say(f"{side.name}, {level} at a time")
             loads.append(self._load(side, level))
-        most = max(load.qps for load in loads)
-        return next(load.concurrency for load in loads if load.qps >= 0.98 * most)
+        return best_level(loads)
 
     def _load(self, side: Side, concurrency: int) -> Load:
         wait_until_idle(self._pids)
@@ -239,7 +239,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     console.print(f"{report['picture']}, {report['faces']:,} faces enrolled; {report['machine']}")
     table = Table(header_style="bold")
     table.add_column("side", no_wrap=True)
-    for name in ("load", "1/s", "ratio", "p50 ms", "p99 ms", "alone: p50", "ratio"):
+    for name in ("load", "1/s", "ratio", "p50 ms", "p99 ms", "alone", "ratio"):
         table.add_column(name, justify="right")
     for name, load in report["median"].items():
         alone = report["single"][name]["latency_ms"]
@@ -273,13 +273,6 @@ def _settings(port: int, library: LibraryConfig) -> Any:
     return change
 
 
-def _levels(text: str) -> tuple[int, ...]:
-    levels = tuple(int(part) for part in text.split(","))
-    if not levels or min(levels) < 1:
-        raise ValueError(text)
-    return levels
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench gateway", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -288,7 +281,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--picture", choices=("vga", "hd"), default="vga", help="default: vga")
     add("--seconds", type=float, default=4.0, help="of one measured run (default: 4)")
     add("--runs", type=int, default=5, metavar="N", help="rounds, medians count (default: 5)")
-    add("--levels", type=_levels, default=LEVELS, metavar="N,N", help="default: 4,8,16,32")
+    add("--levels", type=levels, default=LEVELS, metavar="N,N", help="default: 4,8,16,32")
     add("--generator", choices=generators.HTTP, default="")
     add("--config", type=Path, default=Path("config.yml"), metavar="FILE")
     add("--json", type=output_file, metavar="FILE")

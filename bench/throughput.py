@@ -37,7 +37,7 @@ from bench.load.pictures import NAMES, PictureSet, make_sets
 from bench.load.published import LAYOUTS, Published
 from bench.load.published import started as published_started
 from bench.load.raw import Raw
-from bench.load.session import LEVELS, Plan, Session, SetResult, target_of
+from bench.load.session import LEVELS, Plan, Session, SetResult, levels, target_of
 from bench.service import Service, ended_by_sigterm, free_ports, started
 from ops.config import load_config
 
@@ -202,13 +202,6 @@ def eight_against_one(results: Sequence[SetResult]) -> dict[str, Optional[float]
     }
 
 
-def _levels(text: str) -> tuple[int, ...]:
-    levels = tuple(int(part) for part in text.split(","))
-    if not levels or min(levels) < 1:
-        raise ValueError(text)
-    return levels
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench throughput", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -216,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--sets", nargs="+", choices=NAMES, default=list(NAMES), help="default: all")
     add("--seconds", type=float, default=4.0, help="of one measured run (default: 4)")
     add("--runs", type=int, default=5, metavar="N", help="rounds, medians count (default: 5)")
-    add("--levels", type=_levels, default=LEVELS, metavar="N,N", help="default: 1,2,4,8,16,32")
+    add("--levels", type=levels, default=LEVELS, metavar="N,N", help="default: 1,2,4,8,16,32")
     add("--generator", choices=generators.HTTP, default="", help="for HTTP")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--http-only", action="store_true", help="leave gRPC out")

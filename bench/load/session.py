@@ -21,6 +21,7 @@ from bench.service import Service
 from client.rpc import pipeline_messages
 
 LEVELS = (1, 2, 4, 8, 16, 32)
+AS_GOOD = 0.98  # of the highest rate; a lower concurrency that reaches it is preferred
 Say = Callable[[str], None]
 
 
@@ -181,8 +182,7 @@ class Session:
             self._say(f"{result.pictures.title}: {side}, {level} at a time")
             found.append(self._metered(self._pids, partial(load, level)))
         result.rising += found
-        most = max(one.qps for one in found)
-        return next(one.concurrency for one in found if one.qps >= 0.98 * most)
+        return best_level(found)
 
     def _run_raw(self, pictures: PictureSet, batch: int) -> Load:
         plan = self._plan
@@ -206,3 +206,17 @@ class Session:
         load = run()
         load.cores = meter.cores()
         return load
+
+
+def best_level(rising: Sequence[Load]) -> int:
+    """The concurrency with the highest rate; a smaller one that is as good is preferred."""
+    most = max(load.qps for load in rising)
+    return next(load.concurrency for load in rising if load.qps >= AS_GOOD * most)
+
+
+def levels(text: str) -> tuple[int, ...]:
+    """Concurrencies of an argument, "8,16,32". Raises ValueError."""
+    found = tuple(int(part) for part in text.split(","))
+    if not found or min(found) < 1:
+        raise ValueError(text)
+    return found
