@@ -6,25 +6,59 @@ import logging
 from typing import Any
 
 import grpc
-from paddle_serving_server.pipeline.proto import pipeline_service_pb2, pipeline_service_pb2_grpc
+from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from ops.config import Config, ConfigError
 from ops.errors import ErrorKind, ServiceError
 from ops.executor import Answer, Executor
 
 _LOGGER = logging.getLogger(__name__)
-# Messages wait here before they are counted as requests; beyond, gRPC itself refuses.
+METHOD = "/baidu.paddle_serving.pipeline_serving.PipelineService/inference"
+# Messages are received of so many calls more than the queue takes, before they count as requests.
 _WAITING = 64
 
 
-class PipelineServicer:
-    """Answers `PipelineService.inference`."""
+class PipelineService(grpc.GenericRpcHandler):
+    """`PipelineService.inference`, refused while the queue is full before its message is read.
 
-    def __init__(self, name: str, executor: Executor) -> None:
+    A message costs as much to receive as its refusal; under a load of several times what the
+    service can do, that is time which the requests inside need. Therefore the method is a stream
+    here, which gRPC starts before there is a message (a client sees no difference), and its calls
+    are counted here: gRPC's own limit refuses with words of its own instead of the number. And
+    this is a handler, no interceptor, of which every call costs some more tasks of the loop.
+    """
+
+    def __init__(self, name: str, executor: Executor, queue_length: int) -> None:
         self._name = name
         self._executor = executor
+        self._most = queue_length + _WAITING
+        self._open = 0
+        self._refusal = grpc.stream_unary_rpc_method_handler(_refuse)
+        self._method = grpc.stream_unary_rpc_method_handler(
+            self._call,
+            request_deserializer=pipeline_service_pb2.Request.FromString,
+            response_serializer=pipeline_service_pb2.Response.SerializeToString,
+        )
 
-    async def inference(self, request: Any, context: Any) -> Any:
+    def service(self, handler_call_details: Any) -> Any:
+        """The method's handler, or one that refuses; None for another method."""
+        if handler_call_details.method != METHOD:
+            return None
+        return self._refusal if self._executor.admission.full else self._method
+
+    async def _call(self, messages: Any, context: Any) -> Any:
+        if self._open >= self._most:
+            await _refuse(messages, context)
+        self._open += 1
+        try:
+            request = await context.read()
+            if request is grpc.aio.EOF:
+                return _response(Answer(ServiceError(ErrorKind.MALFORMED_REQUEST), ""))
+            return await self._inference(request, context)
+        finally:
+            self._open -= 1
+
+    async def _inference(self, request: Any, context: Any) -> Any:
         """A `pipeline_service.Response` for a `pipeline_service.Request`."""
         try:
             if request.name not in ("", self._name):
@@ -43,24 +77,6 @@ class PipelineServicer:
             _LOGGER.error("a request failed outside the stages", exc_info=True)
             answer = Answer(ServiceError(ErrorKind.INTERNAL), "")
         return _response(answer)
-
-
-class _Bouncer(grpc.GenericRpcHandler):
-    """Refuses while the queue is full, before a request's message has been read.
-
-    A message costs as much to receive as its refusal; under a load of several times what the
-    service can do, that is time which the requests inside need. For the same reason this is a
-    handler and no interceptor, of which every call costs some more tasks of the event loop.
-    """
-
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
-        # As a stream: what takes a single message is called when that has been read.
-        self._refusal = grpc.stream_stream_rpc_method_handler(_refuse)
-
-    def service(self, handler_call_details: Any) -> Any:
-        """What refuses, or None: the next handler is asked."""
-        return self._refusal if self._executor.admission.full else None
 
 
 async def _refuse(messages: Any, context: Any) -> None:
@@ -97,12 +113,9 @@ def make_server(config: Config, executor: Executor, shared: bool) -> Any:
             # Without this a second service on the port would take half of the requests.
             ("grpc.so_reuseport", int(shared)),
         ],
-        maximum_concurrent_rpcs=config.limits.queue_length + _WAITING,
     )
-    # gRPC asks the handlers in this order.
-    server.add_generic_rpc_handlers((_Bouncer(executor),))
-    pipeline_service_pb2_grpc.add_PipelineServiceServicer_to_server(
-        PipelineServicer(config.name, executor), server
+    server.add_generic_rpc_handlers(
+        (PipelineService(config.name, executor, config.limits.queue_length),)
     )
     address = f"{config.rpc_host}:{config.rpc_port}"
     try:
