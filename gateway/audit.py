@@ -64,7 +64,8 @@ class Audit:
 
     def __init__(self, file: Path, max_bytes: int, backups: int) -> None:
         self._lines: queue.Queue[Optional[str]] = queue.Queue(QUEUE)
-        self._overflow = 0  # lines, since the start, that did not go into the queue
+        self._overflow = 0  # lines, since the start, that did not go into the queue,
+        self._seen = 0  # and those of them that the writer has counted
         self._handler = _Handler(file, max_bytes, backups)
         self._thread = threading.Thread(target=self._write, name="audit", daemon=True)
         self._thread.start()
@@ -77,13 +78,16 @@ class Audit:
             self._overflow += 1
 
     def _write(self) -> None:
-        seen = 0
         while (line := self._lines.get()) is not None:
-            overflow = self._overflow
-            self._handler.lost += overflow - seen
-            seen = overflow
+            self._count_overflow()
             self._handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, line, None, None))
+        self._count_overflow()
         self._handler.close()
+
+    def _count_overflow(self) -> None:
+        overflow = self._overflow
+        self._handler.lost += overflow - self._seen
+        self._seen = overflow
 
     def close(self) -> None:
         """Write what waits; a disk that does not answer is waited for a few seconds only."""
@@ -112,7 +116,16 @@ class _Handler(RotatingFileHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         super().emit(record)
-        if self.lost and time.monotonic() - self._complained >= COMPLAIN_S:
+        if time.monotonic() - self._complained >= COMPLAIN_S:
+            self._complain()
+
+    def close(self) -> None:
+        """Close the file, and tell of what was lost since the last complaint."""
+        super().close()
+        self._complain()
+
+    def _complain(self) -> None:
+        if self.lost:
             LOG.error("audit log %s: %d lines are lost", self.baseFilename, self.lost)
             self.lost = 0
             self._complained = time.monotonic()
