@@ -26,12 +26,14 @@ from client import face_service_calls as calls
 from client.face_service_calls import EVERYWHERE, Call, Names
 from client.face_service_exchange import DEFAULT_URL, Exchange
 from client.face_service_records import (
+    AppStatistics,
     Comparison,
     Enrolled,
     EnrolledFace,
     Face,
     FaceServiceError,
     FoundFace,
+    GroupStatistics,
     HealthReport,
     Identified,
     Liveness,
@@ -156,13 +158,14 @@ class FaceService:
         max_faces: int = 10,
         max_users: int = 1,
         threshold: float = 80.0,
+        user: str | None = None,
         quality: str | None = None,
         liveness: str | None = None,
     ) -> tuple[FoundFace, ...]:
         """The same for every face of a picture; empty where it has none or nobody is known."""
         controls = (quality, liveness)
         return self._send(
-            calls.multi_search(picture, groups, max_faces, max_users, threshold, controls)
+            calls.multi_search(picture, groups, max_faces, max_users, threshold, user, controls)
         )
 
     # People.
@@ -245,6 +248,16 @@ class FaceService:
     def apps(self) -> tuple[str, ...]:
         """Names of the apps that the key may see."""
         return self._send(calls.listing("app/list", "app_id_list"))
+
+    def app_statistics(self, apps: Names = ()) -> tuple[AppStatistics, ...]:
+        """Apps in numbers: those named, of what the key may see, or all that it may see."""
+        return self._send(calls.app_statistics(apps))
+
+    def group_statistics(
+        self, groups: Names = (), app: str | None = None
+    ) -> tuple[GroupStatistics, ...]:
+        """An app's groups in numbers: those named, or all. app: the key's own by default."""
+        return self._send(calls.group_statistics(groups, app))
 
     def health(self) -> HealthReport:
         """Whether a request would be answered now, and if not, why. Needs no key."""

@@ -11,12 +11,14 @@ from typing import Any
 
 from client.face_service_records import (
     Angle,
+    AppStatistics,
     Comparison,
     Enrolled,
     EnrolledFace,
     Face,
     FoundFace,
     FoundUser,
+    GroupStatistics,
     Guess,
     HealthReport,
     Identified,
@@ -144,6 +146,22 @@ def enrolled_faces(result: Any) -> tuple[EnrolledFace, ...]:
 def _enrolled_face(one: Any) -> EnrolledFace:
     created = datetime.strptime(one["ctime"], _TIME).replace(tzinfo=timezone.utc)
     return EnrolledFace(Token(one["face_token"]), created)
+
+
+def app_statistics(result: Any) -> tuple[AppStatistics, ...]:
+    """Apps in numbers."""
+    return tuple(
+        AppStatistics(one["app_id"], one["group_num"], one["user_num"], one["face_num"])
+        for one in result["app_list"]
+    )
+
+
+def group_statistics(result: Any) -> tuple[GroupStatistics, ...]:
+    """Groups of an app in numbers."""
+    return tuple(
+        GroupStatistics(one["group_id"], one["user_num"], one["face_num"])
+        for one in result["group_list"]
+    )
 
 
 def memberships(result: Any) -> tuple[Membership, ...]:

@@ -16,12 +16,14 @@ from client import face_service_calls as calls
 from client.face_service_calls import EVERYWHERE, Call, Names
 from client.face_service_exchange import DEFAULT_URL, Exchange
 from client.face_service_records import (
+    AppStatistics,
     Comparison,
     Enrolled,
     EnrolledFace,
     Face,
     FaceServiceError,
     FoundFace,
+    GroupStatistics,
     HealthReport,
     Identified,
     Liveness,
@@ -130,13 +132,14 @@ class AsyncFaceService:
         max_faces: int = 10,
         max_users: int = 1,
         threshold: float = 80.0,
+        user: str | None = None,
         quality: str | None = None,
         liveness: str | None = None,
     ) -> tuple[FoundFace, ...]:
         """See FaceService.multi_search."""
         controls = (quality, liveness)
         return await self._send(
-            calls.multi_search(picture, groups, max_faces, max_users, threshold, controls)
+            calls.multi_search(picture, groups, max_faces, max_users, threshold, user, controls)
         )
 
     # People.
@@ -224,6 +227,16 @@ class AsyncFaceService:
     async def apps(self) -> tuple[str, ...]:
         """See FaceService.apps."""
         return await self._send(calls.listing("app/list", "app_id_list"))
+
+    async def app_statistics(self, apps: Names = ()) -> tuple[AppStatistics, ...]:
+        """See FaceService.app_statistics."""
+        return await self._send(calls.app_statistics(apps))
+
+    async def group_statistics(
+        self, groups: Names = (), app: str | None = None
+    ) -> tuple[GroupStatistics, ...]:
+        """See FaceService.group_statistics."""
+        return await self._send(calls.group_statistics(groups, app))
 
     async def health(self) -> HealthReport:
         """See FaceService.health."""

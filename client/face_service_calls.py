@@ -10,11 +10,13 @@ from typing import Any, Callable, Generic, Optional, TypeVar, Union
 
 from client import face_service_answers as answers
 from client.face_service_records import (
+    AppStatistics,
     Comparison,
     Enrolled,
     EnrolledFace,
     Face,
     FoundFace,
+    GroupStatistics,
     HealthReport,
     Identified,
     Liveness,
@@ -28,6 +30,7 @@ from client.face_service_records import (
 T = TypeVar("T")
 
 API = "/face-api/v3/"
+HUB = "/face-api/facehub/"
 EVERYWHERE = "@ALL"
 NO_FACE, NO_MATCH = 222202, 222207
 NOBODY = Identified()
@@ -97,11 +100,12 @@ def multi_search(
     max_faces: int,
     max_users: int,
     threshold: float,
+    user: str | None,
     controls: Controls,
 ) -> Call[tuple[FoundFace, ...]]:
     """See FaceService.multi_search."""
     body = _search(picture, groups, max_users, threshold, controls)
-    body["max_face_num"] = max_faces
+    body = _with({**body, "max_face_num": max_faces}, user_id=user)
     return Call(
         API + "face/multi-search", body, answers.found_faces, instead={NO_FACE: (), NO_MATCH: ()}
     )
@@ -152,6 +156,18 @@ def listing(path: str, key: str, **parameters: Any) -> Call[tuple[str, ...]]:
         return tuple(map(str, result[key]))
 
     return Call(API + path, parameters, read)
+
+
+def app_statistics(apps: Names) -> Call[tuple[AppStatistics, ...]]:
+    """See FaceService.app_statistics."""
+    body = _with({}, op_app_id_list=_joined(apps) or None)
+    return Call(HUB + "statapp", body, answers.app_statistics)
+
+
+def group_statistics(groups: Names, app: str | None) -> Call[tuple[GroupStatistics, ...]]:
+    """See FaceService.group_statistics."""
+    body = _with({}, group_id_list=_joined(groups) or None, op_app_id=app)
+    return Call(HUB + "statgroup", body, answers.group_statistics)
 
 
 def health() -> Call[HealthReport]:

@@ -205,6 +205,25 @@ class Membership:
 
 
 @dataclass(frozen=True)
+class AppStatistics:
+    """An app in numbers. users: a user in two groups counts twice, a face that both have once."""
+
+    app: str
+    groups: int
+    users: int
+    faces: int
+
+
+@dataclass(frozen=True)
+class GroupStatistics:
+    """A group in numbers."""
+
+    group: str
+    users: int
+    faces: int
+
+
+@dataclass(frozen=True)
 class HealthReport:
     """ok: a request would be answered now. reasons: why not, a sentence each.
 

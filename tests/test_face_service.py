@@ -191,6 +191,9 @@ def test_searches_name_users_with_their_scores(api, service):
     api.answers = [{"face_num": 2, "face_list": [one, {**one, "user_list": []}]}]
     faces = service.multi_search(PICTURE, "staff")
     assert [len(face.users) for face in faces] == [1, 0]
+    assert "user_id" not in api.asked[-1].json
+    service.multi_search(PICTURE, "staff", user="ada")
+    assert api.asked[-1].json["user_id"] == "ada"
 
 
 def test_listings_and_users_are_read(api, service):
@@ -207,6 +210,23 @@ def test_listings_and_users_are_read(api, service):
     api.answers = [{"face_list": [{"face_token": "f1", "ctime": "2026-01-31 12:00:00"}]}]
     (face,) = service.faces("ada", "staff")
     assert face.created == datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+
+
+def test_statistics_are_read(api, service):
+    counted = {"app_id": "shop", "group_num": 2, "user_num": 3, "face_num": 4}
+    api.answers = [{"app_list": [counted]}]
+    (app,) = service.app_statistics(["shop", "office"])
+    assert (app.app, app.groups, app.users, app.faces) == ("shop", 2, 3, 4)
+    assert api.asked[-1].path == "/face-api/facehub/statapp"
+    assert api.asked[-1].json == {"op_app_id_list": "shop,office"}
+    counted = {"group_id": "staff", "user_num": 3, "face_num": 4}
+    api.answers = [{"app_id": "shop", "group_list": [counted]}]
+    (group,) = service.group_statistics()
+    assert (group.group, group.users, group.faces) == ("staff", 3, 4)
+    assert api.asked[-1].path == "/face-api/facehub/statgroup"
+    assert api.asked[-1].json == {}
+    service.group_statistics("staff", app="shop")
+    assert api.asked[-1].json == {"group_id_list": "staff", "op_app_id": "shop"}
 
 
 def test_liveness_is_read_with_its_thresholds(api, service):

@@ -45,6 +45,11 @@ def test_a_person_is_enrolled_found_copied_and_deleted(client):
     assert client.users("staff") == ("ada",)
     (kept,) = client.faces("ada", "staff")
     assert kept.token == enrolled.token
+    of_one = client.multi_search(raw(SIMILAR), "staff", user="ada")
+    assert [user.user for user in of_one[0].users] == ["ada"]
+    counted = {one.group: (one.users, one.faces) for one in client.group_statistics()}
+    assert counted == {"staff": (1, 1), "guests": (1, 1)}
+    assert (2, 2, 1) in {(app.groups, app.users, app.faces) for app in client.app_statistics()}
 
     client.delete_face("ada", "staff", kept.token)
     assert client.users("staff") == ()
