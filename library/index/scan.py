@@ -1,8 +1,8 @@
 """Every face compared: the exact searches, one query at a time or many at once.
 
-One query: the stored codes go through faiss's scanner, which decodes them in registers. Many
-queries: blocks are decoded in pieces that stay in the cache, and one matrix product serves all
-queries. How long they take does not depend on what is stored.
+A few queries: the stored codes go through faiss's scanner, which decodes them in registers, for
+each. Many queries: blocks are decoded in pieces that stay in the cache, and one matrix product
+serves all queries. How long they take does not depend on what is stored.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from library.index.candidates import Candidates, Part
 from library.index.codec import Codec
 from library.index.engine import faiss, pointer, run_on_threads
 
-# From this many queries on a matrix product takes less time than a scan for each.
-_MANY = 6
+# From this many queries on a matrix product takes less time than a scan for each of them.
+_MANY = 14
 # Queries in one product.
 _TOGETHER = 128
+# Codes scanned for several queries at a time, in the cache of a core.
+_SCANNED_BYTES = 1 << 20
 # Rows decoded at a time: the cache of a core holds them and their scores.
 _PIECE_BYTES = 2 << 20
 _PIECE_ROWS_MOST = 4096
-# Another thread is worth its while for this many bytes of codes (half a millisecond).
-_BYTES_A_THREAD = 8 << 20
+# Another thread is worth its while for this many bytes of codes (a millisecond).
+_BYTES_A_THREAD = 16 << 20
 
 
 def scan(queries: np.ndarray, parts: Sequence[Part], most: int, threads: int) -> Candidates:
@@ -33,7 +35,7 @@ def scan(queries: np.ndarray, parts: Sequence[Part], most: int, threads: int) ->
     size = sum(part.size for part in parts)
     threads = max(1, min(threads, len(parts), size // _BYTES_A_THREAD))
     if len(queries) < _MANY:
-        found = [_scan_for_one(query, parts, most, threads) for query in queries]
+        found = [_scan_for_few(queries, parts, most, threads)]
     else:
         starts = range(0, len(queries), _TOGETHER)
         found = [_scan_for_many(queries[s : s + _TOGETHER], parts, most, threads) for s in starts]
@@ -42,27 +44,35 @@ def scan(queries: np.ndarray, parts: Sequence[Part], most: int, threads: int) ->
     )
 
 
-def _scan_for_one(query: np.ndarray, parts: Sequence[Part], most: int, threads: int) -> Candidates:
+def _scan_for_few(
+    queries: np.ndarray, parts: Sequence[Part], most: int, threads: int
+) -> Candidates:
     waiting = iter(parts)
-    everything = not any(part.groups is not None for part in parts)
+    count = len(queries)
+    # Whole blocks for one query. For several it is pieces that stay in the cache, so that the
+    # memory, which takes most of the time, is read once.
+    whole = count == 1 and not any(part.groups is not None for part in parts)
 
     def task() -> Candidates:
-        found = Candidates.none(1, most)
-        heap = pointer(found.scores), pointer(found.rows)
-        scanner: Any = None
+        found = Candidates.none(count, most)
+        heaps = [(pointer(found.scores[n]), pointer(found.rows[n])) for n in range(count)]
+        scanners: list[Any] = []
         codec: Optional[Codec] = None
         for part in waiting:
             if codec is not part.block.codec:
                 codec = part.block.codec
-                scanner = codec.scanner(query, by_list=everything)
-            if everything:
+                scanners = [codec.scanner(query, by_list=whole) for query in queries]
+            if whole:
                 # Named by the list's number and the place in it, which is how a view does it.
-                scanner.set_list(part.place, 0.0)
+                scanners[0].set_list(part.place, 0.0)
                 codes = pointer(part.block.entries.codes)
-                scanner.scan_codes(part.count, codes, None, *heap, most)
+                scanners[0].scan_codes(part.count, codes, None, *heaps[0], most)
                 continue
-            for rows, chosen in part.pieces(_PIECE_ROWS_MOST):
-                scanner.scan_codes(len(rows), pointer(chosen), pointer(rows), *heap, most)
+            piece = min(_PIECE_ROWS_MOST, max(1, _SCANNED_BYTES // codec.code_size))
+            for rows, chosen in part.pieces(piece):
+                at, names = pointer(chosen), pointer(rows)
+                for scanner, heap in zip(scanners, heaps):
+                    scanner.scan_codes(len(rows), at, names, *heap, most)
         return found
 
     return Candidates.together(run_on_threads(task, threads)).best(most)
