@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Optional
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, select
 
 from library.config import LibraryConfig
 from library.database import Database
@@ -19,8 +19,50 @@ from library.removing import prune_removals
 from library.tables import app, entry, face, removal
 
 MS_PER_DAY = 86_400_000
-# Stands for all entries of a version being behind: no row has this id.
+# Stands for all entries of a version being behind, and for the last version of all: no row has
+# this number.
 _LAST = 2**63 - 1
+
+
+def _page(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Entries of an app, with their embeddings; `app` and `limit` are to be given."""
+    # Limited before the join: a planner without statistics might otherwise read all faces.
+    page = (
+        select(entry.c.id, entry.c.person_id, entry.c.group_id, entry.c.version, entry.c.face_id)
+        .where(entry.c.app_id == bindparam("app"), *conditions)
+        .order_by(entry.c.version, entry.c.id)
+        .limit(bindparam("limit", type_=Integer))
+        .subquery()
+    )
+    return (
+        select(page.c.id, page.c.person_id, page.c.group_id, page.c.version, face.c.embedding)
+        .join_from(page, face, page.c.face_id == face.c.id)
+        .order_by(page.c.version, page.c.id)
+    )
+
+
+# Made once: asked after every commit, where putting statements together takes as long as
+# running them.
+_STATES = select(
+    app.c.name,
+    app.c.id,
+    app.c.version,
+    app.c.removals_floor,
+    app.c.origin,
+    app.c.faces,
+    app.c.entries,
+    app.c.model,
+    app.c.dim,
+)
+_STATE = _STATES.where(app.c.name == bindparam("name"))
+_REST_OF_VERSION = _page(entry.c.version == bindparam("version"), entry.c.id > bindparam("last"))
+_LATER_VERSIONS = _page(entry.c.version > bindparam("after"), entry.c.version <= bindparam("upto"))
+_REMOVALS = (
+    select(removal.c.entry_id, removal.c.version)
+    .where(removal.c.app_id == bindparam("app"), removal.c.version > bindparam("after"))
+    .order_by(removal.c.version, removal.c.entry_id)
+)
+_FLOOR = select(app.c.removals_floor).where(app.c.id == bindparam("app"))
 
 
 class IndexFeed:
@@ -34,21 +76,9 @@ class IndexFeed:
 
         only: the name of the one app that is wanted, which is left out where it is not there.
         """
-        query = select(
-            app.c.name,
-            app.c.id,
-            app.c.version,
-            app.c.removals_floor,
-            app.c.origin,
-            app.c.faces,
-            app.c.entries,
-            app.c.model,
-            app.c.dim,
-        )
-        if only is not None:
-            query = query.where(app.c.name == only)
+        query, values = (_STATES, {}) if only is None else (_STATE, {"name": only})
         with self._database.reading() as connection:
-            return {name: AppState(*state) for name, *state in connection.execute(query)}
+            return {name: AppState(*state) for name, *state in connection.execute(query, values)}
 
     def entries_after(
         self, app_id: int, version: int, limit: int = 10_000, upto: Optional[int] = None
@@ -75,15 +105,10 @@ class IndexFeed:
 
         Raises SnapshotError snapshot_mismatch where removals that old are no longer told.
         """
-        query = (
-            select(removal.c.entry_id, removal.c.version)
-            .where(removal.c.app_id == app_id, removal.c.version > version)
-            .order_by(removal.c.version, removal.c.entry_id)
-        )
         with self._database.reading() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_REMOVALS, {"app": app_id, "after": version}).all()
             # Read last: what was dropped before or meanwhile is seen here.
-            floor = connection.scalar(select(app.c.removals_floor).where(app.c.id == app_id))
+            floor = connection.scalar(_FLOOR, {"app": app_id})
         if floor is None or floor > version:
             raise SnapshotError("snapshot_mismatch", f"Version {version} of app {app_id} is old.")
         numbers = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 2)
@@ -118,33 +143,15 @@ def _entries_page(
     every database answers from its index, where MySQL does not for a comparison of pairs.
     """
     version, last = after
-    of_app = entry.c.app_id == app_id
     rows: list[Any] = []
     if last != _LAST:
-        rows = _rows(connection, limit, of_app, entry.c.version == version, entry.c.id > last)
+        values = {"app": app_id, "version": version, "last": last, "limit": limit}
+        rows = list(connection.execute(_REST_OF_VERSION, values).all())
     if len(rows) < limit:
-        later = [of_app, entry.c.version > version]
-        if upto is not None:
-            later.append(entry.c.version <= upto)
-        rows += _rows(connection, limit - len(rows), *later)
+        until = _LAST if upto is None else upto
+        values = {"app": app_id, "after": version, "upto": until, "limit": limit - len(rows)}
+        rows += connection.execute(_LATER_VERSIONS, values).all()
     return rows
-
-
-def _rows(connection: Connection, limit: int, *conditions: ColumnElement[bool]) -> list[Any]:
-    # Limited before the join: a planner without statistics might otherwise read all faces.
-    page = (
-        select(entry.c.id, entry.c.person_id, entry.c.group_id, entry.c.version, entry.c.face_id)
-        .where(*conditions)
-        .order_by(entry.c.version, entry.c.id)
-        .limit(limit)
-        .subquery()
-    )
-    query = (
-        select(page.c.id, page.c.person_id, page.c.group_id, page.c.version, face.c.embedding)
-        .join_from(page, face, page.c.face_id == face.c.id)
-        .order_by(page.c.version, page.c.id)
-    )
-    return list(connection.execute(query).all())
 
 
 def _batch_of(rows: list[Any]) -> Batch:
