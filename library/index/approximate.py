@@ -7,6 +7,8 @@ was less than 1 search in 500 among a million faces (``python -m bench search`` 
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import Optional, Union
 
@@ -19,7 +21,7 @@ from library.index.engine import run_on_threads
 from library.index.exact import ExactIndex
 from library.index.ranking import scored
 from library.index.scan import scan
-from library.index.sketch import Sketch
+from library.index.sketch import Sketch, Stack
 from library.index.table import OFFSET_BITS, View
 
 DEFAULT_CANDIDATES = 256
@@ -28,14 +30,16 @@ DEFAULT_FROM = 100_000
 _CANDIDATES_A_PERSON = 16
 # Searches in groups that have less than this share of all faces compare with all of those.
 _SHARE_LEAST = 1 / 8
-# Each block gives its share of the candidates this many times over, and some: the best of all
-# are not spread evenly.
-_SPREAD = 2
+# A stack gives its share of the candidates, so many standard deviations more, and some: the best
+# of all are not spread evenly.
+_DEVIATIONS = 4
 _SPREAD_LEAST = 8
 # Of faces without a sketch, whose scores are certain, a part of the candidates is enough.
 _SCORES_FEWER = 4
 # Sketches looked through on one thread in a fifth of a millisecond.
 _ROWS_A_THREAD = 4 * 65_536
+# So long after faces were added more are expected.
+_BUSY_S = 0.1
 
 
 class ApproximateIndex(ExactIndex):
@@ -59,6 +63,20 @@ class ApproximateIndex(ExactIndex):
         super().__init__(collection, storage, threads, block_rows)
         self.candidates = candidates
         self.approximate_from = approximate_from
+        # By their number.
+        self._stacks: dict[int, tuple[tuple[tuple[int, Sketch], ...], list[_PlacedStack]]] = {}
+        self._added = -math.inf
+
+    def add(
+        self,
+        ids: np.ndarray,
+        persons: np.ndarray,
+        groups: np.ndarray,
+        vectors: np.ndarray,
+        version: int,
+    ) -> None:
+        super().add(ids, persons, groups, vectors, version)
+        self._added = time.monotonic()
 
     def _sealed(self, block: Block) -> None:
         if block.sketch is None:
@@ -88,54 +106,65 @@ class ApproximateIndex(ExactIndex):
         parts = [(part, part.block.sketch) for part in parts_of(view, groups)]
         plain = [part for part, sketch in parts if sketch is None]
         sketched = [(part.place, sketch) for part, sketch in parts if sketch is not None]
+        threads = min(self._threads_now(), 1 + len(view) // _ROWS_A_THREAD)
+        total = sum(len(sketch) for _, sketch in sketched)
         # Estimates are lower than scores, so both are compared with their like only.
-        scores = [Candidates.none(len(queries), 0)]
-        estimates = _Estimates(queries, sketched, wanted)
+        scores, estimates = ([Candidates.none(len(queries), 0)] for _ in range(2))
         # What has no sketch takes longest, so it comes first.
-        waiting: Iterator[Union[Part, int]] = iter([*plain, *range(len(sketched))])
+        waiting: Iterator[Union[Part, _PlacedStack]] = iter(
+            [*plain, *self._stacked(tuple(sketched), threads)]
+        )
 
         def task() -> None:
             for one in waiting:
                 if isinstance(one, Part):
                     scores.append(scan(queries, [one], wanted // _SCORES_FEWER, threads=1))
                 else:
-                    estimates.look_through(one)
+                    share = wanted * len(one) / total
+                    most = int(share + _DEVIATIONS * math.sqrt(share)) + _SPREAD_LEAST
+                    estimates.append(one.likely(queries, min(most, wanted, len(one))))
 
-        run_on_threads(task, min(self.threads, 1 + len(view) // _ROWS_A_THREAD))
+        run_on_threads(task, threads)
         best = Candidates.together(scores).best(wanted // _SCORES_FEWER)
-        return Candidates.together([best, estimates.candidates().best(wanted)])
+        return Candidates.together([best, Candidates.together(estimates).best(wanted)])
+
+    def _threads_now(self) -> int:
+        """One thread fewer while faces come in one after the other: whoever adds them has a core.
+
+        With all, the threads wait for each other and for Python's lock, which on two cores takes
+        at least as long.
+        """
+        busy = time.monotonic() - self._added < _BUSY_S
+        return max(1, self.threads - 1) if busy else self.threads
+
+    def _stacked(
+        self, sketched: tuple[tuple[int, Sketch], ...], threads: int
+    ) -> Sequence[_PlacedStack]:
+        """Stacks of the blocks' sketches, by their places; the same as long as those are.
+
+        There is one more than threads, so that a thread that has the blocks without sketches to
+        look at has less of the others.
+        """
+        count = min(len(sketched), threads + 1 if threads > 1 else 1)
+        known, stacks = self._stacks.get(count, ((), []))
+        if known != sketched:
+            stacks = [_PlacedStack(sketched[n::count]) for n in range(count)]
+            self._stacks[count] = sketched, stacks
+        return stacks
 
 
-class _Estimates:
-    """The rows with the best sketches of every block, written side by side by several threads.
+class _PlacedStack:
+    """A stack of sketches, with their blocks' places."""
 
-    sketched: places and sketches of the blocks. wanted: rows of all blocks together for a query.
-    """
+    def __init__(self, sketched: Sequence[tuple[int, Sketch]]) -> None:
+        places, sketches = zip(*sketched)
+        self._stack = Stack(sketches)
+        self._bases = np.array(places, np.int64) << OFFSET_BITS
 
-    def __init__(
-        self, queries: np.ndarray, sketched: Sequence[tuple[int, Sketch]], wanted: int
-    ) -> None:
-        self._queries = queries
-        self._sketched = sketched
-        share = _SPREAD * wanted // max(1, len(sketched)) + _SPREAD_LEAST
-        most = min([share, wanted, *(len(sketch) for _, sketch in sketched)])
-        shape = (len(sketched), len(queries), most)
-        self._scores = np.empty(shape, np.float32)
-        self._offsets = np.empty(shape, np.int64)
+    def __len__(self) -> int:
+        return len(self._stack)
 
-    def look_through(self, number: int) -> None:
-        """Find a block's best; each has to be looked through once."""
-        sketch = self._sketched[number][1]
-        sketch.search(self._queries, self._scores[number], self._offsets[number])
-
-    def candidates(self) -> Candidates:
-        """What was found in all of them."""
-        places = np.array([place for place, _ in self._sketched], np.int64)
-        bases = (places << OFFSET_BITS)[:, None, None]
-        rows = np.where(self._offsets < 0, NO_ID, self._offsets + bases)
-        return Candidates(_by_query(self._scores), _by_query(rows))
-
-
-def _by_query(found: np.ndarray) -> np.ndarray:
-    """(blocks, q, m) to (q, blocks * m)."""
-    return found.transpose(1, 0, 2).reshape(found.shape[1], found.shape[0] * found.shape[2])
+    def likely(self, queries: np.ndarray, most: int) -> Candidates:
+        """The `most` rows with the best sketches."""
+        scores, numbers, offsets = self._stack.search(queries, most)
+        return Candidates(scores, np.where(offsets < 0, NO_ID, self._bases[numbers] + offsets))

@@ -10,6 +10,7 @@ is, not on which cell or path it is in; faces come and go without anything to be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,15 +62,14 @@ class Sketch:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def search(self, queries: np.ndarray, scores: np.ndarray, offsets: np.ndarray) -> None:
-        """Find the k rows with the best estimates for each query.
+    @property
+    def width(self) -> int:
+        """Components of a vector, and the zeros behind them."""
+        return int(self._index.d)
 
-        queries: (q, dim) float32. scores, (q, k) float32, and offsets, (q, k) int64, are written:
-        of the best rows, -1 where there is none.
-        """
-        count, k = scores.shape
-        queries = _padded(queries, self._index.d)
-        self._index.search_c(count, pointer(queries), k, pointer(scores), pointer(offsets))
+    def put_into(self, shards: Any) -> None:
+        """Make it one of a faiss.IndexShards, which does not keep it alive."""
+        shards.add_shard(self._index)
 
     def wipe(self, offsets: np.ndarray) -> None:
         """Overwrite the sketches of rows with that of no direction, near which no query is."""
@@ -108,6 +108,38 @@ class Sketch:
             raise ValueError(f"codes of {len(codes)} bytes")
         faiss.copy_array_to_AlignedTable(np.ascontiguousarray(codes), index.codes)
         return cls(index, dim)
+
+
+class Stack:
+    """Several sketches that are looked through in one call.
+
+    One call for each would let go of Python's lock and wait for it again so many times, which
+    takes longer than the looking while another thread has much to do with the lock.
+    """
+
+    def __init__(self, sketches: Sequence[Sketch]) -> None:
+        """sketches: at least one, all of the same dim."""
+        self._sketches = tuple(sketches)  # the shards are no more than pointers to them
+        self._index = faiss.IndexShards(self._sketches[0].width, False, True)
+        for sketch in self._sketches:
+            sketch.put_into(self._index)
+        self._starts = np.cumsum([0, *map(len, self._sketches)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The k rows with the best estimates for each query (q, dim) float32.
+
+        Returns their scores (q, k) float32, the numbers of their sketches in the stack and their
+        offsets in those, both (q, k) int64; the offset is -1 where there is none.
+        """
+        queries = _padded(queries, self._index.d)
+        scores = np.empty((len(queries), k), np.float32)
+        rows = np.empty((len(queries), k), np.int64)
+        self._index.search_c(len(queries), pointer(queries), k, pointer(scores), pointer(rows))
+        numbers = np.searchsorted(self._starts[1:-1], rows, side="right")
+        return scores, numbers, np.where(rows < 0, -1, rows - self._starts[numbers])
 
 
 def _new_index(dim: int) -> Any:
