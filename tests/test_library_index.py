@@ -10,6 +10,7 @@ import pytest
 from library.index.approximate import ApproximateIndex
 from library.index.base import Collection
 from library.index.exact import ExactIndex
+from library.index.sketch import Sketch, Stack
 from tests.index_reference import TOLERANCE, Reference, unit
 
 DIM = 32
@@ -153,6 +154,39 @@ def test_removed_entries_are_found_no_more_and_leave_no_trace() -> None:
     assert np.isnan(index.vectors_of(gone)).all()
     probes = unit(np.random.default_rng(3), 4, DIM)
     reference.check(index.search(probes, 2500), probes, 2500, None, 1e-6)
+
+
+def test_a_stack_of_sketches_finds_what_each_of_them_finds() -> None:
+    rng = np.random.default_rng(4)
+    sketches = [Sketch.of(unit(rng, rows, DIM)) for rows in (300, 500, 200)]
+    stack, probes = Stack(sketches), unit(rng, 3, DIM)
+    assert len(stack) == 1000
+    scores, numbers, offsets = stack.search(probes, 1000)
+    for number, sketch in enumerate(sketches):
+        alone, zeros, rows = Stack([sketch]).search(probes, len(sketch))
+        assert not zeros.any()
+        for query in range(len(probes)):
+            of_it = numbers[query] == number
+            assert sorted(offsets[query, of_it]) == sorted(rows[query]) == list(range(len(sketch)))
+            order = np.argsort(offsets[query, of_it])
+            expected = alone[query][np.argsort(rows[query])]
+            assert np.array_equal(scores[query, of_it][order], expected)
+    best, _, _ = stack.search(probes, 10)
+    assert np.array_equal(np.sort(best), np.sort(scores)[:, -10:])
+    _, _, missing = Stack(sketches[2:]).search(probes, 210)
+    assert (missing == -1).sum(axis=1).tolist() == [10, 10, 10]
+
+
+def test_searches_follow_when_sketched_blocks_come_and_go() -> None:
+    index = ApproximateIndex(COLLECTION, "float32", threads=2, approximate_from=1, block_rows=256)
+    reference = filled(index, 2000)
+    probes = unit(np.random.default_rng(5), 4, DIM)
+    for first in (0, 700, 1400):
+        reference.check(index.search(probes, 2000), probes, 2000, None, 1e-6)
+        gone = index.ids()[first // 3 : first // 3 + 300]
+        index.remove(gone, 9)
+        reference.remove(gone)
+    reference.check(index.search(probes, 2000), probes, 2000, None, 1e-6)
 
 
 def test_memory_of_removed_entries_is_given_back() -> None:

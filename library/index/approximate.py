@@ -106,13 +106,18 @@ class ApproximateIndex(ExactIndex):
         parts = [(part, part.block.sketch) for part in parts_of(view, groups)]
         plain = [part for part, sketch in parts if sketch is None]
         sketched = [(part.place, sketch) for part, sketch in parts if sketch is not None]
-        threads = min(self._threads_now(), 1 + len(view) // _ROWS_A_THREAD)
+        threads = min(self.threads, 1 + len(view) // _ROWS_A_THREAD)
+        stacks = len(sketched)
+        if time.monotonic() - self._added < _BUSY_S:
+            # While faces come in one after the other, whoever adds them has a core and most of
+            # the time Python's lock: as few calls as possible, on one thread fewer.
+            threads = stacks = max(1, threads - 1)
         total = sum(len(sketch) for _, sketch in sketched)
         # Estimates are lower than scores, so both are compared with their like only.
         scores, estimates = ([Candidates.none(len(queries), 0)] for _ in range(2))
         # What has no sketch takes longest, so it comes first.
         waiting: Iterator[Union[Part, _PlacedStack]] = iter(
-            [*plain, *self._stacked(tuple(sketched), threads)]
+            [*plain, *self._stacked(tuple(sketched), stacks)]
         )
 
         def task() -> None:
@@ -128,24 +133,11 @@ class ApproximateIndex(ExactIndex):
         best = Candidates.together(scores).best(wanted // _SCORES_FEWER)
         return Candidates.together([best, Candidates.together(estimates).best(wanted)])
 
-    def _threads_now(self) -> int:
-        """One thread fewer while faces come in one after the other: whoever adds them has a core.
-
-        With all, the threads wait for each other and for Python's lock, which on two cores takes
-        at least as long.
-        """
-        busy = time.monotonic() - self._added < _BUSY_S
-        return max(1, self.threads - 1) if busy else self.threads
-
     def _stacked(
-        self, sketched: tuple[tuple[int, Sketch], ...], threads: int
+        self, sketched: tuple[tuple[int, Sketch], ...], most: int
     ) -> Sequence[_PlacedStack]:
-        """Stacks of the blocks' sketches, by their places; the same as long as those are.
-
-        There is one more than threads, so that a thread that has the blocks without sketches to
-        look at has less of the others.
-        """
-        count = min(len(sketched), threads + 1 if threads > 1 else 1)
+        """At most so many stacks of the blocks' sketches; the same as long as those are."""
+        count = min(len(sketched), most)
         known, stacks = self._stacks.get(count, ((), []))
         if known != sketched:
             stacks = [_PlacedStack(sketched[n::count]) for n in range(count)]
