@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Optional, Union
 
 import numpy as np
@@ -64,7 +65,7 @@ class ApproximateIndex(ExactIndex):
         self.candidates = candidates
         self.approximate_from = approximate_from
         # By their number.
-        self._stacks: dict[int, tuple[tuple[tuple[int, Sketch], ...], list[_PlacedStack]]] = {}
+        self._stacks: dict[int, _Stacks] = {}
         self._added = -math.inf
 
     def add(
@@ -107,56 +108,83 @@ class ApproximateIndex(ExactIndex):
         plain = [part for part, sketch in parts if sketch is None]
         sketched = [(part.place, sketch) for part, sketch in parts if sketch is not None]
         threads = min(self.threads, 1 + len(view) // _ROWS_A_THREAD)
-        stacks = len(sketched)
+        count = len(sketched)
         if time.monotonic() - self._added < _BUSY_S:
             # While faces come in one after the other, whoever adds them has a core and most of
             # the time Python's lock: as few calls as possible, on one thread fewer.
-            threads = stacks = max(1, threads - 1)
-        total = sum(len(sketch) for _, sketch in sketched)
+            threads = count = max(1, threads - 1)
+        stacks = self._stacked(tuple(sketched), count)
         # Estimates are lower than scores, so both are compared with their like only.
-        scores, estimates = ([Candidates.none(len(queries), 0)] for _ in range(2))
+        scores = [Candidates.none(len(queries), 0)]
+        estimates: list[_Estimates] = []
         # What has no sketch takes longest, so it comes first.
-        waiting: Iterator[Union[Part, _PlacedStack]] = iter(
-            [*plain, *self._stacked(tuple(sketched), stacks)]
-        )
+        waiting: Iterator[Union[Part, int]] = iter([*plain, *range(len(stacks))])
 
         def task() -> None:
             for one in waiting:
                 if isinstance(one, Part):
                     scores.append(scan(queries, [one], wanted // _SCORES_FEWER, threads=1))
                 else:
-                    share = wanted * len(one) / total
-                    most = int(share + _DEVIATIONS * math.sqrt(share)) + _SPREAD_LEAST
-                    estimates.append(one.likely(queries, min(most, wanted, len(one))))
+                    estimates.append(stacks.look_through(one, queries, wanted))
 
         run_on_threads(task, threads)
-        best = Candidates.together(scores).best(wanted // _SCORES_FEWER)
-        return Candidates.together([best, Candidates.together(estimates).best(wanted)])
+        found = [Candidates.together(scores).best(wanted // _SCORES_FEWER)]
+        if estimates:
+            found.append(stacks.candidates(estimates).best(wanted))
+        return Candidates.together(found)
 
-    def _stacked(
-        self, sketched: tuple[tuple[int, Sketch], ...], most: int
-    ) -> Sequence[_PlacedStack]:
+    def _stacked(self, sketched: tuple[tuple[int, Sketch], ...], most: int) -> _Stacks:
         """At most so many stacks of the blocks' sketches; the same as long as those are."""
         count = min(len(sketched), most)
-        known, stacks = self._stacks.get(count, ((), []))
-        if known != sketched:
-            stacks = [_PlacedStack(sketched[n::count]) for n in range(count)]
-            self._stacks[count] = sketched, stacks
+        stacks = self._stacks.get(count)
+        if stacks is None or stacks.sketched != sketched:
+            stacks = self._stacks[count] = _Stacks(sketched, count)
         return stacks
 
 
-class _PlacedStack:
-    """A stack of sketches, with their blocks' places."""
+@dataclass(frozen=True)
+class _Estimates:
+    """What was found in a stack: see `Stack.search`."""
 
-    def __init__(self, sketched: Sequence[tuple[int, Sketch]]) -> None:
-        places, sketches = zip(*sketched)
-        self._stack = Stack(sketches)
-        self._bases = np.array(places, np.int64) << OFFSET_BITS
+    stack: int
+    scores: np.ndarray
+    rows: np.ndarray
+
+
+class _Stacks:
+    """Stacks of sketches, which may be looked through side by side.
+
+    sketched: the sketches, with their blocks' places. count: of the stacks.
+    """
+
+    def __init__(self, sketched: tuple[tuple[int, Sketch], ...], count: int) -> None:
+        self.sketched = sketched
+        dealt = [sketched[number::count] for number in range(count)]
+        self._stacks = [Stack([sketch for _, sketch in some]) for some in dealt]
+        self._total = sum(map(len, self._stacks))
+        # Rows of all stacks, one after the other: where each stack begins, and each sketch, and
+        # what makes a sketch's rows such as `View.take` takes them.
+        self._firsts = np.cumsum([0, *map(len, self._stacks)])
+        lengths = [len(sketch) for some in dealt for _, sketch in some]
+        self._starts = np.cumsum([0, *lengths])[:-1]
+        places = np.array([place for some in dealt for place, _ in some], np.int64)
+        self._shifts = (places << OFFSET_BITS) - self._starts
 
     def __len__(self) -> int:
-        return len(self._stack)
+        return len(self._stacks)
 
-    def likely(self, queries: np.ndarray, most: int) -> Candidates:
-        """The `most` rows with the best sketches."""
-        scores, numbers, offsets = self._stack.search(queries, most)
-        return Candidates(scores, np.where(offsets < 0, NO_ID, self._bases[numbers] + offsets))
+    def look_through(self, number: int, queries: np.ndarray, wanted: int) -> _Estimates:
+        """A stack's share of the `wanted` rows with the best sketches of all."""
+        stack = self._stacks[number]
+        share = wanted * len(stack) / self._total
+        most = int(share + _DEVIATIONS * math.sqrt(share)) + _SPREAD_LEAST
+        return _Estimates(number, *stack.search(queries, min(most, wanted, len(stack))))
+
+    def candidates(self, found: Sequence[_Estimates]) -> Candidates:
+        """What was found in all the stacks, at least one."""
+        scores = np.concatenate([one.scores for one in found], axis=1)
+        rows = np.concatenate([one.rows for one in found], axis=1)
+        firsts = self._firsts[[one.stack for one in found]]
+        row = rows + np.repeat(firsts, [one.rows.shape[1] for one in found])
+        sketch = np.searchsorted(self._starts, row, side="right") - 1
+        return Candidates(scores, np.where(rows < 0, NO_ID, row + self._shifts[sketch]))

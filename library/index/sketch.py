@@ -63,13 +63,9 @@ class Sketch:
         return int(self._index.ntotal)
 
     @property
-    def width(self) -> int:
-        """Components of a vector, and the zeros behind them."""
-        return int(self._index.d)
-
-    def put_into(self, shards: Any) -> None:
-        """Make it one of a faiss.IndexShards, which does not keep it alive."""
-        shards.add_shard(self._index)
+    def shard(self) -> tuple[Any, int]:
+        """The index in faiss, which is gone when this is, and how many components it takes."""
+        return self._index, int(self._index.d)
 
     def wipe(self, offsets: np.ndarray) -> None:
         """Overwrite the sketches of rows with that of no direction, near which no query is."""
@@ -115,31 +111,33 @@ class Stack:
 
     One call for each would let go of Python's lock and wait for it again so many times, which
     takes longer than the looking while another thread has much to do with the lock.
+
     """
 
     def __init__(self, sketches: Sequence[Sketch]) -> None:
         """sketches: at least one, all of the same dim."""
-        self._sketches = tuple(sketches)  # the shards are no more than pointers to them
-        self._index = faiss.IndexShards(self._sketches[0].width, False, True)
-        for sketch in self._sketches:
-            sketch.put_into(self._index)
-        self._starts = np.cumsum([0, *map(len, self._sketches)])
+        self._sketches = tuple(sketches)  # faiss has no more than pointers to them
+        self._count = sum(map(len, self._sketches))
+        self._index, self._width = self._sketches[0].shard
+        if len(self._sketches) > 1:
+            self._index = faiss.IndexShards(self._width, False, True)
+            for sketch in self._sketches:
+                self._index.add_shard(sketch.shard[0])
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return self._count
 
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k rows with the best estimates for each query (q, dim) float32.
 
-        Returns their scores (q, k) float32, the numbers of their sketches in the stack and their
-        offsets in those, both (q, k) int64; the offset is -1 where there is none.
+        Returns their scores (q, k) float32 and the rows (q, k) int64, counted through all the
+        sketches, -1 where there is none.
         """
-        queries = _padded(queries, self._index.d)
+        queries = _padded(queries, self._width)
         scores = np.empty((len(queries), k), np.float32)
         rows = np.empty((len(queries), k), np.int64)
         self._index.search_c(len(queries), pointer(queries), k, pointer(scores), pointer(rows))
-        numbers = np.searchsorted(self._starts[1:-1], rows, side="right")
-        return scores, numbers, np.where(rows < 0, -1, rows - self._starts[numbers])
+        return scores, rows
 
 
 def _new_index(dim: int) -> Any:
