@@ -2,7 +2,7 @@
 
 10,000 operations on each kind of index in memory. On Milvus a few hundred, which take as long;
 the environment variable MILVUS_STEPS sets another number (``MILVUS_STEPS=10000 pytest -k milvus``
-on this file: a quarter of an hour).
+on this file: three minutes, or ten where others use the machine).
 """
 
 from __future__ import annotations

@@ -79,6 +79,11 @@ class ApproximateIndex(ExactIndex):
         super().add(ids, persons, groups, vectors, version)
         self._added = time.monotonic()
 
+    def remove(self, ids: np.ndarray, version: int) -> None:
+        super().remove(ids, version)
+        # They keep the sketches of blocks that have been given up.
+        self._stacks.clear()
+
     def _sealed(self, block: Block) -> None:
         if block.sketch is None:
             block.sketch = Sketch.of(block.codec.decoded(block.entries.codes))

@@ -111,7 +111,6 @@ class Stack:
 
     One call for each would let go of Python's lock and wait for it again so many times, which
     takes longer than the looking while another thread has much to do with the lock.
-
     """
 
     def __init__(self, sketches: Sequence[Sketch]) -> None:
