@@ -13,6 +13,8 @@ from urllib.parse import quote
 import numpy as np
 import orjson
 
+from library import live_files
+
 # Seconds that a call waits for others' locks.
 _PATIENCE_S = 1.0
 # Rows that are deleted at once.
@@ -145,8 +147,8 @@ class TokenFile:
             return self._connection
         self.close()
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Faces are nobody else's business; SQLite's other files take over the file's mode.
-        os.close(os.open(self._file, os.O_CREAT | os.O_RDONLY, 0o600))
+        live_files.make(self._file)
+        live_files.note(self._file)
         identity = self._on_disk()
         connection = sqlite3.connect(
             f"file:{quote(str(self._file))}?mode=rw",

@@ -22,7 +22,7 @@ from typing import Any, Callable, Optional
 
 from sqlalchemy import Connection, Table, delete, func, insert, select, text
 
-from library import schema, sqlite
+from library import live_files, schema, sqlite
 from library.config import LibraryConfig
 from library.database import Database
 from library.errors import BackupError, DatabaseError, LibraryError
@@ -70,6 +70,8 @@ def records(database: Database) -> list[BackupRecord]:
 def write(database: Database, path: Path, progress: Optional[Progress] = None) -> None:
     """Write a backup; `path` appears when it is complete, in place of one that was there."""
     path = path.absolute()
+    _refuse_live(path)
+    _refuse_live(_checksum_file(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=path.parent) as folder:
@@ -92,7 +94,7 @@ def write(database: Database, path: Path, progress: Optional[Progress] = None) -
 
 def _copy_file(source: Path, target: Path) -> None:
     """SQLite's own copying, in one step: it sees one moment and keeps nobody from writing."""
-    os.close(os.open(target, os.O_CREAT | os.O_RDONLY, 0o600))
+    live_files.make(target)
     with closing(sqlite3.connect(target)) as made, closing(sqlite.open_file(source, 10.0)) as read:
         read.backup(made)
 
@@ -218,6 +220,7 @@ def _pages(source: Connection, table: Table) -> Iterator[Sequence[Any]]:
 def _opened(path: Path) -> Iterator[Connection]:
     """A connection to a backup. One of an older version is brought up to date in a copy."""
     path = path.absolute()
+    _refuse_live(path)
     _check_file(path)
     engine = sqlite.make_reading_engine(path)
     try:
@@ -235,6 +238,12 @@ def _opened(path: Path) -> Iterator[Connection]:
                 yield connection
         finally:
             opened.close()
+
+
+def _refuse_live(path: Path) -> None:
+    """Neither in place of a database in use nor as if it were a backup. Raises BackupError."""
+    if live_files.is_live(path):
+        raise BackupError("backup_is_database", f"{path}.")
 
 
 def _is_current(connection: Connection, path: Path) -> bool:

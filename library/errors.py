@@ -30,6 +30,7 @@ CODES: dict[str, str] = {
     "database_version": "Use the version of this software that the database was made with.",
     "backup_failed": "Check that the folder can be written and has room, then try again.",
     "backup_unreadable": "Use a whole file that `backup` of this software has written.",
+    "backup_is_database": "Name another file: this one is the database that is in use.",
     "restore_not_empty": "Restore into an empty database, or ask to replace what is there.",
     "index_unavailable": "Wait until the index is ready, or check that its server runs.",
     "index_lost": "Nothing: the index is filled again from the database.",
@@ -80,7 +81,10 @@ class DatabaseError(LibraryError):
 
 
 class BackupError(LibraryError):
-    """A backup cannot be made or put back: backup_failed, backup_unreadable, restore_not_empty."""
+    """A backup cannot be made or put back.
+
+    backup_failed, backup_unreadable, backup_is_database, restore_not_empty.
+    """
 
 
 class IndexUnavailableError(LibraryError):

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 
+from library import live_files
 from library.errors import DatabaseError
 from library.faults import translated
 
@@ -36,6 +37,7 @@ def make_engine(url: URL, file: Path, timeout_s: float, **pool: Any) -> Engine:
     def connect() -> sqlite3.Connection:
         return open_file(file, timeout_s)
 
+    live_files.note(file)
     engine = create_engine(url, creator=connect, **pool)
 
     @event.listens_for(engine, "connect")
@@ -77,8 +79,7 @@ def create(file: Path, timeout_s: float) -> None:
     """
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Faces are nobody else's business; SQLite's other files take over the file's mode.
-        os.close(os.open(file, os.O_CREAT | os.O_RDONLY, 0o600))
+        live_files.make(file)
     except OSError as error:
         raise DatabaseError("database_unavailable", f"{file}: {error.strerror}.") from None
     deadline = time.monotonic() + timeout_s

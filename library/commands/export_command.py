@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import base64
+import io
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from library.commands.files import whole_file
 from library.commands.session import DONE, CommandError, Session
 from library.records import ExportedFace
 
@@ -48,24 +49,17 @@ def _opened(path: Path) -> Iterator[IO[str]]:
     if str(path) == "-":
         yield sys.stdout
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
+        yield text
+        text.detach()
 
 
 def _write_crop(directory: Path, face: ExportedFace) -> str:
     """Write a face's picture; its name below the directory. Copies of a user share it."""
     name = Path(CROPS, f"{face.face.token}.png")
-    (directory / CROPS).mkdir(exist_ok=True)
-    (directory / name).write_bytes(face.crop or b"")
+    with whole_file(directory / name, synced=False) as file:
+        file.write(face.crop or b"")
     return name.as_posix()
 
 

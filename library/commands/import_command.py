@@ -11,11 +11,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from library.commands.importing import Import, Report, Target
+from library.commands.files import write_whole
+from library.commands.importing import Import, Report, Source, Target
 from library.commands.people import folders_in
 from library.commands.selection import REASONS, Selection
 from library.commands.service import Asker
-from library.commands.session import DONE, FAILED, Session, write_whole
+from library.commands.session import DONE, FAILED, Session
 from library.errors import ExistsError
 
 # Refused pictures in the table; the report has them all.
@@ -26,7 +27,8 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
     """Import; 0 where every picture is enrolled, 1 where some were refused."""
     limits = session.library.limits
     root: Path = arguments.directory
-    folders = folders_in(root, limits)
+    found = folders_in(root, limits)
+    source = Source(root, session.config.limits.picture_bytes)
     selection = Selection(
         several=arguments.several,
         max_faces=arguments.max_faces,
@@ -42,10 +44,10 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
         with session.store() as store:
             with suppress(ExistsError):
                 store.create_group(target.app, target.group)
-            work = Import(store, Asker(transport, selection.options()), selection, target, root)
+            work = Import(store, Asker(transport, selection.options()), selection, target, source)
             try:
                 with session.bar("pictures") as advance:
-                    work.run(folders, arguments.concurrency, advance)
+                    work.run(found, arguments.concurrency, advance)
             finally:
                 _show(work.report, session.out)
                 if arguments.report is not None:
@@ -63,6 +65,8 @@ def _show(report: Report, out: Console) -> None:
         f"group {report.group} in app {report.app}, {report.present} were there, "
         f"{len(report.refused)} refused{state}"
     )
+    if report.ignored:
+        out.print(f"{len(report.ignored)} other files or hidden folders were not looked at")
     if not report.refused:
         return
     table = Table(header_style="bold")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from client.answer import FaceAnswer
-from library.commands.people import Folder
+from library.commands.files import NotReadableError, read_regular
+from library.commands.people import Folder, Found, shown
 from library.commands.selection import RefusedError, Selection
 from library.commands.service import Asker, PictureError
 from library.commands.session import Advance
@@ -36,7 +37,11 @@ class Refused:
 
 @dataclass
 class Report:
-    """What an import did. present: pictures that had been enrolled before."""
+    """What an import did.
+
+    present: pictures that had been enrolled before. ignored: files that are no pictures by their
+    names, and hidden folders.
+    """
 
     app: str
     group: str
@@ -47,6 +52,7 @@ class Report:
     recogniser: str = ""
     finished: bool = False
     refused: list[Refused] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -63,6 +69,25 @@ class Target:
     limit: int
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where from. picture_bytes: of a picture, at most."""
+
+    root: Path
+    picture_bytes: int
+
+    def name(self, path: Path) -> str:
+        """A picture's name below the root."""
+        return shown(path.relative_to(self.root).as_posix())
+
+    def read(self, path: Path) -> bytes:
+        """A picture. Raises RefusedError."""
+        try:
+            return read_regular(path, self.picture_bytes)
+        except NotReadableError as error:
+            raise RefusedError(error.reason, str(error)) from None
+
+
 @dataclass
 class _User:
     """A folder under way. known: how many faces the user keeps."""
@@ -76,25 +101,26 @@ class Import:
     """One import. Each user is enrolled in one step, in the order of the folders."""
 
     def __init__(
-        self, store: Store, asker: Asker, selection: Selection, target: Target, root: Path
+        self, store: Store, asker: Asker, selection: Selection, target: Target, source: Source
     ) -> None:
         self._store = store
         self._asker = asker
         self._selection = selection
         self._target = target
-        self._root = root
+        self._source = source
         self.report = Report(target.app, target.group)
 
-    def run(self, folders: Sequence[Folder], concurrency: int, advance: Advance) -> Report:
-        """Import the folders; what is committed stays when this is interrupted.
+    def run(self, found: Found, concurrency: int, advance: Advance) -> Report:
+        """Import what was found; what is committed stays when this is interrupted.
 
         concurrency: requests under way. Raises CommandError and LibraryError.
         """
-        total = sum(len(folder.pictures) for folder in folders)
+        total = found.pictures
+        self._leave_out(found)
         pool = ThreadPoolExecutor(concurrency, thread_name_prefix="import")
         under_way: deque[_User] = deque()
         try:
-            for user in self._users(folders, pool):
+            for user in self._users(found.folders, pool):
                 under_way.append(user)
                 while sum(len(one.waiting) for one in under_way) > _AHEAD * concurrency:
                     self._enrol(under_way.popleft())
@@ -106,6 +132,12 @@ class Import:
             pool.shutdown(wait=False, cancel_futures=True)
         self.report.finished = True
         return self.report
+
+    def _leave_out(self, found: Found) -> None:
+        self.report.pictures += len(found.left_out)
+        for one in found.left_out:
+            self._refuse(self._source.name(one.path), one.user, one.reason, one.detail)
+        self.report.ignored = [self._source.name(path) for path in found.ignored]
 
     def _users(self, folders: Sequence[Folder], pool: ThreadPoolExecutor) -> Iterator[_User]:
         for folder in folders:
@@ -121,7 +153,7 @@ class Import:
                 if digest in had:
                     self.report.present += 1
                 else:
-                    name = path.relative_to(self._root).as_posix()
+                    name = self._source.name(path)
                     waiting = pool.submit(self._look, path, digest, name)
                     user.waiting.append((name, digest, waiting))
             yield user
@@ -130,11 +162,11 @@ class Import:
         """The folder's files by their contents' SHA-256."""
         found: dict[str, Path] = {}
         for path in folder.pictures:
-            name = path.relative_to(self._root).as_posix()
+            name = self._source.name(path)
             try:
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            except OSError as error:
-                self._refuse(name, folder.user, "unreadable", str(error.strerror))
+                digest = hashlib.sha256(self._source.read(path)).hexdigest()
+            except RefusedError as refused:
+                self._refuse(name, folder.user, refused.reason, refused.detail)
                 continue
             if digest in found:
                 self._refuse(name, folder.user, "repeated", f"as {found[digest].name}")
@@ -151,8 +183,8 @@ class Import:
     def _look(self, path: Path, digest: str, name: str) -> NewFace:
         """The face of a picture; runs in several threads. Raises RefusedError, CommandError."""
         try:
-            seen = self._asker.faces(path.read_bytes())
-        except (PictureError, OSError) as error:
+            seen = self._asker.faces(self._source.read(path))
+        except PictureError as error:
             raise RefusedError("unreadable", str(error)) from None
         face = self._selection.choose(seen.faces)
         return _new_face(face, seen.recogniser, digest, name, self._selection.crops)

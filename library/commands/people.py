@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
+import stat
+import unicodedata
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 from client.pictures import SUFFIXES
+from library.commands.files import kind_of
 from library.commands.session import CommandError
 from library.config import LibraryLimits
 
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_]")
 # So many troubles are told at once.
 _SHOWN = 10
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What is not enrolled without being sent. reason: see `library.commands.selection.REASONS`."""
+
+    path: Path
+    user: str
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -24,36 +39,104 @@ class Folder:
     pictures: tuple[Path, ...]
 
 
+@dataclass
+class Found:
+    """What a directory has. ignored: files that are no pictures by their names, hidden folders."""
+
+    folders: list[Folder] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    ignored: list[Path] = field(default_factory=list)
+
+    @property
+    def pictures(self) -> int:
+        """How many are to be accounted for."""
+        return sum(len(folder.pictures) for folder in self.folders) + len(self.left_out)
+
+
+def shown(path: str) -> str:
+    """A path as text that can be stored and shown: without what a terminal would obey."""
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join("\ufffd" if unicodedata.category(c) == "Cc" else c for c in text)
+
+
 def user_id(name: str) -> str:
     """An id for a folder's name: what ids cannot have becomes an underscore."""
     return _NOT_ALLOWED.sub("_", name)
 
 
-def folders_in(directory: Path, limits: LibraryLimits) -> list[Folder]:
-    """The folders of a directory in the order of their names.
+def folders_in(directory: Path, limits: LibraryLimits) -> Found:
+    """The folders of a directory in the order of their names, and what is left out of them.
 
-    Raises CommandError where there is none with pictures, or two of them would be one user, or a
-    name is too long.
+    Links are not followed: they lead to what nobody has put there for this. Raises CommandError
+    where there is no folder with pictures, or two of them would be one user, or a name is too long.
     """
     if not directory.is_dir():
         raise CommandError(f"{directory} is not a directory")
-    found = []
-    for folder in sorted(path for path in directory.iterdir() if path.is_dir()):
-        pictures = tuple(
-            sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        )
-        if pictures and not folder.name.startswith("."):
-            found.append(Folder(folder.name, user_id(folder.name), pictures))
-    if not found:
+    found = Found()
+    for entry in _entries(directory, "", found):
+        path, name = Path(entry.path), shown(entry.name)
+        if not entry.is_dir(follow_symlinks=False):
+            _note(entry, "", found, pictures=None)
+        elif name.startswith("."):
+            found.ignored.append(path)
+        else:
+            pictures = _pictures(path, user_id(name), found)
+            if pictures:
+                found.folders.append(Folder(name, user_id(name), tuple(sorted(pictures))))
+    if not found.folders:
+        first = [f"; {one.path}: {one.reason}, {one.detail}" for one in found.left_out[:1]]
         raise CommandError(
             f"{directory}: a folder for each person with pictures in it is expected "
-            f"({', '.join(sorted(SUFFIXES))})"
+            f"({', '.join(sorted(SUFFIXES))}){''.join(first)}"
         )
-    troubles = _troubles(found, limits)
+    troubles = _troubles(found.folders, limits)
     if troubles:
         more = [f"and {len(troubles) - _SHOWN} more"] if len(troubles) > _SHOWN else []
         raise CommandError("; ".join(troubles[:_SHOWN] + more) + ". Rename the folders.")
     return found
+
+
+def _pictures(folder: Path, user: str, found: Found) -> list[Path]:
+    """The pictures in a folder and in the folders in it."""
+    pictures: list[Path] = []
+    waiting = [folder]
+    while waiting:
+        for entry in _entries(waiting.pop(), user, found):
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(Path(entry.path))
+            else:
+                _note(entry, user, found, pictures)
+    return pictures
+
+
+def _entries(folder: Path, user: str, found: Found) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        found.left_out.append(LeftOut(folder, user, "unreadable", str(error.strerror)))
+        return []
+
+
+def _note(entry: os.DirEntry[str], user: str, found: Found, pictures: Optional[list[Path]]) -> None:
+    """Put what is no folder where it belongs; pictures: None where no picture may be."""
+    path = Path(entry.path)
+    is_picture = path.suffix.lower() in SUFFIXES
+    try:
+        mode = entry.stat(follow_symlinks=False).st_mode
+        # A link may lead to a folder with pictures, whatever it is called.
+        if stat.S_ISLNK(mode) and (is_picture or entry.is_dir()):
+            found.left_out.append(LeftOut(path, user, "symlink", "links are not followed"))
+        elif not is_picture:
+            found.ignored.append(path)
+        elif not stat.S_ISREG(mode):
+            found.left_out.append(LeftOut(path, user, "not_a_file", kind_of(mode)))
+        elif pictures is None:
+            found.left_out.append(LeftOut(path, user, "no_folder", "it is in no folder"))
+        else:
+            pictures.append(path)
+    except OSError as error:
+        found.left_out.append(LeftOut(path, user, "unreadable", str(error.strerror)))
 
 
 def _troubles(folders: list[Folder], limits: LibraryLimits) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from client.answer import Options
+from library.commands.files import NotReadableError, read_regular
 from library.commands.service import Asker, PictureError, Seen
 from library.commands.session import DONE, FAILED, CommandError, Session
 from library.errors import NotFoundError
@@ -47,11 +48,13 @@ def _seen(session: Session, arguments: argparse.Namespace) -> Seen:
         embedding_format="base64",
         aligned=True if arguments.aligned else None,
     )
+    try:
+        content = read_regular(picture, session.config.limits.picture_bytes, follow=True)
+    except NotReadableError as error:
+        raise CommandError(f"{picture} cannot be read: {error}") from None
     transport = session.connect(arguments.service, arguments.timeout)
     try:
-        return Asker(transport, options).faces(picture.read_bytes())
-    except OSError as error:
-        raise CommandError(f"{picture} cannot be read: {error.strerror}") from None
+        return Asker(transport, options).faces(content)
     except PictureError as error:
         raise CommandError(f"{picture}: {error}") from None
     finally:

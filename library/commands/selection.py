@@ -12,7 +12,11 @@ from client.answer import FaceAnswer, Options
 
 # The reasons in a report, each with what it means.
 REASONS: dict[str, str] = {
-    "unreadable": "the file cannot be read, or is no picture",
+    "unreadable": "the file or folder cannot be read, or is no picture",
+    "symlink": "a link to a file or folder is not followed",
+    "not_a_file": "a pipe, a socket or a device is not read",
+    "no_folder": "the picture is in no person's folder",
+    "too_large": "the file has more bytes than limits.picture_bytes of config.yml",
     "no_face": "no face was found",
     "several_faces": "there are several faces, and --several is refuse",
     "too_small": "the face's shorter side is below --min-size",

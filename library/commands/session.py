@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Callable
 
 from rich.console import Console
@@ -21,6 +20,7 @@ from rich.progress import (
 from client.http import HttpTransport
 from client.rpc import RpcTransport
 from client.transport import Transport
+from library import live_files
 from library.config import LibraryConfig
 from library.index.base import VectorIndex
 from library.records import AppState
@@ -48,6 +48,13 @@ class Session:
     progress: bool = True
     notes: Console = field(default_factory=lambda: _console(stderr=True))
     out: Console = field(default_factory=lambda: _console(stderr=False))
+
+    def __post_init__(self) -> None:
+        # No command may read or replace them as if they were files of the operator's.
+        live_files.note(self.config.path.parent / self.config.gateway.token_file)
+        database = self.library.database_file()
+        if database is not None:
+            live_files.note(database)
 
     @contextmanager
     def store(self) -> Iterator[Store]:
@@ -106,17 +113,6 @@ class OpenIndex:
 
     index: VectorIndex
     state: AppState
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears complete. Raises CommandError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _console(**settings: Any) -> Console:
