@@ -2,16 +2,22 @@
 
 It starts the pipeline, prints ``ready`` when it answers, and ends it on SIGTERM or Ctrl-C, after
 the requests under way. Exit status 0 after a clean end, 1 when a
-process of the service died, 2 for a configuration that cannot be used.
+process of the service died, 2 for a configuration that cannot be used, or data that another
+service uses.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 
 from ops.config import Config, ConfigError, load_config
-from ops.supervisor import Supervisor
+from ops.data_lock import DataLock, data_files
+from ops.supervisor import Supervisor, check_port
+
+# Seconds within which the children of a service that was killed are gone, and with them its ports.
+_CHILDREN_END_S = 15.0
 
 
 def main() -> int:
@@ -21,11 +27,49 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         config = load_config(arguments.config)
-        say_models(config)
-        return Supervisor(config).run()
+        lock = DataLock(data_files(config))
+        was_killed = take(lock)
+        try:
+            say_models(config)
+            if was_killed:
+                wait_for_ports(config)
+            return Supervisor(config).run()
+        finally:
+            lock.release()
     except ConfigError as error:
         print(f"web_service: {error}", file=sys.stderr)
         return 2
+
+
+def take(lock: DataLock) -> bool:
+    """Take the data; whether its last service was killed. ConfigError where another one has it."""
+    try:
+        return lock.take()
+    except OSError as error:
+        # Where nothing can be written no service can do harm to another one's data.
+        print(
+            f"web_service: {error.filename}: {error.strerror}; a second service on this data "
+            "would not be noticed",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+        return False
+
+
+def wait_for_ports(config: Config) -> None:
+    """Wait for the ports of a service that was killed; whoever needs them says what is wrong."""
+    ports = [("rpc_port", config.rpc_host, config.rpc_port)]
+    if config.http_port:
+        ports.append(("http_port", config.http_host, config.http_port))
+    ports.append(("gateway.port", config.gateway.host, config.gateway.port))
+    give_up = time.monotonic() + _CHILDREN_END_S
+    while time.monotonic() < give_up:
+        try:
+            for key, host, port in ports:
+                check_port(config, key, host, port)
+        except ConfigError:
+            time.sleep(0.1)
+        else:
+            return
 
 
 def say_models(config: Config) -> None:
