@@ -6,14 +6,12 @@ be put back into any of them and be looked into with any SQLite. Beside it lies 
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import sqlite3
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -22,13 +20,22 @@ from typing import Any, Callable, Optional
 
 from sqlalchemy import Connection, Table, delete, func, insert, select, text
 
-from library import live_files, schema, sqlite
+from library import live_files, sqlite
+from library.backup_file import (
+    APPLICATION_ID,
+    check_schema,
+    checksum_file,
+    foreign,
+    opened,
+    refuse_live,
+    sha256,
+)
+from library.backup_rows import check_rows
 from library.config import LibraryConfig
 from library.database import Database
-from library.errors import BackupError, DatabaseError, LibraryError
+from library.errors import BackupError, LibraryError
 from library.rows import moment, now_ms
 from library.tables import (
-    METADATA,
     app,
     crop,
     entry,
@@ -39,9 +46,8 @@ from library.tables import (
     removal,
 )
 from library.tables import backup as backup_table
+from library.validation import Validator
 
-# Marks a file as a library: "face" in ASCII, SQLite's application_id.
-APPLICATION_ID = 0x66616365
 # What is put back, in the order that references ask for. Removals are not: indexes start anew.
 TABLES = (app, face_group, person, face, crop, entry)
 ROWS_AT_ONCE = 1000
@@ -70,8 +76,8 @@ def records(database: Database) -> list[BackupRecord]:
 def write(database: Database, path: Path, progress: Optional[Progress] = None) -> None:
     """Write a backup; `path` appears when it is complete, in place of one that was there."""
     path = path.absolute()
-    _refuse_live(path)
-    _refuse_live(_checksum_file(path))
+    refuse_live(path)
+    refuse_live(checksum_file(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=path.parent) as folder:
@@ -82,10 +88,10 @@ def write(database: Database, path: Path, progress: Optional[Progress] = None) -
                 _copy_rows(database, made, progress)
             _finish(made)
             checksum = made.with_name("checksum")
-            checksum.write_text(f"{_sha256(made)}  {path.name}\n", encoding="utf-8")
+            checksum.write_text(f"{sha256(made)}  {path.name}\n", encoding="utf-8")
             _sync(checksum)
             os.replace(made, path)
-            os.replace(checksum, _checksum_file(path))
+            os.replace(checksum, checksum_file(path))
         _sync(path.parent)
     except (OSError, sqlite3.Error) as error:
         raise BackupError("backup_failed", f"{path}: {error}.") from error
@@ -113,12 +119,10 @@ def _copy_rows(database: Database, target: Path, progress: Optional[Progress]) -
 
 def _drop_others(connection: sqlite3.Connection) -> None:
     """Without what else is kept in the database, the keys of the gateway for one."""
-    own = {*METADATA.tables, schema.LIBRARY.version_table}
-    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-    for (name,) in connection.execute(query).fetchall():
-        if name not in own:
-            quoted = name.replace('"', '""')
-            connection.execute(f'DROP TABLE "{quoted}"')
+    for kind, name in foreign(connection):
+        quoted = name.replace('"', '""')
+        # An index goes with its table.
+        connection.execute(f'DROP {kind} IF EXISTS "{quoted}"')
 
 
 def _finish(file: Path) -> None:
@@ -131,6 +135,8 @@ def _finish(file: Path) -> None:
         _drop_others(connection)
         # Where other backups lie is this installation's business.
         connection.execute("DELETE FROM backup")
+        # Whoever has changed the tables themselves learns of it now, not when it is needed.
+        check_schema(file, connection)
     _sync(file)
 
 
@@ -140,10 +146,15 @@ def _note(connection: Connection, path: str) -> None:
 
 
 def restore(
-    database: Database, path: Path, replace: bool, progress: Optional[Progress] = None
+    database: Database,
+    path: Path,
+    replace: bool,
+    check: Validator,
+    progress: Optional[Progress] = None,
 ) -> None:
-    """Put a backup back in one transaction."""
-    with _opened(path) as source:
+    """Put a backup back in one transaction, once every row of it has been found good."""
+    with opened(path) as source:
+        check_rows(source, check)
         database.erase(partial(_restore_rows, source=source, replace=replace, progress=progress))
 
 
@@ -156,7 +167,7 @@ def holds_user(path: Path, app_name: str, user: str) -> bool:
         .join(app, face_group.c.app_id == app.c.id)
         .where(app.c.name == app_name, person.c.name == user)
     )
-    with _opened(path) as source:
+    with opened(path) as source:
         return bool(source.scalar(query))
 
 
@@ -171,7 +182,12 @@ def _restore_rows(
     _copy_tables(connection, source=source, progress=progress)
     for name in connection.scalars(select(app.c.name)).all():
         # Other rows than before under the same numbers: no index may take them for its own.
-        changed = {"origin": uuid.uuid4().hex, "removals_floor": app.c.version}
+        changed: dict[str, Any] = {"origin": uuid.uuid4().hex, "removals_floor": app.c.version}
+        # Numbers that can be counted are not taken on trust.
+        for column, rows in ((app.c.faces, face), (app.c.entries, entry)):
+            changed[column.name] = (
+                select(func.count()).select_from(rows).where(rows.c.app_id == app.c.id)
+            ).scalar_subquery()
         connection.execute(app.update().where(app.c.name == name).values(changed))
     if connection.dialect.name == "postgresql":
         _move_sequences(connection)
@@ -214,76 +230,6 @@ def _pages(source: Connection, table: Table) -> Iterator[Sequence[Any]]:
             return
         yield rows
         last = rows[-1]._mapping[key.name]
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Connection]:
-    """A connection to a backup. One of an older version is brought up to date in a copy."""
-    path = path.absolute()
-    _refuse_live(path)
-    _check_file(path)
-    engine = sqlite.make_reading_engine(path)
-    try:
-        with engine.connect() as connection:
-            if _is_current(connection, path):
-                yield connection
-                return
-    finally:
-        engine.dispose()
-    with tempfile.TemporaryDirectory(prefix="library-") as folder:
-        copy = Path(shutil.copy(path, folder))
-        opened = Database(LibraryConfig(database=f"sqlite:///{copy}"))
-        try:
-            with opened.reading() as connection:
-                yield connection
-        finally:
-            opened.close()
-
-
-def _refuse_live(path: Path) -> None:
-    """Neither in place of a database in use nor as if it were a backup. Raises BackupError."""
-    if live_files.is_live(path):
-        raise BackupError("backup_is_database", f"{path}.")
-
-
-def _is_current(connection: Connection, path: Path) -> bool:
-    try:
-        return schema.is_current(connection)
-    except DatabaseError as error:
-        raise BackupError("backup_unreadable", f"{path}: {error.message}") from error
-
-
-def _check_file(path: Path) -> None:
-    """Refuse a file that is no backup, or not as it was written. Raises BackupError."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(100)
-        # https://www.sqlite.org/fileformat.html: the header's first 16 bytes, and bytes 68 to 71.
-        if start[:16] != b"SQLite format 3\0" or start[68:72] != APPLICATION_ID.to_bytes(4, "big"):
-            raise BackupError("backup_unreadable", f"{path} is not a library's backup.")
-        checksum = _checksum_file(path)
-        if checksum.exists():
-            expected = checksum.read_text(encoding="utf-8").split()[:1]
-            if expected != [_sha256(path)]:
-                raise BackupError("backup_unreadable", f"{path} differs from {checksum.name}.")
-        with closing(sqlite.open_unchanging(path)) as opened:
-            verdict = opened.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    except (OSError, UnicodeDecodeError, sqlite3.Error) as error:
-        raise BackupError("backup_unreadable", f"{path}: {error}.") from error
-    if verdict != "ok":
-        raise BackupError("backup_unreadable", f"{path} is damaged.")
-
-
-def _checksum_file(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _sync(path: Path) -> None:

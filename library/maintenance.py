@@ -71,9 +71,11 @@ class Maintenance:
     ) -> None:
         """Put a backup back in one step; replace: in place of all that is there.
 
-        Indexes and snapshots of what was there are built again. Raises BackupError.
+        Every row is looked at first, as `enrol` looks at what it is given: a backup with one that
+        could not have been enrolled changes nothing. Indexes and snapshots of what was there are
+        built again. Raises BackupError.
         """
-        backup.restore(self._database, path, replace, progress)
+        backup.restore(self._database, path, replace, self._check, progress)
 
     def backups(self) -> list[BackupRecord]:
         """Files that backups were written to, also those that are no longer there."""

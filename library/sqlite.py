@@ -62,14 +62,17 @@ def make_engine(url: URL, file: Path, timeout_s: float, **pool: Any) -> Engine:
     return engine
 
 
-def make_reading_engine(file: Path) -> Engine:
-    """An engine for a file that nobody changes, such as a backup."""
-    return create_engine("sqlite+pysqlite://", creator=lambda: open_unchanging(file))
-
-
 def open_unchanging(file: Path) -> sqlite3.Connection:
-    """A connection to a file that nobody changes; it also may lie where nothing can be written."""
-    return sqlite3.connect(f"{_address(file, 'ro')}&immutable=1", uri=True)
+    """A connection to a file that nobody changes; it also may lie where nothing can be written.
+
+    Nothing in it is trusted: https://www.sqlite.org/security.html.
+    """
+    connection = sqlite3.connect(
+        f"{_address(file, 'ro')}&immutable=1", uri=True, check_same_thread=False
+    )
+    for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "query_only = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
 
 
 def create(file: Path, timeout_s: float) -> None:

@@ -73,6 +73,17 @@ class Validator:
     def info(self, info: str) -> str:
         return _checked_text("info", info, self.limits.user_info_bytes)
 
+    def metadata(self, text: str) -> str:
+        return _checked_text("metadata", text, self.limits.metadata_bytes)
+
+    def crop(self, png: bytes) -> bytes:
+        if len(png) > self.limits.crop_bytes:
+            raise LimitError(
+                "limit_exceeded",
+                f"A crop of {len(png)} bytes, at most {self.limits.crop_bytes} are allowed.",
+            )
+        return png
+
     def page(self, start: int, length: Optional[int]) -> tuple[int, int]:
         """Start and length of a listing; None is the longest that is allowed."""
         longest = self.limits.listing
@@ -114,14 +125,11 @@ class Validator:
         face = enrolment.face
         metadata, crop, quality = face.metadata, face.crop, face.quality
         if metadata is not None:
-            metadata = _checked_text("metadata", metadata, self.limits.metadata_bytes)
+            metadata = self.metadata(metadata)
         if quality is not None:
-            quality = _checked_number("quality", quality)
-        if crop is not None and len(crop) > self.limits.crop_bytes:
-            raise LimitError(
-                "limit_exceeded",
-                f"A crop of {len(crop)} bytes, at most {self.limits.crop_bytes} are allowed.",
-            )
+            quality = finite_number("quality", quality)
+        if crop is not None:
+            crop = self.crop(crop)
         drawn = face.token is None
         token = uuid.uuid4().hex if face.token is None else self.token(face.token)
         return PreparedFace(token, drawn, vector.tobytes(), quality, metadata, crop)
@@ -173,11 +181,11 @@ def _array(embedding: object) -> np.ndarray:
         return np.array(None)  # rows of several lengths: nothing that passes for numbers
 
 
-def is_unit(vectors: np.ndarray) -> np.ndarray:
+def is_unit(vectors: np.ndarray, tolerance: float = 1e-3) -> np.ndarray:
     """Which rows of (n, dim) float32 are finite and of unit length: (n,) bool."""
     with np.errstate(over="ignore", invalid="ignore"):
         norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    return np.abs(norms - 1) < 1e-3
+    return np.abs(norms - 1) < tolerance
 
 
 def _checked_id(kind: str, name: object, longest: int) -> str:
@@ -201,7 +209,8 @@ def _checked_text(kind: str, text: object, longest: int) -> str:
     return text
 
 
-def _checked_number(kind: str, number: float) -> float:
+def finite_number(kind: str, number: float) -> float:
+    """A number. Raises InvalidError invalid_value for what is none, or not finite."""
     try:
         value = float(number)
     except (TypeError, ValueError, OverflowError):
