@@ -82,6 +82,7 @@ class LibraryConfig(_Section):
 
     database: URL of the database; ${NAME} in it stands for an environment variable.
     database_timeout_s: how long a call waits for a connection or for others' locks.
+    database_check_s: between two looks at SQLite's pages while a service runs; 0 for none.
     store_crops: keep the aligned pictures, which moving to another recogniser needs.
     keep_removals_days: how long an index may have been away and still catch up, instead of
     being built again.
@@ -90,6 +91,7 @@ class LibraryConfig(_Section):
     folder: Path = Path()
     database: str = "sqlite:///data/faces.db"
     database_timeout_s: float = Field(10.0, ge=0.1, le=3600.0, strict=False)
+    database_check_s: float = Field(30.0, ge=0.0, le=86_400.0, strict=False)
     store_crops: bool = False
     keep_removals_days: float = Field(7.0, ge=0.01, le=3650.0, strict=False)
     limits: LibraryLimits = LibraryLimits()

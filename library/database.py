@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL
@@ -34,11 +34,17 @@ class Database:
     """Transactions on the configured database. Thread safe.
 
     Opening makes the tables or brings them up to date. It raises DatabaseError.
+
+    written: time.monotonic() of the last commit. refusal: why the last write was not taken, None
+        once one was. damage: what was met of SQLite's file; only a look at all of it takes it back.
     """
 
     def __init__(self, config: LibraryConfig) -> None:
         self._timeout_s = config.database_timeout_s
         self._process = os.getpid()
+        self.written = float("-inf")
+        self.refusal: Optional[DatabaseError] = None
+        self.damage: Optional[DatabaseError] = None
         url = config.url()
         self.backend = url.get_backend_name()
         self.file = config.database_file()
@@ -106,10 +112,13 @@ class Database:
                 with self._turn, self.engine.connect() as connection:
                     connection.execution_options(writes=True)
                     with connection.begin():
-                        return work(connection)
+                        done = work(connection)
             except SQLAlchemyError as error:
                 if code_of(error) != RETRY or attempt == ATTEMPTS:
-                    raise self._settled(error) from error
+                    raise self._refused(error) from error
+            else:
+                self.written, self.refusal = time.monotonic(), None
+                return done
             time.sleep(random.uniform(0.001, 0.01) * attempt)  # noqa: S311 - no secret
 
     def erase(self, work: Callable[[Connection], T]) -> T:
@@ -158,12 +167,21 @@ class Database:
         except SQLAlchemyError as error:
             raise self._settled(error) from error
 
+    def _refused(self, error: SQLAlchemyError) -> DatabaseError:
+        """As `_settled`, of a write: one that met a lock says nothing of the next."""
+        told = self._settled(error)
+        if told.code != "database_locked":
+            self.refusal = told
+        return told
+
     def _settled(self, error: SQLAlchemyError) -> DatabaseError:
         """The library's error, after which the next call starts from a clean state."""
         told = translated(error)
         if told.code in ("database_read_only", "database_damaged"):
             # A connection that was opened while the database was so stays so.
             self.engine.dispose()
+        if told.code == "database_damaged" and self.file is not None:
+            self.damage = told
         return told
 
 

@@ -78,6 +78,7 @@ class Library:
         self._follower = Follower(config, self.store, apps)
         try:
             self._follower.start(progress)
+            self.store.watch()
         except BaseException:
             self.close()
             raise
@@ -201,8 +202,8 @@ class Library:
         return Hit(group, user, person.info, self._score(best), best)
 
     def check(self) -> None:
-        """Raise DatabaseError or IndexUnavailableError unless searches can be answered now."""
-        self.store.versions()
+        """Raise DatabaseError or IndexUnavailableError unless all calls can be answered now."""
+        self.store.check_health()
         self._follower.check()
 
     def save_snapshot(self, app: str) -> None:

@@ -19,9 +19,11 @@ from library.config import LibraryConfig
 from library.database import Database
 from library.feed import IndexFeed
 from library.maintenance import Maintenance
+from library.page_check import PageCheck
 from library.records import Enrolment, Face, FaceSummary, Person, Statistics, User
 from library.rows import group_id_of, group_ids
 from library.validation import Validator
+from library.write_probe import WriteProbe
 
 
 class Store(IndexFeed, Maintenance):
@@ -36,10 +38,25 @@ class Store(IndexFeed, Maintenance):
         self._config = config
         self._check = Validator(config.limits)
         self._database = Database(config)
+        self._writes = WriteProbe(self._database)
+        self._pages = PageCheck(self._database, config.database_check_s)
 
     def close(self) -> None:
         """Close all connections."""
+        self._pages.close()
+        self._writes.close()
         self._database.close()
+
+    def watch(self) -> None:
+        """Look at the database's pages in the background, until it is closed."""
+        self._pages.start()
+
+    def check_health(self) -> None:
+        """Raise DatabaseError unless the database answers, takes writes, and is not damaged."""
+        if self._database.damage is not None:
+            raise self._database.damage
+        self.versions()
+        self._writes.check()
 
     def __enter__(self) -> Store:
         return self
