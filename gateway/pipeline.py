@@ -32,7 +32,7 @@ _ENVELOPE = 8192
 # The pipeline's numbers. See ops/errors.py.
 _BUSY = 3003
 _TOO_LARGE = (5006, 5104, 5105)
-_BAD_PICTURE = (5101, 5102, 5103, 5106)
+_BAD_PICTURE = (5101, 5102, 5103, 5106, 5107)
 _OF_PICTURES = range(5100, 5200)
 
 

@@ -38,8 +38,8 @@ class Limits(_Section):
     picture_bytes, picture_pixels: of one picture. request_pictures: pictures a request.
     request_bytes: of the whole gRPC message. faces: most faces a picture.
     request_timeout_ms: from arrival to answer. queue_length: requests in the service.
-    pixels_in_memory: decoded pixels of all requests together. upload_bytes: of all HTTP
-    requests that are being received.
+    pixels_in_memory: decoded pixels of all requests together, at least one picture's.
+    upload_bytes: of all HTTP requests that are being received.
     """
 
     picture_bytes: int = Field(16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
@@ -183,6 +183,7 @@ def load_config(path: str | Path = "config.yml") -> Config:
         config = Config.model_validate({**_with_tuples(raw), "path": path.resolve()})
     except ValidationError as error:
         raise ConfigError(_first_problem(path, error)) from None
+    _check_limits(config)
     _check_dag(config)
     _check_ports(config)
     return config
@@ -216,6 +217,15 @@ def _first_problem(path: Path, error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"{path}: {key}: missing"
     return f"{path}: {key}: {problem['input']!r} is not allowed: {problem['msg']}"
+
+
+def _check_limits(config: Config) -> None:
+    limits = config.limits
+    if limits.pixels_in_memory < limits.picture_pixels:
+        raise ConfigError(
+            f"{config.path}: limits.pixels_in_memory: {limits.pixels_in_memory} is not allowed: "
+            f"a single picture may have {limits.picture_pixels} (limits.picture_pixels)"
+        )
 
 
 def _check_ports(config: Config) -> None:

@@ -36,6 +36,7 @@ class ErrorKind(enum.Enum):
     PICTURE_TOO_MANY_BYTES = (5104, None, "Send a smaller file.")
     PICTURE_TOO_MANY_PIXELS = (5105, None, "Scale the picture down before sending it.")
     BROKEN_PICTURE = (5106, None, "The file is truncated or damaged; send a whole one.")
+    PICTURE_TOO_COMPLEX = (5107, None, "Save it anew as an ordinary JPEG or PNG.")
 
     def __init__(self, code: int, grpc_status: Optional[str], advice: str) -> None:
         self.code = code

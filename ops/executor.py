@@ -17,10 +17,11 @@ from paddle_serving_server.pipeline.dag import DAGExecutor
 
 from ops.admission import Admission
 from ops.config import Config
+from ops.decoding import Decoders
 from ops.errors import ErrorKind, ServiceError
 from ops.lanes import Lanes
 from ops.op import Envelope, StageOp
-from ops.picture import PixelBudget
+from ops.pixel_budget import PixelBudget
 from ops.request import parse_request
 from ops.stages import Stages
 from ops.task import Task
@@ -45,14 +46,18 @@ class Executor(DAGExecutor):
     def __init__(self, config: Config, replica: int = 0) -> None:
         """Load the models and wait until the stages are warm."""
         self._config = config
-        self._budget = PixelBudget(config.limits.pixels_in_memory)
+        limits = config.limits
+        self._budget = PixelBudget(limits.pixels_in_memory, limits.picture_pixels)
         self._waiting: dict[int, tuple[Task, asyncio.Future[None]]] = {}
         self._numbers = itertools.count(1)
-        self.admission = Admission(config.limits.queue_length)
-        self.stages = Stages(config, self._budget, replica)
         self._loop: Optional[asyncio.AbstractEventLoop] = None
-        cores = len(os.sched_getaffinity(0))
-        self._lanes = Lanes(config.cores or -(-cores // config.replicas))
+        cores = config.cores or -(-len(os.sched_getaffinity(0)) // config.replicas)
+        self._lanes = Lanes(cores)
+        # Half of the places are left to pictures that do not take long.
+        waiting = max(limits.queue_length // 2, 1)
+        decoders = Decoders(cores, waiting, limits.picture_pixels, self._lanes.wake)
+        self.admission = Admission(limits.queue_length, lambda: decoders.requests)
+        self.stages = Stages(config, self._budget, replica, decoders)
         response_op, ops = build_dag(config, self.stages, self._lanes, self._call_collect)
         super().__init__(response_op, _server_conf(config), -1)
         self._lanes.start()
@@ -77,21 +82,21 @@ class Executor(DAGExecutor):
         number = next(self._numbers)
         self.admission.enter(deadline - arrived)
         success = False
-        try:
-            answer = await self._answer(keys, values, number, deadline)
-            success = answer.error is None
-            return answer
-        finally:
-            self.admission.leave()
-            self._trace(number, arrived, success)
-
-    async def _answer(
-        self, keys: Sequence[str], values: Sequence[str], number: int, deadline: float
-    ) -> Answer:
+        task: Optional[Task] = None
         try:
             task = parse_request(keys, values, self._config.limits, deadline)
+            answer = await self._answer(task, number)
+            success = answer.error is None
+            return answer
         except ServiceError as error:
+            if task is not None:
+                raise
             return Answer(error, "")
+        finally:
+            self.admission.leave(aside=task is not None and task.costly)
+            self._trace(number, arrived, success)
+
+    async def _answer(self, task: Task, number: int) -> Answer:
         await self._through_dag(task, number)
         if task.error is not None:
             if task.error.kind.grpc_status:
@@ -116,6 +121,8 @@ class Executor(DAGExecutor):
             # Whoever waited is gone or has the answer; what is still in a queue is skipped.
             task.cancelled = True
             timer.cancel()
+            if task.postponed:
+                self._lanes.wake()
 
     def _call_collect(self) -> None:
         """Have finished tasks collected; for the lanes' threads."""
@@ -125,14 +132,15 @@ class Executor(DAGExecutor):
                 self._loop.call_soon_threadsafe(self._collect)
 
     def _collect(self) -> None:
-        released = 0
+        released = False
         while self._out_channel.size():
             try:
                 (envelope,) = self._out_channel.front(self.name).values()
             except ChannelStopError:
                 return
-            released += envelope.task.reserved_pixels
-            self._budget.release(envelope.task.reserved_pixels)
+            if envelope.task.reservation is not None:
+                released = True
+                self._budget.release(envelope.task.reservation)
             self._finish(envelope.id)
         if released:
             self._lanes.wake()

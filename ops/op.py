@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
@@ -20,6 +19,7 @@ from paddle_serving_server.pipeline.channel import (
 
 from ops.errors import ErrorKind, ServiceError
 from ops.lanes import Lanes
+from ops.picture import NO_MEMORY
 from ops.runner import Timing
 from ops.stage import StageError, Worker
 from ops.task import Task
@@ -72,7 +72,9 @@ class StageOp(Op):
         self._warm = threading.Semaphore(0)
         self._failure: Optional[Exception] = None
         self._intake = threading.Lock()
-        self._held: deque[Envelope] = deque()
+        self._held: list[Envelope] = []
+        self._held_lock = threading.Lock()
+        self._held_has_turn = False
         self._ended = {worker: time.perf_counter() for worker in workers}
 
     def start_with_thread(self) -> list[threading.Thread]:
@@ -102,27 +104,24 @@ class StageOp(Op):
                 raise StageError(f"op.{self.name}: a trial run failed: {self._failure}")
 
     def queued(self) -> int:
-        """Items that could be taken now; for one thread at a time.
-
-        Asking `front` with a short time-out instead costs a wait for Python's lock.
-        """
-        if self._held:
-            task = self._held[0].task
-            return int(not task.live or self._workers[0].can_resume(task))
-        count = int(self._input.size())
-        if len(self._input._consumer_cursors) > 1:
-            # Of several ops that read a channel, the first to come moves an item to this buffer.
-            read = self._input._consumer_cursors[self.name] - self._input._base_cursor
-            count += len(self._input._output_buf) - read
-        return count
+        """Items that could be taken now; for one thread at a time."""
+        return self._arrived() + (sum(map(self._can_go_on, self._held)) if self._held else 0)
 
     def take(self) -> list[Envelope]:
-        """Items to work on, `batch_size` at most, and those that only pass; see `queued`."""
-        if self._held:
-            return [self._held.popleft()]
+        """Items to work on, `batch_size` at most, and those that only pass; see `queued`.
+
+        An item that was postponed and items that have just come take turns: neither keeps the
+        other waiting. None, where another thread's work has left no room for the only one.
+        """
+        if self._held and (self._held_has_turn or not self._arrived()):
+            held = self._next_held()
+            if held is not None:
+                self._held_has_turn = False
+                return [held]
+        self._held_has_turn = True
         items: list[Envelope] = []
         concerned = 0
-        while concerned < self.batch_size and self.queued():
+        while concerned < self.batch_size and self._arrived():
             items.append(self._front())
             concerned += self._is_concerned(items[-1])
         return items
@@ -135,8 +134,7 @@ class StageOp(Op):
         self._work(worker, concerned, timing)
         worked = time.perf_counter()
         for item in items:
-            if item.task.postponed and item.task.live:
-                self._held.append(item)
+            if item.task.postponed and self._hold(worker, item):
                 continue
             for output in self._outputs:
                 output.push(item, self.name)
@@ -171,7 +169,7 @@ class StageOp(Op):
             while True:
                 with self._intake:
                     items = [self._front()]
-                    while len(items) < self.batch_size and self.queued():
+                    while len(items) < self.batch_size and self._arrived():
                         items.append(self._front())
                 self.step(worker, items)
                 self._lanes.wake()
@@ -181,6 +179,38 @@ class StageOp(Op):
             # A stage without its thread would leave every request waiting: stop the process.
             _LOGGER.critical("%s: a worker died", self.name, exc_info=True)
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _arrived(self) -> int:
+        """Items in the input channel.
+
+        Asking `front` with a short time-out instead costs a wait for Python's lock.
+        """
+        count = int(self._input.size())
+        if len(self._input._consumer_cursors) > 1:
+            # Of several ops that read a channel, the first to come moves an item to this buffer.
+            read = self._input._consumer_cursors[self.name] - self._input._base_cursor
+            count += len(self._input._output_buf) - read
+        return count
+
+    def _hold(self, worker: Worker, item: Envelope) -> bool:
+        """Keep an item that was postponed, while somebody waits for it."""
+        if not item.task.live:
+            worker.give_up(item.task)
+            return False
+        with self._held_lock:
+            self._held.append(item)
+        return True
+
+    def _can_go_on(self, item: Envelope) -> bool:
+        return not item.task.live or self._workers[0].can_resume(item.task)
+
+    def _next_held(self) -> Optional[Envelope]:
+        """The first postponed item that can go on; who is postponed again goes to the end."""
+        with self._held_lock:
+            item = next(filter(self._can_go_on, self._held), None)
+            if item is not None:
+                self._held.remove(item)
+        return item
 
     def _is_concerned(self, item: Envelope) -> bool:
         return item.task.live and self._workers[0].concerns(item.task)
@@ -196,6 +226,10 @@ class StageOp(Op):
             return
         try:
             worker.run(tasks, timing)
+        except MemoryError:
+            _LOGGER.error("%s: no memory for %d request(s)", self.name, len(tasks))
+            for task in tasks:
+                task.error = ServiceError(ErrorKind.BUSY, NO_MEMORY)
         except Exception:
             _LOGGER.error("%s failed on %d request(s)", self.name, len(tasks), exc_info=True)
             if len(tasks) == 1:

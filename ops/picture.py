@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import threading
 import warnings
 from dataclasses import dataclass
 from typing import Optional
@@ -15,8 +14,11 @@ import pybase64
 from PIL import Image
 
 from ops.errors import ErrorKind, ServiceError
+from ops.headers.header import PictureHeader
+from ops.headers.jpeg import essential_jpeg
+from ops.headers.png import essential_png
+from ops.headers.read import read_header
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 REDUCTIONS = (8, 4, 2)  # what libjpeg does besides full size
 _REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -27,7 +29,9 @@ _REDUCED = {
 _JPEG_END = b"\xff\xd9"
 _TAIL = 64  # bytes in which the end is looked for: some cameras fill up with zeros
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,64};base64,")
-_ORIENTATION_TAG = 0x0112
+_OPENCV_NO_MEMORY = -4  # its number of the error
+_DECODER_BYTES = 8  # a pixel, beside the pixels
+NO_MEMORY = "There is no memory for the picture now."
 
 # The limit on pixels is ours and checked from the header; Pillow's own would only warn.
 Image.MAX_IMAGE_PIXELS = None
@@ -64,95 +68,119 @@ def from_base64(text: str, max_bytes: int) -> bytes:
     return bytes(data)
 
 
-def open_picture(data: bytes, max_pixels: int) -> Image.Image:
-    """Read the header only.
+def open_picture(data: bytes, max_pixels: int) -> PictureHeader:
+    """Read the header only; nothing is decoded and no memory taken for pixels.
 
-    Raises ServiceError: UNSUPPORTED_FORMAT, PICTURE_TOO_MANY_PIXELS.
+    Raises ServiceError: UNSUPPORTED_FORMAT, BROKEN_PICTURE, PICTURE_TOO_MANY_PIXELS,
+    PICTURE_TOO_COMPLEX.
     """
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Exception:  # noqa: BLE001 - decoders raise many types on hostile bytes
-        raise ServiceError(ErrorKind.UNSUPPORTED_FORMAT) from None
-    width, height = image.size
-    if width * height > max_pixels:
+    header = read_header(data)
+    if header.width * header.height > max_pixels:
         raise ServiceError(
             ErrorKind.PICTURE_TOO_MANY_PIXELS,
-            f"{width} x {height} is more than {max_pixels} pixels.",
+            f"{header.width} x {header.height} is more than {max_pixels} pixels.",
         )
-    if width == 0 or height == 0:
-        raise ServiceError(ErrorKind.BROKEN_PICTURE)
-    return image
+    return header
 
 
-def reduce_jpeg(image: Image.Image, keep: int) -> int:
-    """Have a JPEG decoded at 1/2, 1/4 or 1/8 where its longer side keeps `keep` pixels.
+def reduction_of(header: PictureHeader, keep: int) -> int:
+    """By what a JPEG is divided when it is decoded: 8, 4 or 2, its longer side keeps `keep` pixels.
 
     libjpeg leaves out the high frequencies of each block instead of computing pixels that
     nobody looks at: a photo of 12 megapixels takes 40 ms instead of 100. 0 keeps all pixels.
-    Returns by what the size is divided, rounded up: 1, 2, 4 or 8.
+    Returns 1 for a picture that is decoded as it is.
     """
-    if image.format != "JPEG" or not keep:
+    if header.form != "JPEG" or not keep:
         return 1
-    longer = max(image.size)
-    for reduction in REDUCTIONS:
-        if longer >= keep * reduction:
-            # draft() takes the scale that leaves at least this size in both directions.
-            width, height = (max(side // reduction, 1) for side in image.size)
-            image.draft(image.mode, (width, height))
-            return round(longer / max(image.size))
-    return 1
+    longer, shorter = max(header.width, header.height), min(header.width, header.height)
+    return next((r for r in REDUCTIONS if longer >= keep * r and shorter >= r), 1)
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height that the picture has once it is turned by its EXIF orientation."""
-    width, height = image.size
-    return (height, width) if _orientation(image) >= 5 else (width, height)
+def reduced_size(header: PictureHeader, reduction: int) -> tuple[int, int]:
+    """Width and height in pixels that are decoded, as stored."""
+    return -(-header.width // reduction), -(-header.height // reduction)
 
 
-def pixels_of(image: Image.Image, reduction: int = 1) -> np.ndarray:
-    """Decode to (H, W, 3) uint8, RGB, turned upright by the EXIF orientation.
+def upright_size(header: PictureHeader) -> tuple[int, int]:
+    """Width and height that the picture has once it is turned by its orientation."""
+    size = (header.width, header.height)
+    return size[::-1] if header.orientation >= 5 else size
+
+
+def pixels_of(data: bytes, header: PictureHeader, reduction: int = 1) -> np.ndarray:
+    """Decode to (H, W, 3) uint8, RGB, turned upright by the orientation.
 
     Grey, palette, CMYK and 16-bit pictures are converted, alpha is dropped; of an animation
-    the first frame is taken. reduction: what `reduce_jpeg` returned for the image.
-    Raises ServiceError(BROKEN_PICTURE).
+    the first frame is taken. header: what `open_picture` said. reduction: see `reduction_of`.
+    Raises ServiceError: BROKEN_PICTURE; BUSY where there is no memory for it.
     """
+    size = reduced_size(header, reduction)
     try:
-        pixels = _jpeg(image, reduction)
-        if pixels is None:
-            image.load()
-            pixels = _rgb(image)
-    except Exception:  # noqa: BLE001 - decoders raise many types on hostile bytes
+        pixels = _by_opencv(data, header, reduction)
+        if pixels is None or pixels.shape[1::-1] != size:
+            pixels = _by_pillow(data, header, reduction)
+    except MemoryError:
+        raise ServiceError(ErrorKind.BUSY, NO_MEMORY) from None
+    except Exception as error:  # noqa: BLE001 - decoders raise many types on hostile bytes
+        if getattr(error, "code", None) == _OPENCV_NO_MEMORY or not _has_memory(header):
+            raise ServiceError(ErrorKind.BUSY, NO_MEMORY) from None
         raise ServiceError(ErrorKind.BROKEN_PICTURE) from None
-    return _upright(pixels, _orientation(image))
+    if pixels.shape[1::-1] != size:
+        raise ServiceError(ErrorKind.BROKEN_PICTURE)
+    return _upright(pixels, header.orientation)
 
 
 def decode_picture(data: bytes, limits: PictureLimits) -> np.ndarray:
     """Header check and decoding in one, see `open_picture` and `pixels_of`."""
     if len(data) > limits.max_bytes:
         raise ServiceError(ErrorKind.PICTURE_TOO_MANY_BYTES, f"More than {limits.max_bytes} bytes.")
-    return pixels_of(open_picture(data, limits.max_pixels))
+    return pixels_of(data, open_picture(data, limits.max_pixels))
 
 
-def _jpeg(image: Image.Image, reduction: int) -> Optional[np.ndarray]:
-    """An ordinary JPEG through OpenCV; None for what is left to Pillow.
+def _by_opencv(data: bytes, header: PictureHeader, reduction: int) -> Optional[np.ndarray]:
+    """What OpenCV takes; None for what is left to Pillow, and for what is broken.
 
-    The same libjpeg and the same pixels, but without Python's lock and without two copies. It
-    takes a file that was cut off for a grey area, so one without its end is not given to it.
+    The same libraries and the same pixels, but without Python's lock and without two copies;
+    of a WebP Pillow keeps four. OpenCV takes a JPEG that was cut off for a grey area, so one
+    without its end is not given to it.
     """
-    file = image.fp
-    if file is None or image.format != "JPEG" or image.mode not in ("RGB", "L"):
+    if not header.by_opencv:
         return None
-    place = file.tell()
-    file.seek(0)
-    data = file.read()
-    file.seek(place)
-    if not data[-_TAIL:].rstrip(b"\0\r\n").endswith(_JPEG_END):
+    if header.form == "JPEG" and not data[-_TAIL:].rstrip(b"\0\r\n").endswith(_JPEG_END):
         return None
     flags = _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     # Without a picture OpenCV returns None, whatever its stubs say.
-    found: Optional[np.ndarray] = pixels
-    return found if found is not None and found.shape[1::-1] == image.size else None
+    pixels: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if pixels is None and header.form != "JPEG":
+        raise ServiceError(ErrorKind.BROKEN_PICTURE)
+    return pixels
+
+
+def _by_pillow(data: bytes, header: PictureHeader, reduction: int) -> np.ndarray:
+    if header.form == "PNG":
+        data = essential_png(data)
+    elif header.form == "JPEG":
+        data = essential_jpeg(data)
+    image = Image.open(io.BytesIO(data), formats=(header.form,))
+    if image.size != (header.width, header.height):
+        raise ServiceError(ErrorKind.BROKEN_PICTURE)
+    if reduction > 1:
+        # draft() takes the scale that leaves at least this size in both directions.
+        image.draft(image.mode, (header.width // reduction, header.height // reduction))
+    image.load()
+    return _rgb(image)
+
+
+def _has_memory(header: PictureHeader) -> bool:
+    """Whether a decoder that failed would get what it may have asked for.
+
+    libjpeg and libwebp fail alike on damage and without memory.
+    """
+    try:
+        np.empty(_DECODER_BYTES * header.width * header.height, np.uint8)
+    except MemoryError:
+        return False
+    return True
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
@@ -165,45 +193,9 @@ def _rgb(image: Image.Image) -> np.ndarray:
     return np.asarray(image)
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001 - a damaged EXIF block does not make the picture unusable
-        return 1
-
-
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Undo the EXIF orientation (1 to 8, see Exif 2.32, tag 274)."""
     if orientation in (2, 4, 5, 7):
         pixels = pixels[:, ::-1]
     turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
     return np.ascontiguousarray(np.rot90(pixels, turns))
-
-
-class PixelBudget:
-    """Bounds the decoded pixels held in memory by all requests together.
-
-    A request reserves what all its pictures need before the first is decoded, so that two
-    half-decoded requests cannot wait for each other.
-    """
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self._free = total
-        self._lock = threading.Lock()
-
-    def fits(self, pixels: int) -> bool:
-        """Whether `reserve` would succeed now."""
-        return min(pixels, self.total) <= self._free
-
-    def reserve(self, pixels: int) -> bool:
-        """Take `pixels` where they are free; False when they are not."""
-        with self._lock:
-            if not self.fits(pixels):
-                return False
-            self._free -= min(pixels, self.total)
-            return True
-
-    def release(self, pixels: int) -> None:
-        with self._lock:
-            self._free += min(pixels, self.total)

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Optional
 
 from ops.config import Limits
+from ops.decoding import Decoders, decode, is_costly
 from ops.errors import ErrorKind, ServiceError
 from ops.options import Options, parse_options
-from ops.picture import PixelBudget, from_base64, open_picture, pixels_of, reduce_jpeg, upright_size
+from ops.picture import from_base64, open_picture, reduced_size, reduction_of, upright_size
+from ops.pixel_budget import PixelBudget
 from ops.runner import Timing
 from ops.stage import Worker
 from ops.task import Picture, Task
+
+# How long a request's pictures are decoded before others have their turn.
+TURN_S = 0.1
 
 
 def parse_request(
@@ -63,51 +69,105 @@ def _check_counts(images: int, options: int, limits: Limits) -> None:
 class RequestWorker(Worker):
     """Decodes a task's pictures within the limits; a bad picture gets an error of its own.
 
-    A task is postponed while the pixels of others leave no room for its own.
+    A task is postponed while the pixels of others leave no room for its own, while a process
+    decodes those of its pictures that take long, and after each turn of work, so that a request
+    with many pictures does not hold up one with a single picture.
     reduce_to: a JPEG is decoded at a fraction of its size where its longer side keeps so many
-    pixels; 0: never.
+    pixels; 0: never. decoders: None has all pictures decoded here, however long they take.
     """
 
-    def __init__(self, limits: Limits, budget: PixelBudget, reduce_to: int = 0) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        budget: PixelBudget,
+        reduce_to: int = 0,
+        decoders: Optional[Decoders] = None,
+    ) -> None:
         self._limits = limits
         self._reduce_to = reduce_to
         self._budget = budget
+        self._decoders = decoders
 
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
         started = time.perf_counter()
         for task in tasks:
-            self._decode(task)
+            try:
+                task.postponed = not self._advance(task)
+            except ServiceError as error:
+                task.postponed, task.error = False, error
         timing.prepare += time.perf_counter() - started
 
     def can_resume(self, task: Task) -> bool:
-        return self._budget.fits(task.needed_pixels)
+        if task.reservation is not None:
+            return not task.decoding or any(map(self._is_ready, task.pictures))
+        if task.costly and self._decoders is not None and not self._decoders.has_claimed(task):
+            return self._decoders.is_next(task)
+        return self._budget.fits(task.needed_pixels, task)
 
-    def _decode(self, task: Task) -> None:
+    def give_up(self, task: Task) -> None:
+        self._budget.forget(task)
+        if self._decoders is not None:
+            self._decoders.forget(task)
+
+    def _advance(self, task: Task) -> bool:
+        """Do what can be done for a task now; whether its pictures are all decoded."""
         if not task.postponed:
             self._open_all(task)
-        task.postponed = not self._budget.reserve(task.needed_pixels)
-        if task.postponed:
-            return
-        task.reserved_pixels = task.needed_pixels
-        for picture in task.pictures:
-            image, picture.opened = picture.opened, None
-            if image is None:
-                continue
-            try:
-                picture.pixels = pixels_of(image, picture.scale)
-            except ServiceError as error:
-                picture.error = error
+        if task.reservation is None and not self._begin(task):
+            return False
+        until = time.monotonic() + TURN_S
+        for picture in filter(self._is_ready, task.pictures):
+            if time.monotonic() > until or not task.live:
+                return False
+            decode(picture)
+        if task.decoding:
+            return False
+        _raise_refusal(task)
+        return True
 
     def _open_all(self, task: Task) -> None:
         for picture in task.pictures:
             text, picture.encoded = picture.encoded or "", None
             try:
                 data = from_base64(text, self._limits.picture_bytes)
-                picture.opened = open_picture(data, self._limits.picture_pixels)
+                header = open_picture(data, self._limits.picture_pixels)
             except ServiceError as error:
                 picture.error = error
-            else:
-                picture.width, picture.height = upright_size(picture.opened)
-                if not task.options.aligned:
-                    picture.scale = reduce_jpeg(picture.opened, self._reduce_to)
-                task.needed_pixels += picture.opened.width * picture.opened.height
+                continue
+            picture.data, picture.header = data, header
+            picture.width, picture.height = upright_size(header)
+            if not task.options.aligned:
+                picture.scale = reduction_of(header, self._reduce_to)
+            width, height = reduced_size(header, picture.scale)
+            task.needed_pixels += width * height
+        if task.needed_pixels > self._budget.most:
+            raise ServiceError(
+                ErrorKind.REQUEST_TOO_LARGE,
+                f"Its pictures have {task.needed_pixels} pixels, more than {self._budget.most}.",
+            )
+        if self._decoders is not None and any(map(is_costly, task.pictures)):
+            self._decoders.join(task)
+            task.costly = True
+
+    def _begin(self, task: Task) -> bool:
+        """Reserve a task's pixels, and before that a process where it needs one."""
+        if task.costly and self._decoders is not None and not self._decoders.claim(task):
+            return False
+        task.reservation = self._budget.reserve(task.needed_pixels, task)
+        if task.reservation is None:
+            return False
+        if task.costly and self._decoders is not None:
+            self._decoders.start(task)
+        return True
+
+    def _is_ready(self, picture: Picture) -> bool:
+        """Whether a picture waits to be decoded here."""
+        here = self._decoders is None or not is_costly(picture)
+        return picture.header is not None and here
+
+
+def _raise_refusal(task: Task) -> None:
+    """A picture that could not be decoded now, though another time, is no bad picture."""
+    for picture in task.pictures:
+        if picture.error is not None and picture.error.kind.grpc_status:
+            raise picture.error

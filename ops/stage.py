@@ -36,6 +36,9 @@ class Worker(abc.ABC):
         """Whether a task that the worker has postponed could go on now."""
         return True
 
+    def give_up(self, task: Task) -> None:  # noqa: B027 - most workers postpone nothing
+        """Forget a task that the worker has postponed and that nobody waits for any more."""
+
     @abc.abstractmethod
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
         """Do the stage's work on live tasks: read and write the fields that are the stage's."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
+from typing import Optional
 
 from ops import arcface, attributes, detection, landmark, liveness
 from ops.arcface import ArcFaceWorker
 from ops.attributes import AttributesWorker
 from ops.config import Config, ConfigError
+from ops.decoding import Decoders
 from ops.detection import DetectionWorker
 from ops.engine import DeviceError
 from ops.landmark import LandmarkWorker
 from ops.liveness import LivenessWorker
 from ops.manifest import ManifestError
-from ops.picture import PixelBudget
+from ops.pixel_budget import PixelBudget
 from ops.request import RequestWorker
 from ops.response import ResponseWorker
 from ops.stage import ModelPool, ModelWorker, Worker, check_task
@@ -34,8 +36,15 @@ class Stages:
     Raises ConfigError for models or devices that cannot be used.
     """
 
-    def __init__(self, config: Config, budget: PixelBudget, replica: int = 0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        budget: PixelBudget,
+        replica: int = 0,
+        decoders: Optional[Decoders] = None,
+    ) -> None:
         self._config = config
+        self._decoders = decoders
         self._replica = replica
         self._budget = budget
         self._pools: dict[str, ModelPool] = {}
@@ -58,7 +67,7 @@ class Stages:
         """The worker for thread `number` of a stage."""
         makers: dict[str, Callable[[], Worker]] = {
             "Request": lambda: RequestWorker(
-                self._config.limits, self._budget, self._config.reduce_jpegs_to
+                self._config.limits, self._budget, self._config.reduce_jpegs_to, self._decoders
             ),
             "Response": lambda: ResponseWorker(self.models),
         }

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import numpy as np
-from PIL import Image
 
 from ops.errors import ServiceError
 from ops.face import Face
+from ops.headers.header import PictureHeader
 from ops.options import Options
+from ops.pixel_budget import Reservation
 
 
 @dataclass
@@ -19,14 +20,15 @@ class Picture:
     """One picture of a request.
 
     encoded: base64 text as the client sent it; None once it has been opened.
-    opened: with its header read; None before and once it has been decoded.
+    data, header: its file, opened; None before and once it has been decoded.
     pixels: (H, W, 3) uint8, RGB, upright; None until decoded, and where `error` is set.
     width, height: of the picture as sent, upright. scale: by what that was divided in `pixels`;
     boxes and points of the faces are in `pixels`.
     """
 
     encoded: Optional[str] = None
-    opened: Optional[Image.Image] = None
+    data: Optional[bytes] = None
+    header: Optional[PictureHeader] = None
     pixels: Optional[np.ndarray] = None
     width: int = 0
     height: int = 0
@@ -49,8 +51,9 @@ class Task:
     deadline: on the clock of `time.monotonic`, seconds.
     error: set when the whole request has failed; stages then leave the task alone.
     document: the answer (JSON), set by the last stage.
-    needed_pixels, reserved_pixels: of all pictures, decoded. postponed: the stage that had it
-    asks to get it again when there is room.
+    needed_pixels: of all pictures, decoded. reservation: of them, once there is room.
+    costly: some of the pictures take long; decoding: those are with a process of their own now.
+    postponed: the stage that had the task asks to get it again when it can go on.
     """
 
     pictures: list[Picture]
@@ -59,7 +62,9 @@ class Task:
     error: Optional[ServiceError] = None
     document: str = ""
     needed_pixels: int = 0
-    reserved_pixels: int = 0
+    reservation: Optional[Reservation] = None
+    costly: bool = False
+    decoding: bool = False
     postponed: bool = False
     cancelled: bool = False
 

@@ -46,6 +46,7 @@ def test_devices_are_shared_out_over_the_threads(settings, load):
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [
+        (("limits", "pixels_in_memory"), 1000, "limits.pixels_in_memory: 1000 is not allowed: a"),
         (("op", "Detection", "concurrency"), 0, "op.Detection.concurrency: 0 is not allowed"),
         (("op", "Detection", "concurrency"), "2", "op.Detection.concurrency: '2' is not allowed"),
         (("op", "Detection", "batch_size"), 0, "op.Detection.batch_size: 0 is not allowed"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
+from ops.admission import Admission
 from ops.config import Limits
 from ops.errors import ErrorKind
 from ops.executor import Executor
 from ops.http_server import PipelineApp
 from ops.lanes import Lanes
-from ops.op import StageOp
+from ops.op import Envelope, StageOp
 from ops.runner import Timing
 from ops.stage import Worker
 from ops.task import Picture, Task
@@ -45,6 +47,133 @@ def test_an_op_knows_how_deep_in_the_dag_it_is():
     first = StageOp("First", [], [Breaking()], 1, lanes)
     second = StageOp("Second", [first], [Breaking()], 1, lanes)
     assert second.depth == first.depth + 1
+
+
+class Postponing(Worker):
+    """Postpones tasks of width 0 until it is told otherwise."""
+
+    def __init__(self):
+        self.waits = True
+        self.forgotten = []
+
+    def can_resume(self, task):
+        return not self.waits
+
+    def give_up(self, task):
+        self.forgotten.append(task)
+
+    def run(self, tasks, timing):
+        for task in tasks:
+            task.postponed = self.waits and task.pictures[0].width == 0
+
+
+class Channel:
+    """An input with items, and an output that keeps what comes."""
+
+    _consumer_cursors = ("one",)
+
+    def __init__(self, tasks=()):
+        self.items = [Envelope(number, task) for number, task in enumerate(tasks)]
+
+    def size(self):
+        return len(self.items)
+
+    def front(self, name):
+        return {"before": self.items.pop(0)}
+
+    def push(self, item, name):
+        self.items.append(item)
+
+
+def run_all(op, worker):
+    while op.queued():
+        op.step(worker, op.take())
+
+
+def op_of(worker, tasks):
+    op = StageOp("Postponing", [], [worker], 1, Lanes(1))
+    op._input, op._outputs, op._trace = Channel(tasks), [Channel()], None
+    return op, op._outputs[0].items
+
+
+def test_items_pass_one_that_was_postponed():
+    worker = Postponing()
+    tasks = [task(0), task(1), task(0), task(2)]
+    op, passed = op_of(worker, tasks)
+    run_all(op, worker)
+    assert [item.task for item in passed] == [tasks[1], tasks[3]]
+    worker.waits = False
+    run_all(op, worker)
+    assert [item.task for item in passed] == [tasks[1], tasks[3], tasks[0], tasks[2]]
+
+
+def test_a_postponed_item_that_nobody_waits_for_is_passed_on_and_forgotten():
+    worker = Postponing()
+    tasks = [task(0), task(0)]
+    op, passed = op_of(worker, tasks)
+    run_all(op, worker)
+    assert not passed
+    tasks[1].cancelled = True
+    run_all(op, worker)
+    assert [item.task for item in passed] == [tasks[1]]
+    assert worker.forgotten == [tasks[1]]
+
+
+def test_postponed_items_and_new_ones_take_turns():
+    class InTurns(Postponing):
+        order: ClassVar[list[int]] = []
+
+        def can_resume(self, task):
+            return True
+
+        def run(self, tasks, timing):
+            for one in tasks:
+                self.order.append(one.pictures[0].width)
+                one.pictures[0].height += 1
+                one.postponed = one.pictures[0].width == 0 and one.pictures[0].height < 4
+
+    worker = InTurns()
+    op, passed = op_of(worker, [task(0), *(task(width) for width in range(1, 6))])
+    run_all(op, worker)
+    assert worker.order == [0, 0, 1, 0, 2, 0, 3, 4, 5] or worker.order == [
+        0,
+        1,
+        0,
+        2,
+        0,
+        3,
+        0,
+        4,
+        5,
+    ]
+    assert len(passed) == 6
+
+
+def test_work_that_finds_no_memory_makes_the_service_busy():
+    class Hungry(Worker):
+        def run(self, tasks, timing):
+            raise MemoryError
+
+    op = StageOp("Hungry", [], [Hungry()], 8, Lanes(1))
+    tasks = [task(1), task(2)]
+    op._work(Hungry(), tasks, Timing())
+    assert {t.error.kind for t in tasks} == {ErrorKind.BUSY}
+
+
+def test_requests_that_hold_up_nobody_cost_the_others_nothing():
+    aside = [0]
+    admission = Admission(8, lambda: aside[0])
+    for _ in range(4):
+        admission.enter(30.0)
+    aside[0] = 4
+    admission.leave()
+    assert not admission._busy_since_last
+    aside[0] = 3
+    admission.enter(0.001)
+    admission.leave()
+    admission.leave(aside=True)
+    assert admission._cost == 0.0
+    assert admission.in_flight == 2
 
 
 async def _receive():

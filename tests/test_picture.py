@@ -12,12 +12,11 @@ from PIL import Image
 from ops.errors import ErrorKind, ServiceError
 from ops.picture import (
     PictureLimits,
-    PixelBudget,
     decode_picture,
     from_base64,
     open_picture,
     pixels_of,
-    reduce_jpeg,
+    reduction_of,
     upright_size,
 )
 from tests import pictures
@@ -139,9 +138,10 @@ def test_empty_and_too_long_base64_are_refused():
 )
 def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(size, keep, reduction):
     blank = np.full((size[1], size[0], 3), 90, np.uint8)
-    image = open_picture(pictures.encode(blank, "JPEG"), 50_000_000)
-    assert reduce_jpeg(image, keep) == reduction
-    height, width = pixels_of(image, reduction).shape[:2]
+    data = pictures.encode(blank, "JPEG")
+    header = open_picture(data, 50_000_000)
+    assert reduction_of(header, keep) == reduction
+    height, width = pixels_of(data, header, reduction).shape[:2]
     assert (width, height) == tuple(-(-side // reduction) for side in size)
 
 
@@ -149,17 +149,17 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(size, keep, reduction
 @pytest.mark.parametrize("tail", [b"", b"\0" * 20, b"what a camera adds" * 9])
 def test_a_jpeg_has_the_same_pixels_whoever_decodes_it(reduction, tail):
     data = pictures.encode(pictures.astronaut(), "JPEG") + tail
-    image = open_picture(data, 10**6)
-    assert reduce_jpeg(image, 512 // reduction if reduction > 1 else 0) == reduction
+    header = open_picture(data, 10**6)
+    assert reduction_of(header, 512 // reduction if reduction > 1 else 0) == reduction
     expected = Image.open(io.BytesIO(data))
     expected.draft("RGB", (512 // reduction, 512 // reduction))
-    assert np.array_equal(pixels_of(image, reduction), np.asarray(expected))
+    assert np.array_equal(pixels_of(data, header, reduction), np.asarray(expected))
 
 
 def test_only_jpegs_are_reduced_and_none_where_it_is_switched_off():
     large = np.zeros((400, 600, 3), np.uint8)
-    assert reduce_jpeg(open_picture(pictures.encode(large, "PNG"), 10**6), 100) == 1
-    assert reduce_jpeg(open_picture(pictures.encode(large, "JPEG"), 10**6), 0) == 1
+    assert reduction_of(open_picture(pictures.encode(large, "PNG"), 10**6), 100) == 1
+    assert reduction_of(open_picture(pictures.encode(large, "JPEG"), 10**6), 0) == 1
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -167,21 +167,3 @@ def test_the_size_is_told_as_the_picture_stands_upright(orientation):
     data = pictures.with_orientation(MARKED, orientation)
     height, width = decode_picture(data, LIMITS).shape[:2]
     assert upright_size(open_picture(data, 10**6)) == (width, height)
-
-
-def test_the_pixel_budget_has_room_again_when_a_request_is_done():
-    budget = PixelBudget(100)
-    assert budget.reserve(70)
-    assert not budget.fits(40)
-    assert not budget.reserve(40)
-    budget.release(70)
-    assert budget.fits(40)
-    assert budget.reserve(40)
-
-
-def test_a_request_larger_than_the_whole_budget_runs_alone():
-    budget = PixelBudget(100)
-    assert budget.reserve(1000)
-    assert not budget.reserve(1)
-    budget.release(1000)
-    assert budget.reserve(100)

@@ -11,10 +11,12 @@ import pytest
 from ops.config import Limits
 from ops.errors import ErrorKind, ServiceError, error_table
 from ops.http_server import parse_body
-from ops.picture import PixelBudget
+from ops.pixel_budget import PixelBudget
 from ops.request import RequestWorker, parse_request
 from ops.runner import Timing
 from tests import pictures
+from tests.attack_pictures import webp_of_one_colour
+from tests.pictures import ONE
 
 LIMITS = Limits(request_pictures=3, picture_pixels=1_000_000, faces=20)
 
@@ -110,17 +112,17 @@ def test_one_bad_picture_leaves_the_others_alone():
     good = pictures.base64_of(pictures.encode(np.zeros((5, 7, 3), np.uint8), "PNG"))
     task = parse(("image", good), ("image", "!"), ("image", good))
     task.deadline = time.monotonic() + 10
-    RequestWorker(LIMITS, PixelBudget(1000)).run([task], Timing())
+    RequestWorker(LIMITS, PixelBudget(1000, 1000)).run([task], Timing())
     assert [picture.error is None for picture in task.pictures] == [True, False, True]
     assert (task.pictures[2].width, task.pictures[2].height) == (7, 5)
     assert task.pictures[1].error.kind is ErrorKind.NOT_BASE64
-    assert task.reserved_pixels == 70
+    assert task.reservation.pixels == 70
     assert all(picture.encoded is None for picture in task.pictures)
 
 
 def test_a_request_is_postponed_until_there_is_room_for_its_pixels():
     good = pictures.base64_of(pictures.encode(np.zeros((5, 7, 3), np.uint8), "PNG"))
-    budget = PixelBudget(40)
+    budget = PixelBudget(40, 40)
     worker = RequestWorker(LIMITS, budget)
     first, second = parse(("image", good)), parse(("image", good))
     for task in (first, second):
@@ -130,11 +132,32 @@ def test_a_request_is_postponed_until_there_is_room_for_its_pixels():
     assert second.postponed
     assert second.pictures[0].pixels is None
     assert not worker.can_resume(second)
-    budget.release(first.reserved_pixels)
+    budget.release(first.reservation)
     assert worker.can_resume(second)
     worker.run([second], Timing())
     assert not second.postponed
     assert second.pictures[0].pixels.shape == (5, 7, 3)
+
+
+def test_a_request_whose_pictures_never_fit_is_refused_at_once():
+    task = parse(*[("image", pictures.base64_of(webp_of_one_colour(600, 600)))] * 3)
+    task.deadline = time.monotonic() + 10
+    RequestWorker(LIMITS, PixelBudget(1_000_000, 1_000_000)).run([task], Timing())
+    assert task.error.kind is ErrorKind.REQUEST_TOO_LARGE
+    assert not task.postponed
+
+
+def test_a_picture_there_is_no_memory_for_makes_the_service_busy_and_is_not_called_broken(
+    monkeypatch,
+):
+    def no_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("ops.picture.cv2.imdecode", no_memory)
+    task = parse(("image", ONE))
+    task.deadline = time.monotonic() + 10
+    RequestWorker(LIMITS, PixelBudget(1_000_000, 1_000_000)).run([task], Timing())
+    assert task.error.kind is ErrorKind.BUSY
 
 
 def test_error_numbers_are_unique_and_all_in_the_table():

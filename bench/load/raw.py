@@ -24,7 +24,7 @@ from bench.load.figures import Load, latencies_ms
 from bench.load.pictures import PictureSet
 from ops.config import load_config
 from ops.options import Options, parse_options
-from ops.picture import PixelBudget
+from ops.pixel_budget import PixelBudget
 from ops.process import die_with_parent
 from ops.runner import Timing
 from ops.stage import Worker
@@ -172,7 +172,7 @@ class _Bench:
         self._names = [name for name in config.op if name not in SKIPPED]
         ops = {n: config.op[n].model_copy(update={"batch_size": MAX_BATCH}) for n in self._names}
         # No request waits for another one's pixels here.
-        unbounded = PixelBudget(1 << 60)
+        unbounded = PixelBudget(1 << 60, 0)
         self._stages = Stages(config.model_copy(update={"op": ops}), unbounded)
         self._threads: list[_Thread] = []
 

@@ -1,0 +1,51 @@
+"""What is known of a picture before it is decoded, and what a file may ask of its reader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ops.errors import ErrorKind, ServiceError
+
+# The limits stand far above what cameras and programs write, and far below what keeps a reader
+# busy. A picture that needs more is refused with PICTURE_TOO_COMPLEX.
+#
+# Encoders write 1 to 14 scans; each one costs a visit to every block, whatever it holds.
+MAX_SCANS = 100
+# A JPEG of 16 MB whose every segment is full has 256: depth maps and second pictures of phones,
+# colour profiles. Empty ones are four bytes each.
+MAX_MARKERS = 4096
+# PNG: writers put 4 or 8 KB in a chunk, some one row of pixels. WebP: one or two a frame.
+MAX_CHUNKS = 20_000
+
+
+@dataclass(frozen=True)
+class PictureHeader:
+    """A picture's file without its pixels.
+
+    form: "JPEG", "PNG", "WEBP" or "BMP". width, height: as stored, both at least 1.
+    orientation: 1 to 8, how the stored picture has to be turned (Exif 2.32, tag 274).
+    seconds: that decoding takes at most on one core, estimated; see `ops/headers/costs.py`.
+    by_opencv: whether OpenCV decodes it; Pillow takes the others.
+    """
+
+    form: str
+    width: int
+    height: int
+    orientation: int
+    seconds: float
+    by_opencv: bool
+
+
+def broken(what: str) -> ServiceError:
+    """The error for a file whose header contradicts itself or ends too early."""
+    return ServiceError(ErrorKind.BROKEN_PICTURE, what)
+
+
+def unsupported(what: str) -> ServiceError:
+    """The error for a kind of file that is not read."""
+    return ServiceError(ErrorKind.UNSUPPORTED_FORMAT, what)
+
+
+def too_complex(most: int, what: str) -> ServiceError:
+    """The error for a file that has more of something than is taken."""
+    return ServiceError(ErrorKind.PICTURE_TOO_COMPLEX, f"More than {most} {what}.")
