@@ -14,13 +14,13 @@ import psutil
 import pytest
 from pymilvus import utility
 
+from bench.service import free_ports
 from library.errors import IndexUnavailableError
 from library.index import milvus_connection
 from library.index.milvus import MilvusIndex
 from library.index.milvus_connection import REQUEST, MilvusConnection
 from tests.cable import Cable
 from tests.conftest import ROOT
-from tests.databases import free_port
 from tests.milvus_server import HASTY_S, USER_TOKEN, MilvusServer
 from tests.service import wait_until
 from tests.test_library_milvus import Faces, assert_same
@@ -128,7 +128,7 @@ def test_a_server_that_stands_still_is_an_error_in_time(milvus_server, emptied, 
 @pytest.mark.parametrize("place", ["http://127.0.0.1:{free}", "http://", "http://no.invalid:19530"])
 def test_a_place_where_no_server_is_is_an_error(place, open_index):
     with pytest.raises(IndexUnavailableError):
-        open_index(place.format(free=free_port()))
+        open_index(place.format(free=free_ports()[0]))
 
 
 def test_a_server_with_accounts_takes_the_right_token_only(tmp_path):

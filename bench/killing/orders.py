@@ -1,0 +1,349 @@
+"""The commands of an operator: what each is asked to do, and what its end says."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import random
+import time
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from bench.killing.databases import Contents, contents
+from bench.killing.faces import Pictures
+from bench.killing.installation import Installation
+from bench.killing.keys import Keys, LiveKey, RevokedKey
+from bench.killing.looking import Tools
+from bench.killing.nursery import KEYS, LIBRARY
+from bench.killing.truth import Finding, Key, Ledger, Mark, Operation, Person
+
+# Where imported users go, and how their names begin.
+IMPORTED = "imported"
+OPERATOR = "operator"
+_PICTURES_A_PERSON = 1
+_PERSONS = 2
+_KEPT_BACKUPS = 2
+_READING_S = 60.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended. killed: by the bench. status: its exit status."""
+
+    killed: bool
+    status: int
+    out: str
+    errors: str
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it said that it has done all."""
+        return not self.killed and self.status == 0
+
+
+@dataclass
+class Order:
+    """A command to be started. end: judges it. acknowledged: whether a result means that."""
+
+    kind: str
+    module: str
+    arguments: Sequence[str]
+    end: Callable[[Done], Awaitable[None]]
+    acknowledged: Callable[[Done], bool] = field(default=lambda done: done.succeeded)
+
+
+class Operator:
+    """Prepares commands on the library of one installation.
+
+    ledgers: by app; the operator's own first, then those of the clients, whose users commands
+    delete as well. pipeline: HOST:PORT.
+    """
+
+    def __init__(
+        self,
+        installation: Installation,
+        pipeline: str,
+        ledgers: dict[str, list[Ledger]],
+        tools: Tools,
+        seed: int,
+    ) -> None:
+        self._installation = installation
+        self._pipeline = pipeline
+        self._ledgers = ledgers
+        self._keys: Keys = tools.keys
+        self._record = tools.record
+        self._choose = random.Random(seed)  # noqa: S311 - reproducible load
+        self._pictures = Pictures(seed)
+        self._numbers = itertools.count()
+        self._backups: list[tuple[Path, Contents]] = []
+        # What the other library holds.
+        self._elsewhere: Contents = {}
+        self.tokens: dict[str, str] = {}
+        self.on_revoked: Callable[[RevokedKey], None] = lambda _: None
+        self.other_url = ""
+
+    def prepare(self, kind: str) -> Order:
+        """A command of this kind, or of another one where there is nothing for it to do."""
+        if kind == "keys create":
+            return self.create_key(self._some_app())
+        if kind == "keys revoke":
+            key = self._keys.take()
+            return self.create_key(self._some_app()) if key is None else self._revoke(key)
+        if kind == "library import":
+            return self._import()
+        if kind in ("library delete-user", "library delete-user --compact"):
+            return self._delete(kind) or self.list_keys()
+        if kind == "library backup":
+            return self._backup()
+        if kind == "library restore":
+            return self._restore() or self._backup()
+        if kind == "library export":
+            return self.export(self._some_app())
+        return self.verify() if kind == "library verify" else self.list_keys()
+
+    def create_key(self, app: str) -> Order:
+        """Make a key; clients use it once its making has been acknowledged."""
+        arguments = ["create", "--app", app, "--role", "write", "--json"]
+
+        def told(done: Done) -> Optional[dict[str, Any]]:
+            line, newline, _ = done.out.partition("\n")
+            return json.loads(line) if newline else None
+
+        async def end(done: Done) -> None:
+            key = told(done)
+            if key is not None:
+                self._keys.add(LiveKey(key["id"], key["secret"], app))
+
+        return Order(
+            "keys create", KEYS, self._gateway(*arguments), end, lambda d: told(d) is not None
+        )
+
+    def _revoke(self, key: LiveKey) -> Order:
+        def revoked(done: Done) -> bool:
+            return f"key {key.id} is revoked" in done.out
+
+        async def end(done: Done) -> None:
+            if revoked(done):
+                token = self.tokens.pop(key.id, "")
+                gone = RevokedKey(key, time.monotonic(), token)
+                self._keys.revoked.append(gone)
+                self.on_revoked(gone)
+                return
+            if "there is no key" in done.errors:
+                self._found("key lost", f"key {key.id}", "keys revoke does not know it")
+                return
+            self._keys.unsure.append(key)
+
+        return Order("keys revoke", KEYS, self._gateway("revoke", key.id), end, revoked)
+
+    def list_keys(self) -> Order:
+        """List the keys; what was acknowledged has to be in it."""
+        live = [key for keys in self._keys.live.values() for key in keys]
+        revoked = [one.key for one in self._keys.revoked]
+
+        async def end(done: Done) -> None:
+            if not done.succeeded:
+                return
+            listed = {key["id"]: key for key in json.loads(done.out)}
+            for key in live:
+                there = listed.get(key.id)
+                # One that was taken meanwhile may be revoked by now.
+                if there is None or (there["revoked"] and self._keys.is_live(key)):
+                    said = "is not listed" if there is None else "is listed as revoked"
+                    self._found("key lost", f"key {key.id}", said)
+            for key in revoked:
+                there = listed.get(key.id)
+                if there is not None and not there["revoked"]:
+                    said = "is listed as good"
+                    self._found("revoked key answered", f"key {key.id}", said)
+
+        return Order("keys list", KEYS, self._gateway("list", "--json"), end)
+
+    def _import(self) -> Order:
+        app = self._some_app()
+        ledger = self._ledgers[app][0]
+        number = next(self._numbers)
+        folder = self._installation.folder / f"people-{number}"
+        operations = []
+        for person in range(_PERSONS):
+            user = f"{OPERATOR}_{number}_{person}"
+            (folder / user).mkdir(parents=True)
+            for picture in range(_PICTURES_A_PERSON):
+                data = base64.b64decode(self._pictures.portrait())
+                (folder / user / f"{picture}.jpg").write_bytes(data)
+            after = Person(more=_PICTURES_A_PERSON)
+            operations.append(ledger.begin("library import", {(IMPORTED, user): after}))
+        arguments = ["import", str(folder), "--app", app, "--group", IMPORTED]
+        arguments += ["--service", self._pipeline, "--timeout", "20"]
+
+        async def end(done: Done) -> None:
+            for operation in operations:
+                self._end(ledger, operation, done.succeeded)
+
+        return Order("library import", LIBRARY, self._library(*arguments), end)
+
+    def _delete(self, kind: str) -> Optional[Order]:
+        app = self._some_app()
+        candidates = [
+            (ledger, key)
+            for ledger in self._ledgers[app]
+            for key in sorted(ledger.settled)
+            if key[1] and ledger.is_free(key)
+        ]
+        if not candidates:
+            return None
+        ledger, (group, user) = self._choose.choice(candidates)
+        operation = ledger.begin(kind, {(group, user): None})
+        arguments = ["delete-user", user, "--app", app, "--group", group]
+        if kind.endswith("--compact"):
+            arguments.append("--compact")
+
+        def deleted(done: Done) -> bool:
+            # Status 1 where a backup still has the user.
+            return f"user {user} of app {app} is deleted" in done.out
+
+        async def end(done: Done) -> None:
+            if "user_not_found" in done.errors:
+                ledger.refuse(operation)
+                said = "delete-user does not know the user"
+                self._found("lost", f"{app} {group}/{user}", said)
+            else:
+                self._end(ledger, operation, deleted(done))
+
+        return Order(kind, LIBRARY, self._library(*arguments), end, deleted)
+
+    def _end(self, ledger: Ledger, operation: Operation, done: bool) -> None:
+        if done:
+            ledger.acknowledge(operation)
+        else:
+            # Whoever judges has waited until nothing of the command can still be done.
+            ledger.doubt(operation, lambda: True)
+
+    def _backup(self) -> Order:
+        file = self._installation.folder / f"backup-{next(self._numbers)}.db"
+        marks = self._marks()
+
+        async def end(done: Done) -> None:
+            if not file.exists():
+                if done.succeeded:
+                    self._found("backup", file.name, "is not there")
+                return
+            try:
+                held = contents(f"sqlite:///{file}")
+            except Exception as error:  # noqa: BLE001 - whatever it is, the backup is none
+                self._found("backup", file.name, f"cannot be read: {error}")
+                return
+            self._compare(marks, held, file.name)
+            self._backups.append((file, held))
+            for old, _ in self._backups[:-_KEPT_BACKUPS]:
+                old.unlink(missing_ok=True)
+
+        return Order("library backup", LIBRARY, self._library("backup", str(file)), end)
+
+    def _restore(self) -> Optional[Order]:
+        """Put a backup into another library, in place of what that holds."""
+        if not self._backups:
+            return None
+        file, held = self._backups[-1]
+
+        async def end(done: Done) -> None:
+            there = await self._read_other()
+            if there is None:
+                if self._elsewhere or done.succeeded:
+                    self._found("backup", "other library", "cannot be read")
+                return
+            if there != held and (done.succeeded or there != self._elsewhere):
+                said = f"is neither what it was nor {file.name}"
+                self._found("backup", "other library", said)
+            self._elsewhere = there
+
+        other = ["--config", str(self._installation.other), "--no-progress"]
+        return Order("library restore", LIBRARY, [*other, "restore", str(file), "--replace"], end)
+
+    async def _read_other(self) -> Optional[Contents]:
+        """What the other library holds; None where it has no tables yet."""
+        give_up = time.monotonic() + _READING_S
+        while True:
+            try:
+                return await asyncio.to_thread(contents, self.other_url)
+            except SQLAlchemyError as error:
+                # Its server may be away just now.
+                if "no such table" in str(error) or time.monotonic() > give_up:
+                    return None
+                await asyncio.sleep(0.2)
+
+    def export(self, app: str) -> Order:
+        """Export an app; what was acknowledged has to be in it, and nothing that was deleted."""
+        file = self._installation.folder / f"export-{next(self._numbers)}.jsonl"
+        marks = self._marks()
+
+        async def end(done: Done) -> None:
+            if not file.exists():
+                if done.succeeded:
+                    self._found("backup", file.name, "is not there")
+                return
+            people: dict[Key, Person] = {}
+            for line in file.read_text(encoding="utf-8").splitlines():
+                face = json.loads(line)
+                key = (face["group"], face["user"])
+                before = people.get(key, Person(info=face["info"]))
+                people[key] = Person(before.tokens | {face["token"]}, face["info"])
+            self._compare({app: marks[app]}, {app: people}, file.name)
+            file.unlink()
+
+        return Order(
+            "library export", LIBRARY, self._library("export", str(file), "--app", app), end
+        )
+
+    def verify(self) -> Order:
+        """Have the library looked through."""
+
+        async def end(done: Done) -> None:
+            if done.killed or not done.out.startswith("{"):
+                return
+            for problem in json.loads(done.out)["problems"]:
+                where = f"{problem['app']} {problem['kind']} {problem['id']}"
+                self._found("verify", where, str(problem.get("detail", "")))
+
+        return Order("library verify", LIBRARY, self._library("verify", "--json"), end)
+
+    def _marks(self) -> dict[str, list[Mark]]:
+        return {app: [one.mark() for one in ledgers] for app, ledgers in self._ledgers.items()}
+
+    def _compare(self, marks: dict[str, list[Mark]], held: Contents, what: str) -> None:
+        for app, some in marks.items():
+            people = held.get(app, {})
+            for ledger, mark in zip(self._ledgers[app], some):
+                own = {key: one for key, one in people.items() if is_of(ledger, key)}
+                self._record.compared += len(own)
+                for one in ledger.compare(mark, own):
+                    self._found(one.kind, f"{one.where} in {what}", one.detail)
+
+    def _some_app(self) -> str:
+        return self._choose.choice(sorted(self._ledgers))
+
+    def _gateway(self, *arguments: str) -> list[str]:
+        return ["--config", str(self._installation.gateway), "keys", *arguments]
+
+    def _library(self, *arguments: str) -> list[str]:
+        general = ["--config", str(self._installation.gateway), "--no-progress"]
+        return [*general, *arguments]
+
+    def _found(self, kind: str, where: str, said: str) -> None:
+        self._record.found([Finding(kind, where, said)])
+
+
+def is_of(ledger: Ledger, key: Key) -> bool:
+    """Whether a user is one of a ledger's."""
+    return key[1].startswith(f"{ledger.owner}_")
+
+
+def may_fail(done: Done, was_away: bool) -> bool:
+    """Whether a command that failed has a right to. was_away: the database, meanwhile."""
+    return was_away or "database_locked" in done.errors
