@@ -69,11 +69,14 @@ async def _run(arguments: argparse.Namespace, console: Console, records: list[Re
     settings = read_settings(arguments.config)
     with ExitStack() as stack:
         folder = Path(arguments.keep or stack.enter_context(tempfile.TemporaryDirectory()))
-        pipeline = await _pipeline(settings, folder)
+        pipeline, programs = await _pipeline(settings, folder), Programs(folder)
         try:
+            await programs.open()
             for name in arguments.database or DATABASES:
-                await _on(name, arguments, settings, folder, pipeline, console, records)
+                started = (programs, pipeline)
+                await _on(name, arguments, settings, folder, started, console, records)
         finally:
+            await programs.close()
             await pipeline[0].end()
 
 
@@ -82,7 +85,7 @@ async def _on(
     arguments: argparse.Namespace,
     settings: Mapping[str, Any],
     folder: Path,
-    pipeline: tuple[Supervisor, PipelineSettings],
+    started: tuple[Programs, tuple[Supervisor, PipelineSettings]],
     console: Console,
     records: list[Record],
 ) -> None:
@@ -94,17 +97,16 @@ async def _on(
     except MissingProgramError as error:
         console.print(f"{name} is left out: {error}", markup=False)
         return
-    record, programs = Record(name, arguments.seed), Programs(own)
+    record = Record(name, arguments.seed)
     records.append(record)
     try:
         with Bar(console, name, arguments.kills) as bar:
-            await programs.open()
-            run = Run(settings, own, database, programs, pipeline, record, arguments.clients)
-            await run.go(arguments.kills, lambda: bar.show(record))
+            run = Run(settings, own, database, *started, record, arguments.clients)
+            await run.go(arguments.kills, lambda: bar.show(record), lambda: bar.round(record))
     except (RuntimeError, OSError, asyncio.TimeoutError) as error:
         record.trouble = f"{type(error).__name__}: {error}"
     finally:
-        await programs.close()
+        await started[0].kill_all()
         await database.remove()
 
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from bench.killing.asking import NO_ANSWER, PAUSE_S, Answer, Asker, End
+from bench.killing.asking import DATABASE, NO_ANSWER, PAUSE_S, Answer, Asker, End
 from bench.killing.faces import Pictures
 from bench.killing.front import Front
 from bench.killing.looking import Looking, NoAnswerError, Tools
@@ -36,6 +36,10 @@ _MOST_USERS, _MOST_FACES, _MOST_GROUPS = 24, 5, 3
 _MOST_FOUND = 50
 # Seconds between two operations of a client.
 _THINKS_S = 0.02
+# Seconds after which a client goes on that was told to come back later, or has nothing to do.
+_LATER_S = 0.2
+# Users and groups in doubt with which a client starts nothing more before that is settled.
+_MOST_DOUBTS = 12
 # Seconds that a client waits for a gateway that starts.
 _WAITS_S = 0.5
 
@@ -66,9 +70,11 @@ class Client:
             except NoAnswerError:
                 await asyncio.sleep(PAUSE_S)
                 continue
-            if writes:
-                await self._work()
-            await asyncio.sleep(_THINKS_S if writes else 10 * _THINKS_S)
+            if not writes or len(self.ledger.doubts) >= _MOST_DOUBTS:
+                await asyncio.sleep(_LATER_S)
+                continue
+            await self._work()
+            await asyncio.sleep(_THINKS_S)
 
     def stop(self) -> None:
         """End after the operation under way."""
@@ -246,6 +252,8 @@ class Client:
         operation = self.ledger.begin(kind, states)
         answer, _ = await self.looking.ask(path, **parameters)
         self._note(operation, answer)
+        if answer.code == DATABASE:
+            await asyncio.sleep(_LATER_S)
         if answer.end is End.REFUSED and answer.code != NO_ANSWER:
             # What was refused against expectation may be so because something has gone.
             for key in operation.before:

@@ -72,7 +72,8 @@ class Front:
         """Start the gateway; its readiness is noted as a restart of `what` that began `since`."""
         number = self.number + 1
         config = str(self._installation.gateway)
-        program = self._programs.start(f"gateway-{number}", GATEWAY, [config])
+        name = f"{self._database.name}-gateway-{number}"
+        program = self._programs.start(name, GATEWAY, [config])
         self.current = Generation(number, program, program.ready)
         self._keep(self._watch(self.current, what, since))
 
@@ -132,7 +133,7 @@ class Front:
         """Start the whole service; returns when it is ready."""
         number = self.number + 1
         config, log = self._installation.service, self._installation.log
-        process = await supervisor(f"service-{number}", config, log)
+        process = await supervisor(f"{self._database.name}-service-{number}", config, log)
         ready = asyncio.ensure_future(process.is_ready())
         self.current = generation = Generation(number, process, ready)
         await self.until_ready()

@@ -90,9 +90,8 @@ class Looking:
         mark = ledger.mark()
         groups = {group for group, _ in mark.settled}
         listed = await self._groups()
-        own = {(group, "") for group in listed if group in groups or group.startswith(self.prefix)}
-        known = {key: state for key, state in mark.settled.items() if key[1]}
-        record.found(ledger.compare(mark, {**known, **dict.fromkeys(own, GROUP)}, groups=True))
+        own = [group for group in listed if group in groups or group.startswith(self.prefix)]
+        record.found(ledger.compare_groups(mark, own))
         for group in sorted(groups):
             mark = ledger.mark()
             answer = await self._result("user/list", group_id=group, length=MOST_LISTED)

@@ -220,13 +220,18 @@ class Programs:
                     program.ready.set_result(False)
                 program.ended.set_result(said["status"])
 
+    async def kill_all(self) -> None:
+        """Kill whatever runs; returns when it is gone."""
+        running = list(self._all.values())
+        for program in running:
+            program.send_kill()
+        for program in running:
+            await program.wait()
+
     async def close(self) -> None:
-        """End all programs."""
+        """End the nursery, and all programs with it."""
         if self._process is not None:
-            for program in list(self._all.values()):
-                program.send_kill()
-            for program in list(self._all.values()):
-                await program.wait()
+            await self.kill_all()
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()

@@ -88,7 +88,9 @@ class Run:
         self._askers.append(Asker(self.installation.url))
         return self._askers[-1]
 
-    async def go(self, kills: int, show: Callable[[], None]) -> None:
+    async def go(
+        self, kills: int, show: Callable[[], None], round_done: Callable[[], None]
+    ) -> None:
         """Do all of it. Raises RuntimeError where something does not start again."""
         began = time.monotonic()
         working: list[asyncio.Task[None]] = []
@@ -103,7 +105,7 @@ class Run:
                 asyncio.create_task(_repeat(show)),
             ]
             working += aside
-            await self._with(working, self._rounds(kills))
+            await self._with(working, self._rounds(kills, round_done))
             for client in self._clients:
                 client.stop()
             for task in aside:
@@ -152,12 +154,13 @@ class Run:
     def _of(self, app: str) -> Client:
         return next(client for client in self._clients if client.ledger.app == app)
 
-    async def _rounds(self, kills: int) -> None:
+    async def _rounds(self, kills: int, round_done: Callable[[], None]) -> None:
         while self._record.killed < kills:
             left = kills - self._record.killed
             await self._killer.round(Round(bool(self._database.kills), left, self._choose))
             await self._front.until_ready()
             await self._check()
+            round_done()
 
     async def _check(self) -> None:
         """Have every client look at everything."""

@@ -27,6 +27,8 @@ class Bar:
             console=console,
         )
         self._task = self._progress.add_task("", total=kills, said="starting")
+        self._lines = None if console.is_terminal else console
+        self._line = f"{title}: {{}} of {kills} kills, {{}}"
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -35,14 +37,22 @@ class Bar:
     def __exit__(self, *exc_info: object) -> None:
         self._progress.stop()
 
+    def round(self, record: Record) -> None:
+        """Where this is no terminal, a line for each round."""
+        if self._lines is not None:
+            self._lines.print(self._line.format(record.killed, _state(record)), markup=False)
+
     def show(self, record: Record) -> None:
         """Draw it anew."""
-        said = (
-            f"{sum(record.acknowledged.values())} acknowledged, "
-            f"{sum(record.unknown.values())} unknown, {record.compared} compared, "
-            f"{len(record.findings)} findings"
-        )
-        self._progress.update(self._task, completed=record.killed, said=said)
+        self._progress.update(self._task, completed=record.killed, said=_state(record))
+
+
+def _state(record: Record) -> str:
+    return (
+        f"{sum(record.acknowledged.values())} acknowledged, "
+        f"{sum(record.unknown.values())} unknown, {record.compared} compared, "
+        f"{len(record.findings)} findings"
+    )
 
 
 def show(record: Record, console: Console) -> None:

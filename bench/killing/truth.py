@@ -157,33 +157,36 @@ class Ledger:
         """To be taken before a look at everything."""
         return Mark(self._clock, dict(self.settled), frozenset({*self.busy, *self.doubts}))
 
-    def compare(self, mark: Mark, seen: Mapping[Key, State], groups: bool = False) -> list[Finding]:
-        """Compare a whole listing; what was touched since the mark is left out.
-
-        groups: whether it lists groups as well.
-        """
-        found = []
-        for key in sorted({*mark.settled, *seen}):
-            if key in mark.unsure or self._stamps.get(key, 0) > mark.stamp:
-                continue
-            if not key[1] and not groups:
-                continue
-            expected = mark.settled.get(key)
-            if not admits(expected, seen.get(key)):
-                found.append(_finding(self.app, key, expected, seen.get(key)))
-        return found
+    def compare(self, mark: Mark, seen: Mapping[Key, Person]) -> list[Finding]:
+        """Compare a listing of all users; what was touched since the mark is left out."""
+        users = {key for key in mark.settled if key[1]}
+        return [
+            _finding(self.app, key, mark.settled.get(key), seen.get(key))
+            for key in sorted({*users, *seen})
+            if self._was_quiet(key, mark) and not admits(mark.settled.get(key), seen.get(key))
+        ]
 
     def compare_names(self, mark: Mark, group: str, names: Iterable[str]) -> list[Finding]:
         """Compare who is in a group."""
         listed = {(group, name) for name in names}
         expected = {key for key in mark.settled if key[0] == group and key[1]}
-        found = []
-        for key in sorted(listed ^ expected):
-            if key in mark.unsure or self._stamps.get(key, 0) > mark.stamp:
-                continue
-            state = mark.settled.get(key)
-            found.append(_finding(self.app, key, state, GROUP if key in listed else None))
-        return found
+        return self._compare_presence(mark, listed, expected)
+
+    def compare_groups(self, mark: Mark, names: Iterable[str]) -> list[Finding]:
+        """Compare which groups there are."""
+        expected = {key for key in mark.settled if not key[1]}
+        return self._compare_presence(mark, {(name, "") for name in names}, expected)
+
+    def _compare_presence(self, mark: Mark, listed: set[Key], due: set[Key]) -> list[Finding]:
+        return [
+            _finding(self.app, key, mark.settled.get(key), GROUP if key in listed else None)
+            for key in sorted(listed ^ due)
+            if self._was_quiet(key, mark)
+        ]
+
+    def _was_quiet(self, key: Key, mark: Mark) -> bool:
+        """Whether a key was certain at a mark, and has not been touched since."""
+        return key not in mark.unsure and self._stamps.get(key, 0) <= mark.stamp
 
     def _settle_doubt(
         self, operation: Operation, key: Key, seen: State, watch: Watch
