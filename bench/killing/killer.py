@@ -16,7 +16,8 @@ from bench.killing.databases import Database, PostgreSqlServer
 from bench.killing.front import PATIENCE_S, Front
 from bench.killing.keys import Trouble
 from bench.killing.kinds import TOGETHER, Round
-from bench.killing.orders import Done, Operator, Order
+from bench.killing.order import Done, Order
+from bench.killing.orders import Operator
 from bench.killing.processes import Program, Programs, Supervisor
 from bench.killing.record import Record
 from bench.killing.truth import Finding

@@ -8,19 +8,18 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Optional
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench.killing.databases import Contents, contents
 from bench.killing.faces import Pictures
 from bench.killing.installation import Installation
-from bench.killing.keys import Keys, LiveKey, RevokedKey
+from bench.killing.key_orders import KeyOrders
 from bench.killing.looking import Tools
-from bench.killing.nursery import KEYS, LIBRARY
+from bench.killing.nursery import LIBRARY
+from bench.killing.order import Done, Order
 from bench.killing.truth import Finding, Key, Ledger, Mark, Operation, Person
 
 # Where imported users go, and how their names begin.
@@ -30,32 +29,6 @@ _PICTURES_A_PERSON = 1
 _PERSONS = 2
 _KEPT_BACKUPS = 2
 _READING_S = 60.0
-
-
-@dataclass(frozen=True)
-class Done:
-    """A command that has ended. killed: by the bench. status: its exit status."""
-
-    killed: bool
-    status: int
-    out: str
-    errors: str
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether it said that it has done all."""
-        return not self.killed and self.status == 0
-
-
-@dataclass
-class Order:
-    """A command to be started. end: judges it. acknowledged: whether a result means that."""
-
-    kind: str
-    module: str
-    arguments: Sequence[str]
-    end: Callable[[Done], Awaitable[None]]
-    acknowledged: Callable[[Done], bool] = field(default=lambda done: done.succeeded)
 
 
 class Operator:
@@ -76,7 +49,7 @@ class Operator:
         self._installation = installation
         self._pipeline = pipeline
         self._ledgers = ledgers
-        self._keys: Keys = tools.keys
+        self.keys = KeyOrders(installation.gateway, tools.keys, tools.record)
         self._record = tools.record
         self._choose = random.Random(seed)  # noqa: S311 - reproducible load
         self._pictures = Pictures(seed)
@@ -84,86 +57,26 @@ class Operator:
         self._backups: list[tuple[Path, Contents]] = []
         # What the other library holds.
         self._elsewhere: Contents = {}
-        self.tokens: dict[str, str] = {}
-        self.on_revoked: Callable[[RevokedKey], None] = lambda _: None
         self.other_url = ""
 
     def prepare(self, kind: str) -> Order:
         """A command of this kind, or of another one where there is nothing for it to do."""
         if kind == "keys create":
-            return self.create_key(self._some_app())
+            return self.keys.create(self._some_app())
         if kind == "keys revoke":
-            key = self._keys.take()
-            return self.create_key(self._some_app()) if key is None else self._revoke(key)
+            key = self.keys.keys.take()
+            return self.keys.create(self._some_app()) if key is None else self.keys.revoke(key)
         if kind == "library import":
             return self._import()
         if kind in ("library delete-user", "library delete-user --compact"):
-            return self._delete(kind) or self.list_keys()
+            return self._delete(kind) or self.keys.list_keys()
         if kind == "library backup":
             return self._backup()
         if kind == "library restore":
             return self._restore() or self._backup()
         if kind == "library export":
             return self.export(self._some_app())
-        return self.verify() if kind == "library verify" else self.list_keys()
-
-    def create_key(self, app: str) -> Order:
-        """Make a key; clients use it once its making has been acknowledged."""
-        arguments = ["create", "--app", app, "--role", "write", "--json"]
-
-        def told(done: Done) -> Optional[dict[str, Any]]:
-            line, newline, _ = done.out.partition("\n")
-            return json.loads(line) if newline else None
-
-        async def end(done: Done) -> None:
-            key = told(done)
-            if key is not None:
-                self._keys.add(LiveKey(key["id"], key["secret"], app))
-
-        return Order(
-            "keys create", KEYS, self._gateway(*arguments), end, lambda d: told(d) is not None
-        )
-
-    def _revoke(self, key: LiveKey) -> Order:
-        def revoked(done: Done) -> bool:
-            return f"key {key.id} is revoked" in done.out
-
-        async def end(done: Done) -> None:
-            if revoked(done):
-                token = self.tokens.pop(key.id, "")
-                gone = RevokedKey(key, time.monotonic(), token)
-                self._keys.revoked.append(gone)
-                self.on_revoked(gone)
-                return
-            if "there is no key" in done.errors:
-                self._found("key lost", f"key {key.id}", "keys revoke does not know it")
-                return
-            self._keys.unsure.append(key)
-
-        return Order("keys revoke", KEYS, self._gateway("revoke", key.id), end, revoked)
-
-    def list_keys(self) -> Order:
-        """List the keys; what was acknowledged has to be in it."""
-        live = [key for keys in self._keys.live.values() for key in keys]
-        revoked = [one.key for one in self._keys.revoked]
-
-        async def end(done: Done) -> None:
-            if not done.succeeded:
-                return
-            listed = {key["id"]: key for key in json.loads(done.out)}
-            for key in live:
-                there = listed.get(key.id)
-                # One that was taken meanwhile may be revoked by now.
-                if there is None or (there["revoked"] and self._keys.is_live(key)):
-                    said = "is not listed" if there is None else "is listed as revoked"
-                    self._found("key lost", f"key {key.id}", said)
-            for key in revoked:
-                there = listed.get(key.id)
-                if there is not None and not there["revoked"]:
-                    said = "is listed as good"
-                    self._found("revoked key answered", f"key {key.id}", said)
-
-        return Order("keys list", KEYS, self._gateway("list", "--json"), end)
+        return self.verify() if kind == "library verify" else self.keys.list_keys()
 
     def _import(self) -> Order:
         app = self._some_app()
@@ -327,9 +240,6 @@ class Operator:
 
     def _some_app(self) -> str:
         return self._choose.choice(sorted(self._ledgers))
-
-    def _gateway(self, *arguments: str) -> list[str]:
-        return ["--config", str(self._installation.gateway), "keys", *arguments]
 
     def _library(self, *arguments: str) -> list[str]:
         general = ["--config", str(self._installation.gateway), "--no-progress"]

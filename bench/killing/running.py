@@ -82,7 +82,7 @@ class Run:
         self._prober = Prober(
             self._front, self._keys, self._trouble, self._asker(), record, self._choose
         )
-        self._operator.on_revoked = self._prober.follow
+        self._operator.keys.on_revoked = self._prober.follow
 
     def _asker(self) -> Asker:
         self._askers.append(Asker(self.installation.url))
@@ -187,7 +187,7 @@ class Run:
         await self._front.settled()
         for app in APPS:
             await self._killer.run(self._operator.export(app))
-        await self._killer.run(self._operator.list_keys())
+        await self._killer.run(self._operator.keys.list_keys())
         await self._killer.run(self._operator.verify())
         # The clean end has written snapshots, which are not to say anything else.
         self._front.start_gateway()
@@ -201,10 +201,10 @@ class Run:
         while True:
             for keys in list(self._keys.live.values()):
                 for key in list(keys):
-                    if key.id not in self._operator.tokens and self._keys.is_live(key):
+                    if key.id not in self._operator.keys.tokens and self._keys.is_live(key):
                         token = await asker.token(key.id, key.secret)
                         if token:
-                            self._operator.tokens[key.id] = token
+                            self._operator.keys.tokens[key.id] = token
             await asyncio.sleep(0.5)
 
     async def _close(self) -> None:
