@@ -128,13 +128,13 @@ def enrolled(result: Any) -> Enrolled:
 
 
 def health(answer: Any) -> HealthReport:
-    """The state of the service."""
+    """The state of the service; what is told to nobody without a key is empty then."""
     return HealthReport(
         ok=answer["status"] == "ok",
         reasons=tuple(map(str, answer["reasons"])),
-        models=dict(answer["models"]),
-        versions=dict(answer["versions"]),
-        uptime_s=float(answer["uptime_s"]),
+        models=dict(answer.get("models") or {}),
+        versions=dict(answer.get("versions") or {}),
+        uptime_s=float(answer.get("uptime_s") or 0.0),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,8 +27,11 @@ from gateway.documents import (
 )
 from gateway.endpoint import json_response
 from gateway.errors import ApiError, ErrorCode
+from gateway.health import TIMEOUT_S
 from gateway.keys import ADMIN
 from gateway.metrics import MEDIA_TYPE, Metrics
+from gateway.noting import note_refusal
+from gateway.oauth import PATH as TOKEN
 from gateway.oauth import token_endpoint
 from gateway.parts import Parts
 from gateway.requests import Named
@@ -64,7 +68,7 @@ def make_app(parts: Parts) -> ASGIApp:
         _add(app, operation, parts)
     _add_compare(app, parts)
     token = token_endpoint(parts.access, parts.audit)
-    app.add_route("/oauth/2.0/token", token, methods=["GET", "POST"], include_in_schema=False)
+    app.add_route(TOKEN, token, methods=["GET", "POST"], include_in_schema=False)
     _add_operation(app, parts)
     add_documents(app)
     app.add_exception_handler(HTTPException, _no_such_path)
@@ -119,8 +123,11 @@ def _add_compare(app: FastAPI, parts: Parts) -> None:
 def _add_operation(app: FastAPI, parts: Parts) -> None:
     services = parts.services
 
-    async def health(_: Request) -> Response:
-        well, content = await parts.health.check()
+    async def health(request: Request) -> Response:
+        trusted = asyncio.ensure_future(_has_key(parts, request))
+        # A database that hangs must not keep the answer waiting for what a key is.
+        await asyncio.wait({trusted}, timeout=TIMEOUT_S)
+        well, content = await parts.health.check(trusted.done() and trusted.result())
         return json_response(content, 200 if well else 503)
 
     async def metrics(request: Request) -> Response:
@@ -128,6 +135,7 @@ def _add_operation(app: FastAPI, parts: Parts) -> None:
             caller = await parts.access.caller(request)
             parts.access.authorise(caller, ADMIN, None)
         except ApiError as error:
+            note_refusal(parts.audit, request, "/metrics", "", request.state.key, error)
             return plain_failure(error)
         text = await services.metrics.render(services.pipeline, services.people)
         return Response(text, media_type=MEDIA_TYPE)
@@ -146,6 +154,17 @@ def _add_operation(app: FastAPI, parts: Parts) -> None:
     )
     app.add_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
     app.add_route("/", index, methods=["GET"], include_in_schema=False)
+
+
+async def _has_key(parts: Parts, request: Request) -> bool:
+    """Whether somebody asks who may know about the service's inside."""
+    try:
+        await parts.access.caller(request)
+    except ApiError as error:
+        if request.state.key:
+            note_refusal(parts.audit, request, "/health", "", request.state.key, error)
+        return False
+    return True
 
 
 async def _no_such_path(request: Request, error: Exception) -> Response:

@@ -21,7 +21,7 @@ class GatewayConfig(BaseModel):
     token_s, tokens: how long and how many tokens of detected faces are kept, in token_file.
     url_images: whether pictures may be given as URL. url_timeout_ms, url_bytes: of fetching one.
     access_token_s: how long a token of /oauth/2.0/token is good.
-    audit: whether changes and refusals are written to audit.log.
+    audit: whether changes and refusals are written to audit.log and refusals.log.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any, Optional
 
 import orjson
@@ -14,7 +13,7 @@ from starlette.responses import Response
 
 from gateway.body import GoneError
 from gateway.errors import ApiError, ErrorCode
-from gateway.noting import note
+from gateway.noting import note_refusal
 from gateway.parts import Parts
 from gateway.requests import request_id_of
 
@@ -22,31 +21,30 @@ LOG = logging.getLogger("gateway")
 
 
 class Asked:
-    """What has been found out about a request so far. deadline: of time.monotonic.
+    """What has been found out about a request so far. started, deadline: of time.monotonic.
 
-    app: that it acts in, "" before that is known. values: its parameters.
+    app: that it acts in, "" before that is known.
     """
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, started: float, deadline: float) -> None:
+        self.started = started
         self.deadline = deadline
         self.app = ""
-        self.values: Mapping[str, Any] = {}
 
 
 class Endpoint(ABC):
-    """Answers requests. path: to count them under. changes: whether they change anything."""
+    """Answers requests. path: to count them under."""
 
-    def __init__(self, parts: Parts, path: str, changes: bool = False) -> None:
+    def __init__(self, parts: Parts, path: str) -> None:
         self._parts = parts
         self._services = parts.services
         self._path = path
-        self._changes = changes
         self._timeout_s = parts.services.config.request_timeout_ms / 1000.0
 
     async def __call__(self, request: Request) -> Response:
         """The answer, whatever happens."""
         started = time.monotonic()
-        asked = Asked(started + self._timeout_s)
+        asked = Asked(started, started + self._timeout_s)
         error: Optional[ApiError] = None
         try:
             response = await self._answer(request, asked)
@@ -61,8 +59,14 @@ class Endpoint(ABC):
             response = self._refusal(request, error)
         seconds = time.monotonic() - started
         self._services.metrics.request(self._path, error.code if error else 0, asked.app, seconds)
-        note(self._parts.audit, request, asked.app, error, seconds, self._changes, asked.values)
+        if error is not None:
+            key = getattr(request.state, "key", "")
+            note_refusal(self._parts.audit, request, self._noted(request), asked.app, key, error)
         return response
+
+    def _noted(self, request: Request) -> str:
+        """The path of a request as the audit log tells it."""
+        return self._path
 
     @abstractmethod
     async def _answer(self, request: Request, asked: Asked) -> Response:

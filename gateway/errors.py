@@ -52,6 +52,7 @@ class ErrorCode(enum.Enum):
     PICTURE_TOO_LARGE = (222304, "image size is too large")
     PIPELINE = (222901, "system busy")
     DATABASE = (222910, "system busy")
+    AUDIT = (222911, "system busy")
 
     GROUP_NOT_FOUND = (223100, "group is not exist")
     GROUP_EXISTS = (223101, "group is already exist")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable
 from typing import Any, Callable, Optional
 
+from gateway.audit import Audit
 from gateway.errors import ApiError
 from gateway.people import People
 from gateway.pipeline import Pipeline
@@ -18,6 +19,7 @@ from ops.probe import PIXEL
 RECENT_S = 10.0  # an answer of the pipeline that is no older counts as a sign of life
 TIMEOUT_S = 2.0  # for the pipeline and for the library, side by side
 KEPT_S = 1.0  # however often it is asked, the parts are looked at no more often
+_UNWRITABLE = "Changes are refused: the audit log cannot be written."
 # Packages whose versions are told; the service runs with one or the other of each pair.
 _PACKAGES = {
     "paddle": ("paddlepaddle", "paddlepaddle-gpu"),
@@ -26,40 +28,59 @@ _PACKAGES = {
 
 
 class Health:
-    """Looks at the pipeline and the library; to be used on the event loop.
+    """Looks at the pipeline, the library and the audit log; to be used on the event loop.
 
     started: time.monotonic() when the gateway began to serve.
     """
 
-    def __init__(self, pipeline: Pipeline, people: People, started: float) -> None:
+    def __init__(
+        self, pipeline: Pipeline, people: People, started: float, audit: Optional[Audit] = None
+    ) -> None:
         self._pipeline = pipeline
         self._people = people
+        self._audit = audit
         self._started = started
         self._versions = versions()
-        self._reasons: Shared[list[str]] = Shared(KEPT_S)
+        self._reasons: Shared[dict[str, str]] = Shared(KEPT_S)
         self._under_way: dict[str, asyncio.Future[Optional[str]]] = {}
 
-    async def check(self) -> tuple[bool, dict[str, Any]]:
+    async def check(self, trusted: bool = True) -> tuple[bool, dict[str, Any]]:
         """Whether all is well, and what to answer.
 
         status: ok or unavailable. reasons: a sentence for each part that does not answer.
         models: name by stage, as the pipeline last told. versions, uptime_s: of the service.
+        trusted: whether to answer with more than the first two, and to say what is wrong in
+        detail. Others get sentences that are always the same.
         """
-        reasons = await self._reasons.get(self._look)
-        return not reasons, {
+        details = await self._reasons.get(self._look)
+        reasons = (
+            list(details.values())
+            if trusted
+            else [f"The {what} does not answer." for what in details]
+        )
+        if self._audit is not None and not self._audit.is_writable:
+            reasons.append(_UNWRITABLE)
+        found: dict[str, Any] = {
             "status": "unavailable" if reasons else "ok",
-            "reasons": list(reasons),
+            "reasons": reasons,
+        }
+        if not trusted:
+            return not reasons, found
+        return not reasons, {
+            **found,
             "models": dict(self._pipeline.models),
             "versions": dict(self._versions),
             "uptime_s": round(time.monotonic() - self._started, 1),
         }
 
-    async def _look(self) -> list[str]:
-        found = await asyncio.gather(
-            self._in_time("recognition service", self._pipeline_reason),
-            self._in_time("face library", self._library_reason),
-        )
-        return [reason for reason in found if reason is not None]
+    async def _look(self) -> dict[str, str]:
+        """What is wrong with each part that does not answer."""
+        looks = {
+            "recognition service": self._pipeline_reason,
+            "face library": self._library_reason,
+        }
+        found = await asyncio.gather(*(self._in_time(what, looks[what]) for what in looks))
+        return {what: reason for what, reason in zip(looks, found) if reason is not None}
 
     async def _in_time(
         self, what: str, look: Callable[[], Awaitable[Optional[str]]]

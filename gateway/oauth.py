@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import time
 from collections.abc import Awaitable, Callable
 from typing import Optional
 from urllib.parse import parse_qsl, unquote_plus
@@ -17,11 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.access import WRONG_SECRET, Access, Grant, address_of
-from gateway.audit import Audit, Event
+from gateway.audit import Audit
 from gateway.errors import ApiError, ErrorCode
 from gateway.keys import is_key_id
-from gateway.requests import log_id_of, request_id_of
+from gateway.noting import note_refusal
 
+PATH = "/oauth/2.0/token"
 # Bytes of a form; the two fields of a key take about a hundred.
 MAX_FORM = 8192
 MAX_FIELDS = 32
@@ -39,7 +39,6 @@ def token_endpoint(
     """The endpoint, for GET and POST. audit: where wrong credentials are noted."""
 
     async def token(request: Request) -> Response:
-        started = time.monotonic()
         try:
             given = {**request.query_params, **await _form(request)}
         except _FormError as error:
@@ -55,25 +54,12 @@ def token_endpoint(
         try:
             grant = await access.grant(client_id, client_secret, address_of(request))
         except ApiError as error:
-            if audit is not None and error.kind is ErrorCode.INVALID_TOKEN:
-                audit.record(_event(request, client_id, error, time.monotonic() - started))
+            key = client_id if is_key_id(client_id) else ""
+            note_refusal(audit, request, PATH, "", key, error)
             return _failed(error)
         return _granted(grant)
 
     return token
-
-
-def _event(request: Request, client_id: str, error: ApiError, seconds: float) -> Event:
-    return Event(
-        log_id=log_id_of(request),
-        request_id=request_id_of(request),
-        address=address_of(request),
-        key=client_id if is_key_id(client_id) else "",
-        app=None,
-        path=request.url.path,
-        error_code=error.code,
-        seconds=seconds,
-    )
 
 
 def _granted(grant: Grant) -> Response:

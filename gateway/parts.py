@@ -24,7 +24,7 @@ class Parts:
         self.bodies = Bodies(
             config.request_bytes, config.upload_bytes, config.request_timeout_ms / 1000.0
         )
-        self.health = Health(services.pipeline, services.people, time.monotonic())
+        self.health = Health(services.pipeline, services.people, time.monotonic(), audit)
 
     async def close(self) -> None:
         """Let go of everything, the library first: it has most to write."""

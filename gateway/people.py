@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Callable, Optional, TypeVar
 
 from gateway.errors import ApiError, ErrorCode, of_library
@@ -72,21 +72,31 @@ class People:
         if self._library is not None:
             self._library.close()
 
-    async def call(self, work: Callable[[Library], T], timeout: Optional[float] = None) -> T:
+    async def call(
+        self,
+        work: Callable[[Library], T],
+        timeout: Optional[float] = None,
+        late: Optional[Callable[[Optional[ApiError]], None]] = None,
+    ) -> T:
         """What `work` returns for the library, done on a thread.
 
         timeout: seconds after which it is no longer waited for; it may still be done then.
+        late: called on the thread when that has ended, with the error or None; not where it
+        was never begun.
         Raises ApiError: DATABASE while the database or the index cannot answer, or not in time;
         else the API's error for what the library says.
         """
         library = self._library
         if library is None:
             raise ApiError(ErrorCode.DATABASE, "database_unavailable")
-        loop = asyncio.get_running_loop()
-        doing = loop.run_in_executor(self._pool, work, library)
+        doing = self._pool.submit(work, library)
         try:
-            return await asyncio.wait_for(doing, timeout)
+            return await asyncio.wait_for(asyncio.wrap_future(doing), timeout)
+        except asyncio.CancelledError:
+            _tell_late(doing, late)
+            raise
         except asyncio.TimeoutError:
+            _tell_late(doing, late)
             raise ApiError(ErrorCode.DATABASE, "not answered in time") from None
         except LibraryError as error:
             raise of_library(error) from None
@@ -98,6 +108,22 @@ class People:
     async def statistics(self) -> list[Statistics]:
         """Every app in numbers. Raises ApiError."""
         return await self.call(statistics)
+
+
+def _tell_late(doing: Future[T], late: Optional[Callable[[Optional[ApiError]], None]]) -> None:
+    """Have `late` called when something that is not waited for any more has ended."""
+
+    def tell(done: Future[T]) -> None:
+        if late is None or done.cancelled():
+            return
+        fault = done.exception()
+        if fault is None or isinstance(fault, LibraryError):
+            late(None if fault is None else of_library(fault))
+        else:
+            LOG.error("a change that was given up has failed", exc_info=fault)
+            late(ApiError(ErrorCode.UNKNOWN))
+
+    doing.add_done_callback(tell)
 
 
 def statistics(library: Library) -> list[Statistics]:

@@ -14,6 +14,8 @@ FAILURES = 30
 FAILURES_S = 60.0
 # Addresses, and keys, that are remembered; those not heard of for longest are forgotten.
 MOST = 10_000
+# For what is no address.
+NO_ADDRESS = "unknown"
 # Seconds of the longest window that a rate of one request a second or more is counted in.
 _LONGEST_WINDOW_S = 10
 
@@ -62,7 +64,7 @@ class Failures:
 
     def add(self, address: str) -> None:
         """Count one."""
-        source = _source(address)
+        source = source_of(address)
         since, count = self._recent(source)
         self._failures[source] = (since, count + 1)
         self._failures.move_to_end(source)
@@ -71,7 +73,7 @@ class Failures:
 
     def too_many(self, address: str) -> bool:
         """Whether an address has shown too many wrong credentials lately."""
-        return self._recent(_source(address))[1] >= FAILURES
+        return self._recent(source_of(address))[1] >= FAILURES
 
     def _recent(self, source: str) -> tuple[float, int]:
         now = time.monotonic()
@@ -79,12 +81,15 @@ class Failures:
         return (since, count) if now - since < FAILURES_S else (now, 0)
 
 
-def _source(address: str) -> str:
-    """Who has the address: a network of IPv6 is one subscriber's."""
+def source_of(address: str) -> str:
+    """Who has the address: a network of IPv6 is one subscriber's.
+
+    All that is no address is one: it is what a client has made up, and may be of any length.
+    """
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return address
+        return NO_ADDRESS
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             return str(parsed.ipv4_mapped)

@@ -256,10 +256,13 @@ class CompareError(BaseModel):
 
 
 class HealthResult(BaseModel):
-    """status: ok or unavailable, then with reasons."""
+    """status: ok or unavailable, then with reasons.
+
+    The others are told to whoever has a key, where keys are asked for.
+    """
 
     status: str
     reasons: list[str]
-    models: dict[str, str]
-    versions: dict[str, str]
-    uptime_s: float
+    models: Optional[dict[str, str]] = None
+    versions: Optional[dict[str, str]] = None
+    uptime_s: Optional[float] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from gateway.body import Values, values_of
 from gateway.endpoint import Asked, Endpoint, json_response
 from gateway.errors import ApiError, ErrorCode
+from gateway.noting import Trail, trail_of
 from gateway.parameters import app_of, parse
 from gateway.parts import Parts
 from gateway.requests import log_id_of
@@ -22,7 +24,7 @@ class OperationEndpoint(Endpoint):
     """Answers the requests of one operation, with HTTP 200 whatever the answer says."""
 
     def __init__(self, parts: Parts, operation: Operation) -> None:
-        super().__init__(parts, operation.paths[0], changes=operation.role == WRITE)
+        super().__init__(parts, operation.paths[0])
         self._operation = operation
 
     async def _answer(self, request: Request, asked: Asked) -> Response:
@@ -31,15 +33,27 @@ class OperationEndpoint(Endpoint):
         body = await self._parts.bodies.read(request)
         values = self._values(request, await values_of(request, body))
         del body
-        asked.values = values[0] if isinstance(values, list) else values
-        asked.app = access.authorise(caller, self._operation.role, app_of(asked.values))
+        first = values[0] if isinstance(values, list) else values
+        asked.app = access.authorise(caller, self._operation.role, app_of(first))
         apps = None if caller.app is None else frozenset({caller.app})
-        call = Call(asked.app, apps, asked.deadline)
+        call = Call(asked.app, apps, asked.deadline, self._trail(request, asked, first))
         result = await self._operation.run(self._services, call, self._parameters(values))
         return _response(request, result, None)
 
     def _refusal(self, request: Request, error: ApiError) -> Response:
         return failure(request, error)
+
+    def _noted(self, request: Request) -> str:
+        # Of the scope: a request's `url` is made of its Host, which may be any text. And one of
+        # the operation's own: a route also takes its path with a line break behind it.
+        path = str(request.scope["path"])
+        return path if path in self._operation.paths else self._operation.paths[0]
+
+    def _trail(self, request: Request, asked: Asked, values: Mapping[str, Any]) -> Optional[Trail]:
+        audit = self._parts.audit
+        if audit is None or self._operation.role != WRITE:
+            return None
+        return trail_of(audit, request, asked.started, self._noted(request), asked.app, values)
 
     def _values(self, request: Request, body: Values) -> Values:
         """Parameters of query and body together; the body's count more."""

@@ -11,6 +11,7 @@ from typing import Callable, Optional, TypeVar
 from gateway.config import GatewayConfig
 from gateway.errors import ApiError, ErrorCode
 from gateway.metrics import Metrics
+from gateway.noting import Trail
 from gateway.people import People
 from gateway.pipeline import Pipeline
 from gateway.searches import Searches
@@ -49,15 +50,38 @@ class Call:
     """One request under way.
 
     app: that it acts in. apps: whom it may ask about, None for all. deadline: of time.monotonic.
+    trail: where its changes are noted, None for nowhere.
     """
 
     app: str
     apps: Optional[frozenset[str]]
     deadline: float
+    trail: Optional[Trail] = None
 
     async def ask(self, people: People, work: Callable[[Library], T]) -> T:
         """What `work` returns for the library, within the call's time. Raises ApiError."""
         return await people.call(work, self.remaining())
+
+    async def change(self, people: People, work: Callable[[Library], T]) -> T:
+        """The same for what changes the library: noted before it is begun, and when it is done.
+
+        What is given up here may still be done; how that ends is noted then. Raises ApiError,
+        AUDIT where it cannot be noted, and then nothing is changed.
+        """
+        trail = self.trail
+        if trail is None:
+            return await self.ask(people, work)
+        await trail.begin(self.remaining())
+        try:
+            done = await people.call(work, self.remaining(), trail.end_late)
+        except ApiError as error:
+            await trail.end(error)
+            raise
+        except Exception:
+            await trail.end(ApiError(ErrorCode.UNKNOWN))
+            raise
+        await trail.end(None)
+        return done
 
     async def within(self, work: Awaitable[T]) -> T:
         """What is awaited, within the call's time. Raises ApiError DATABASE when that is over."""

@@ -250,7 +250,14 @@ def test_comparing_files_needs_a_key_as_well(access_service):
 
 
 def test_monitoring_reads_health_without_a_key_and_metrics_with_an_admins(access_service):
-    assert httpx.get(f"{access_service.gateway_url}/health", timeout=60).status_code == 200
+    health = f"{access_service.gateway_url}/health"
+    answer = httpx.get(health, timeout=60)
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok", "reasons": []}
+    for role in ("read", "write", "admin"):
+        key, secret = access_service.new_key(role)
+        told = httpx.get(health, headers={"x-api-key": f"{key}.{secret}"}, timeout=60).json()
+        assert {"versions", "models", "uptime_s"} <= told.keys()
     metrics = f"{access_service.gateway_url}/metrics"
     assert httpx.get(metrics).status_code == 401
     key, secret = access_service.new_key("admin")

@@ -97,6 +97,28 @@ def test_a_database_that_is_away_is_the_reason_and_its_address_is_not_told(servi
     assert "secret_name" not in str(body)
 
 
+@pytest.mark.attack
+def test_who_has_no_key_is_told_what_fails_and_nothing_of_the_inside(service, tmp_path):
+    (tmp_path / "occupied").write_text("a file, where the database's folder should be")
+
+    async def work(one: Health, *_: Any) -> list[tuple[bool, dict[str, Any]]]:
+        return [await one.check(trusted=False), await one.check(trusted=True)]
+
+    (ok, told), (_, all_of_it) = checked(
+        tmp_path, free_ports()[0], work, "sqlite:///occupied/secret_name.db"
+    )
+    assert not ok
+    assert told == {
+        "status": "unavailable",
+        "reasons": [
+            "The recognition service does not answer.",
+            "The face library does not answer.",
+        ],
+    }
+    assert len(all_of_it["reasons"]) == 2
+    assert all_of_it["reasons"] != told["reasons"]
+
+
 def test_asking_often_costs_one_inference(service, tmp_path):
     async def work(one: Health, pipeline: CountingPipeline, _: People) -> int:
         together = await asyncio.gather(*(one.check() for _ in range(50)))

@@ -134,12 +134,12 @@ def test_wrong_credentials_are_noted_in_the_audit_log_without_the_secret(config,
         answer = client.post(TOKEN, params=parameters((pair[0], "guessed")))
         client.post(TOKEN, params=parameters(("no\nbody", "guessed")))
     audit.close()
-    written = (tmp_path / "audit.log").read_text()
+    written = (tmp_path / "refusals.log").read_text()
     assert "guessed" not in written
     first, second = map(json.loads, written.splitlines())
-    assert (first["key"], first["error_code"], first["path"]) == (pair[0], 110, TOKEN)
+    assert (first["keys"], first["error_code"], first["path"]) == ([pair[0]], 110, TOKEN)
     assert first["request_id"] == answer.headers["X-Request-Id"]
-    assert second["key"] == ""
+    assert (second["keys"], second["count"]) == ([], 1)
 
 
 def test_a_database_that_is_away_is_told(client, pair, monkeypatch):

@@ -47,5 +47,5 @@ def test_failures_are_counted_by_network_forgotten_and_bounded(monkeypatch):
     for number in range(rates.MOST + 100):
         failures.add(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     assert len(failures._failures) == rates.MOST
-    assert rates._source("::ffff:192.0.2.1") == rates._source("192.0.2.1")
-    assert rates._source("testclient") == "testclient"
+    assert rates.source_of("::ffff:192.0.2.1") == rates.source_of("192.0.2.1")
+    assert rates.source_of("testclient") == rates.source_of("x" * 60_000) == rates.NO_ADDRESS

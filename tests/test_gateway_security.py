@@ -117,6 +117,16 @@ def test_a_token_of_another_apps_face_is_none(access_service, insider):
     assert insider.code("face/add", **added) == 222209
 
 
+@pytest.mark.attack
+def test_health_tells_a_wrong_key_no_more_than_none(access_service, stranger):
+    url = f"{access_service.gateway_url}/health"
+    key, secret = access_service.new_key("read")
+    access_service.keys.revoke(key)
+    for shown in ("nonsense", f"{key}.{'0' * 64}", f"{key}.{secret}", "A" * 8000):
+        told = httpx.get(url, headers={"x-api-key": shown}, timeout=60).json()
+        assert told.keys() == {"status", "reasons"}
+
+
 def test_logs_hold_no_secret_and_no_picture(access_service):
     name = new_app()
     key, secret = access_service.new_key("write", name)

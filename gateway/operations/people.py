@@ -53,7 +53,7 @@ async def _enrol(
         crop=face.seen.aligned if face.seen else None,
     )
     enrolment = Enrolment(asked.group_id, asked.user_id, new, asked.user_info)
-    await call.ask(
+    await call.change(
         services.people,
         lambda library: library.enrol(call.app, [enrolment], replace, create_users=create),
     )
@@ -64,7 +64,7 @@ async def _enrol(
 
 async def delete_face(services: Services, call: Call, asked: DeleteFace) -> None:
     """Take a face from a user, who goes with the last one."""
-    await call.ask(
+    await call.change(
         services.people,
         lambda library: library.delete_face(
             call.app, asked.group_id, asked.user_id, asked.face_token
@@ -105,7 +105,7 @@ async def list_users(services: Services, call: Call, asked: UsersOfGroup) -> dic
 
 async def copy_user(services: Services, call: Call, asked: CopyUser) -> None:
     """Copy a user into another group; both have the same faces."""
-    await call.ask(
+    await call.change(
         services.people,
         lambda library: library.copy_user(
             call.app, asked.user_id, asked.src_group_id, asked.dst_group_id
@@ -115,7 +115,7 @@ async def copy_user(services: Services, call: Call, asked: CopyUser) -> None:
 
 async def delete_user(services: Services, call: Call, asked: UserAnywhere) -> None:
     """Delete a user from one group or from all."""
-    await call.ask(
+    await call.change(
         services.people,
         lambda library: library.delete_user(call.app, asked.user_id, _one_group(asked.group_id)),
     )
@@ -123,12 +123,16 @@ async def delete_user(services: Services, call: Call, asked: UserAnywhere) -> No
 
 async def add_group(services: Services, call: Call, asked: Group) -> None:
     """Make a group, and the app with its first one."""
-    await call.ask(services.people, lambda library: library.create_group(call.app, asked.group_id))
+    await call.change(
+        services.people, lambda library: library.create_group(call.app, asked.group_id)
+    )
 
 
 async def delete_group(services: Services, call: Call, asked: Group) -> None:
     """Delete a group with its users."""
-    await call.ask(services.people, lambda library: library.delete_group(call.app, asked.group_id))
+    await call.change(
+        services.people, lambda library: library.delete_group(call.app, asked.group_id)
+    )
 
 
 async def list_groups(services: Services, call: Call, asked: Page) -> dict[str, Any]:
