@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Optional, Union
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from convert.errors import ConvertError
+from ops.yaml_file import YamlError, read_yaml
 
 CATALOG_FILE = Path(__file__).with_name("catalog.yml")
 SHA256 = r"^[0-9a-f]{64}$"
@@ -170,7 +170,7 @@ def load_catalog(path: Path = CATALOG_FILE) -> Catalog:
     """Read a catalog; raises ConvertError that names the file, the key and what is wrong."""
     try:
         content = read_yaml(path)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, YamlError) as error:
         raise ConvertError(f"{path}: {error}") from error
     try:
         for name, model in content["models"].items():
@@ -182,20 +182,6 @@ def load_catalog(path: Path = CATALOG_FILE) -> Catalog:
         raise ConvertError(f"{path}: {key}: {first['msg']}") from error
     except (AttributeError, KeyError, TypeError) as error:
         raise ConvertError(f"{path}: expected the maps packages and models") from error
-
-
-def read_yaml(path: Path) -> Any:
-    """The document in ``path``; raises OSError and yaml.YAMLError.
-
-    By PyYAML's C parser where it has one: each start of the service reads the catalog.
-    """
-    if not hasattr(yaml, "CSafeLoader"):
-        return yaml.safe_load(path.read_bytes())
-    loader = yaml.CSafeLoader(path.read_bytes())
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
 
 
 def _checked(files: Mapping[str, Optional[str]]) -> Mapping[str, Optional[str]]:

@@ -15,10 +15,11 @@ from typing import Any
 
 import yaml
 
-from convert.catalog import Entry, read_yaml
+from convert.catalog import Entry
 from convert.errors import BusyError
 from convert.serving import CLIENT_DIR, MODEL_FILE, PARAMS_FILE, SERVER_DIR
 from convert.translation import Translation, Variable
+from ops.yaml_file import read_yaml
 
 FORMAT = 1
 MANIFEST = "model.yml"
@@ -84,7 +85,7 @@ def is_intact(model_dir: Path, entry: Entry) -> bool:
         return all(path.is_file() for path in configurations) and all(
             file_sha256(model_dir / SERVER_DIR / name) == digest for name, digest in files.items()
         )
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         return False
 
 

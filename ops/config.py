@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Optional
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gateway.config import GatewayConfig
 from library.config import LibraryConfig
+from ops.yaml_file import YamlError, read_yaml
 
 # What each stage needs upstream; the stages themselves are ops/<name in lower case>.py.
 STAGE_NEEDS: dict[str, tuple[str, ...]] = {
@@ -22,6 +22,10 @@ STAGE_NEEDS: dict[str, tuple[str, ...]] = {
     "Response": ("Detection",),
 }
 MODEL_STAGES = ("Detection", "Landmark", "ArcFace", "Attributes", "Liveness")
+
+
+# Characters of a wrong value, which may be a whole section, in the line that tells of it.
+_LONGEST_VALUE = 200
 
 
 class ConfigError(ValueError):
@@ -172,11 +176,11 @@ def load_config(path: str | Path = "config.yml") -> Config:
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except YamlError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: a mapping of settings is expected")
     try:
@@ -216,7 +220,8 @@ def _first_problem(path: Path, error: ValidationError) -> str:
         return f"{path}: {key}: unknown key"
     if problem["type"] == "missing":
         return f"{path}: {key}: missing"
-    return f"{path}: {key}: {problem['input']!r} is not allowed: {problem['msg']}"
+    value = f"{problem['input']!r:.{_LONGEST_VALUE}}"
+    return f"{path}: {key}: {value} is not allowed: {problem['msg']}"
 
 
 def _check_limits(config: Config) -> None:

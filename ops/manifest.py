@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-import yaml
+from ops import yaml_file
 
 FORMAT = 1
 TASKS = ("detection", "landmark", "recognition", "attributes", "liveness")
@@ -159,12 +159,12 @@ class Manifest:
 def read_yaml(path: Path) -> Mapping[str, Any]:
     """The mapping in a manifest file; ManifestError where it can't be read or is no mapping."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml_file.read_yaml(path)
     except FileNotFoundError:
         raise ManifestError(
             f"{path}: no such file; make it with: python -m convert {path.parent.name}"
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, yaml_file.YamlError) as error:
         raise ManifestError(f"{path}: can't be read: {error}") from error
     if not isinstance(document, dict):
         raise ManifestError(f"{path}: should hold a mapping of keys, holds {document!r:.60}")

@@ -76,8 +76,9 @@ def test_line_ends_and_a_byte_order_mark_stay():
     )
 
 
-def test_of_two_entries_of_one_name_the_one_that_counts_is_changed():
-    assert with_values("a: 1\na: 2\n", {("a",): 3}) == "a: 1\na: 3\n"
+def test_of_two_entries_of_one_name_none_is_changed():
+    with pytest.raises(EditError, match="'a' stands there twice, line 2"):
+        with_values("a: 1\na: 2\n", {("a",): 3})
 
 
 NAMES = st.text("abcxyz_", min_size=1, max_size=6)

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from ops.config import ConfigError, load_config
+from ops.yaml_file import YamlError, parse_yaml
 
 Key = tuple[str, ...]
 _COMMENT = re.compile(r"( +)#")
@@ -94,9 +95,9 @@ def with_values(text: str, values: Mapping[Key, int]) -> str:
 def _content(text: str) -> Any:
     """What the text means, without anything shared between its parts."""
     try:
-        return _unshared(yaml.safe_load(text))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise EditError(f"it is not YAML: {' '.join(str(error).split())}") from None
+        return _unshared(parse_yaml(text))
+    except YamlError as error:
+        raise EditError(f"it is not YAML: {error}") from None
 
 
 def _unshared(value: Any) -> Any:
@@ -129,7 +130,7 @@ def _with_value(text: str, key: Key, value: int) -> str:
         section = inner
     if not isinstance(section, yaml.MappingNode):
         raise EditError(f"{'.'.join(key[:-1])} is no section")
-    for name_node, old in reversed(section.value):
+    for name_node, old in section.value:
         if name_node.value == key[-1]:
             return _exchanged(text, old, value)
     if section.flow_style or not section.value:
@@ -139,9 +140,8 @@ def _with_value(text: str, key: Key, value: int) -> str:
 
 
 def _entry(section: yaml.Node, name: str, key: Key) -> tuple[yaml.Node, yaml.Node]:
-    """Of several entries of one name the last counts, as it does for the service."""
     if isinstance(section, yaml.MappingNode):
-        for name_node, inner in reversed(section.value):
+        for name_node, inner in section.value:
             if name_node.value == name:
                 return name_node, inner
     raise EditError(f"{'.'.join(key)}: {name} is not written out")

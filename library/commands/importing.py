@@ -237,7 +237,7 @@ def _digest_of(face: FaceSummary) -> str:
     """The SHA-256 of the picture that a face was imported from; empty for other faces."""
     try:
         about = json.loads(face.metadata or "")
-    except ValueError:
+    except (ValueError, RecursionError):  # an application's own text may be anything
         return ""
     digest = about.get("sha256") if isinstance(about, dict) else None
     return digest if isinstance(digest, str) else ""

@@ -74,7 +74,7 @@ class MilvusCollection:
         dim = next(field.params["dim"] for field in schema.fields if field.name == VECTOR)
         try:
             about = json.loads(schema.description)
-        except ValueError:
+        except (ValueError, RecursionError):
             about = None
         return int(dim), about if isinstance(about, dict) else {}
 
