@@ -8,20 +8,19 @@ address that was checked, for every redirect anew.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Optional, Union
+from typing import Optional
 
 import httpx
 
 from gateway.errors import ApiError, ErrorCode
+from gateway.public_addresses import PORTS, is_public
 
 _LOGGER = logging.getLogger(__name__)
 
-_PORTS = {"http": 80, "https": 443}
 _MOST_LENGTH = 2048  # characters of a URL
 _MOST_REDIRECTS = 3
 _MOST_ADDRESSES = 3  # of a name that are tried
@@ -36,22 +35,8 @@ _HEADERS = {
     "Connection": "close",
 }
 
-_Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-
 # The addresses behind a name.
 Resolve = Callable[[str, int], Awaitable[list[str]]]
-
-
-def is_public(address: str, port: int) -> bool:
-    """Whether a server at this address and port may be asked: on the internet, and of the web."""
-    if port not in _PORTS.values():
-        return False
-    try:
-        return _is_global(ipaddress.ip_address(address))
-    except ValueError:
-        return False
 
 
 async def resolve(name: str, port: int) -> list[str]:
@@ -140,9 +125,9 @@ class UrlImages:
 
     async def _addresses(self, url: httpx.URL) -> list[str]:
         """Where to connect to. Raises _RefusedError unless all addresses of the name may be."""
-        if url.scheme not in _PORTS or not url.host or url.userinfo:
+        if url.scheme not in PORTS or not url.host or url.userinfo:
             raise _RefusedError("not a plain http or https URL")
-        port = url.port or _PORTS[url.scheme]
+        port = url.port or PORTS[url.scheme]
         addresses = await self._resolve(_name(url), port)
         if not addresses or not all(self._is_allowed(address, port) for address in addresses):
             raise _RefusedError("not a public address")
@@ -182,20 +167,3 @@ class _RefusedError(Exception):
 def _name(url: httpx.URL) -> str:
     """The host in ASCII, also of an international name."""
     return url.raw_host.decode("ascii")
-
-
-def _is_global(address: _Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = _inner(address)
-        if inner is not None:
-            return _is_global(inner)
-        if address not in _GLOBAL_UNICAST or address.teredo or address.scope_id:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
-
-
-def _inner(address: ipaddress.IPv6Address) -> Optional[ipaddress.IPv4Address]:
-    """The IPv4 address that packets to this one really go to: mapped, 6to4 or through NAT64."""
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 
 import pytest
 
+import gateway.public_addresses
 from gateway.errors import ApiError, ErrorCode
-from gateway.url_images import UrlImages, is_public
+from gateway.public_addresses import is_public
+from gateway.url_images import UrlImages
 from tests.gateway_web import (
     FILE,
     MOST,
@@ -120,7 +123,20 @@ async def test_addresses_that_only_this_machine_can_reach_are_not_asked(host, ca
         "2606:4700:4700::1111",
         "64:ff9b::808:808",
         "::ffff:8.8.8.8",
-        "2002:808:808::1",
+        "1.1.1.1",
+        "93.184.216.34",
+        "168.63.129.17",
+        "100.63.255.255",
+        "100.128.0.1",
+        "172.32.0.1",
+        "192.0.1.1",
+        "198.17.255.255",
+        "198.20.0.1",
+        "223.255.255.255",
+        "2001:200::1",
+        "2001:4860:4860::8888",
+        "2003::1",
+        "2a00:1450:4001::200e",
     ],
 )
 def test_public_addresses_may_be_asked_at_the_ports_of_the_web_only(address):
@@ -131,6 +147,66 @@ def test_public_addresses_may_be_asked_at_the_ports_of_the_web_only(address):
 
 @pytest.mark.parametrize("address", ["", "localhost", "fe80::1%lo", "2606:4700::1%lo", "8.8.8.8/8"])
 def test_what_is_no_address_may_not_be_asked(address):
+    assert not is_public(address, 80)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("network", gateway.public_addresses._NOT_PUBLIC, ids=str)
+def test_no_address_of_a_special_network_may_be_asked(network):
+    for address in (network[0], network[-1], network[network.num_addresses // 2]):
+        assert not is_public(str(address), 80)
+        if address.version == 4:
+            # The same through every way of packing it.
+            number = int(address)
+            for packed in (
+                f"::ffff:{address}",
+                f"::{address}",
+                f"::ffff:0:{address}",
+                str(ipaddress.IPv6Address((0x64FF9B << 96) | number)),
+                str(ipaddress.IPv6Address((0x64FF9B0001 << 80) | number)),
+                str(ipaddress.IPv6Address((0x2002 << 112) | number << 80 | 1)),
+                str(ipaddress.IPv6Address((0x20010000 << 96) | number ^ 0xFFFFFFFF)),
+                str(ipaddress.IPv6Address((0x2A000001 << 96) | 0x5EFE << 32 | number)),
+                str(ipaddress.IPv6Address((0x2A000001 << 96) | 0x02005EFE << 32 | number)),
+            ):
+                assert not is_public(packed, 80), packed
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.169.254",  # most clouds
+        "169.254.170.2",  # containers of AWS
+        "169.254.0.23",  # Tencent
+        "100.100.100.200",  # Alibaba
+        "192.0.0.192",  # Oracle
+        "168.63.129.16",  # Azure
+        "161.26.0.7",  # IBM
+        "166.8.0.1",
+        "fd00:ec2::254",  # AWS
+        "fd20:ce::254",  # Google
+        "fd00:42::42",  # Scaleway
+        "fe80::a9fe:a9fe",
+        "fec0::1",
+        "5f00::1",
+        "100::1",
+        "100:0:0:1::1",
+        "3fff::1",
+        "2001:2::1",
+        "2001:10::1",
+        "2001:20::1",
+        "2001:30::1",
+        "2001:1::1",
+        "2620:4f:8000::1",
+        "4000::1",
+        "::",
+        "::1",
+        "ff0e::1",
+        "2002:808:808::1",
+    ],
+)
+def test_addresses_of_clouds_and_of_protocols_may_not_be_asked(address):
     assert not is_public(address, 80)
 
 
