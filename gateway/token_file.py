@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 import orjson
 
+from gateway.likeness import leading_halves, same
 from library import live_files
 
 # Seconds that a call waits for others' locks.
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS face_tokens (
     details TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS face_tokens_created ON face_tokens (created);
+CREATE INDEX IF NOT EXISTS face_tokens_alike ON face_tokens (app, substr(embedding, 3, 2));
 """
 _DETAILS = ("location", "probability", "quality", "angle", "liveness")
 # token, created, app, model, embedding, details
@@ -85,6 +87,7 @@ class TokenFile:
         self._file = file
         self._connection: Optional[sqlite3.Connection] = None
         self._identity: Optional[tuple[int, int]] = None
+        self._version: Optional[tuple[Optional[tuple[int, int]], int]] = None
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Put faces, in one transaction."""
@@ -127,6 +130,49 @@ class TokenFile:
                 (most, _MOST_DELETED),
             ).rowcount
         return max(expired, surplus) == _MOST_DELETED
+
+    def forget(self, app: str, embedding: Optional[np.ndarray]) -> None:
+        """Delete an app's faces that are the same as one, or all for None: see `likeness`."""
+        connection = self._open()
+        if embedding is None:
+            with connection:
+                connection.execute("DELETE FROM face_tokens WHERE app = ?", (app,))
+            return
+        numbers = self._alike(connection, app, embedding)
+        if numbers:
+            with connection:
+                connection.executemany("DELETE FROM face_tokens WHERE number = ?", numbers)
+
+    def changed_elsewhere(self) -> bool:
+        """Whether others have written since the last time that this was asked."""
+        (version,) = self._open().execute("PRAGMA data_version").fetchone()
+        before, self._version = self._version, (self._identity, version)
+        return before is not None and before != self._version
+
+    def scrub(self) -> bool:
+        """Let the write-ahead log keep nothing of what was deleted; False while others use it."""
+        (busy, *_) = self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
+    def _alike(
+        self, connection: sqlite3.Connection, app: str, embedding: np.ndarray
+    ) -> list[tuple[int]]:
+        """Numbers of the rows, looked for by the index where that can be."""
+        query = "SELECT number, embedding FROM face_tokens WHERE app = ?"
+        halves = leading_halves(embedding) or []
+        if halves:
+            query += f" AND substr(embedding, 3, 2) IN ({', '.join('?' * len(halves))})"
+        wanted = np.ascontiguousarray(embedding, "<f4")
+        found = connection.execute(query, (app, *halves))
+        numbers: list[tuple[int]] = []
+        while rows := found.fetchmany(_MOST_DELETED):
+            # What another recogniser has made has another length.
+            rows = [row for row in rows if len(row[1]) == wanted.nbytes]
+            if rows:
+                others = np.frombuffer(b"".join(row[1] for row in rows), "<f4")
+                alike = same(others.reshape(len(rows), -1), wanted[None])
+                numbers += [(row[0],) for row, one in zip(rows, alike) if one]
+        return numbers
 
     def set_aside(self) -> Path:
         """Rename the file, where it is damaged or no database; returns its new name."""

@@ -14,13 +14,15 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
 
 import numpy as np
 
+from gateway.likeness import same
 from gateway.token_file import Entry, KnownFace, TokenFile, new_entry
 
 __all__ = ["KnownFace", "Tokens", "new_token"]
@@ -37,6 +39,9 @@ _RETRY_S = (0.5, 30.0)
 # Seconds after which expired faces are dropped though nothing is put.
 _UPKEEP_S = 30.0
 _CLOSE_S = 10.0
+# Removals that wait for a file that cannot be written. Tokens that outlast one of them there end
+# with their hour.
+_MOST_REMOVALS = 1000
 
 _TOKEN = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -44,6 +49,26 @@ _TOKEN = re.compile(r"[0-9A-Za-z_-]{1,64}")
 def new_token() -> str:
     """32 hexadecimal digits that nobody can guess."""
     return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, eq=False)
+class _Removal:
+    """Faces whose tokens are to go. embeddings: (m, D) of unit length; None for all of the app."""
+
+    app: str
+    embeddings: Optional[np.ndarray]
+    done: Future[None] = field(default_factory=Future)
+
+    def of(self, entries: Sequence[Entry]) -> list[str]:
+        """The tokens among these that are to go."""
+        entries = [entry for entry in entries if entry.face.app == self.app]
+        if self.embeddings is not None:
+            size = self.embeddings.shape[1]
+            entries = [entry for entry in entries if entry.face.embedding.size == size]
+        if self.embeddings is None or not entries:
+            return [entry.face.token for entry in entries]
+        alike = same(np.stack([entry.face.embedding for entry in entries]), self.embeddings)
+        return [entry.face.token for entry, one in zip(entries, alike) if one]
 
 
 class Tokens:
@@ -55,9 +80,10 @@ class Tokens:
     def __init__(self, file: Path, seconds: float, most: int) -> None:
         self._seconds = seconds
         self._most = most
-        self._changes = threading.Condition()  # guards the three below
+        self._changes = threading.Condition()  # guards the four below
         self._recent: OrderedDict[str, Entry] = OrderedDict()
         self._waiting: dict[str, Entry] = {}
+        self._removals: list[_Removal] = []
         self._ending = False
         self._end = threading.Event()
         self._more_to_drop = False
@@ -75,6 +101,31 @@ class Tokens:
     def forget(self, face: KnownFace) -> None:
         """Know a face no more: an entry without its embedding that has expired takes its place."""
         self._keep(new_entry(replace(face, embedding=np.empty(0, np.float32)), 0.0))
+
+    async def forget_alike(
+        self, app: str, embeddings: Optional[Sequence[np.ndarray]], timeout: float
+    ) -> bool:
+        """Know no face of an app any more that has one of these embeddings, or any for None.
+
+        True when none is left in memory and in the file; False where that takes longer than
+        `timeout` seconds. It goes on then.
+        """
+        by_size: dict[int, list[np.ndarray]] = {}
+        for embedding in embeddings or ():
+            by_size.setdefault(embedding.size, []).append(embedding)
+        removals = [_Removal(app, np.stack(some)) for some in by_size.values()]
+        if embeddings is None:
+            removals = [_Removal(app, None)]
+        if not removals:
+            return True
+        with self._changes:
+            self._removals = [*self._removals, *removals][-_MOST_REMOVALS:]
+            self._changes.notify()
+        waiting = [asyncio.wrap_future(removal.done) for removal in removals]
+        _, late = await asyncio.wait(waiting, timeout=timeout)
+        if late:
+            _LOGGER.warning("tokens of deleted faces are not yet out of the file")
+        return not late
 
     def _keep(self, entry: Entry) -> None:
         face = entry.face
@@ -124,7 +175,8 @@ class Tokens:
     def _read(self, token: str) -> Optional[Entry]:
         try:
             entry = self._reading.read(token)
-        except (sqlite3.Error, OSError) as error:
+        # ValueError and KeyError: a row that nobody here has written.
+        except (sqlite3.Error, OSError, ValueError, KeyError) as error:
             self._reading.close()
             self._complain("read", error)
             return None
@@ -137,22 +189,53 @@ class Tokens:
         while True:
             with self._changes:
                 idle = 0.0 if self._more_to_drop else _UPKEEP_S
-                self._changes.wait_for(lambda: self._waiting or self._ending, idle)
-                batch = list(self._waiting.values())[:_MOST_WRITTEN]
+                self._changes.wait_for(
+                    lambda: self._waiting or self._removals or self._ending, idle
+                )
+                removals = list(self._removals)
                 ending = self._ending
-            written = self._store(batch)
-            if ending and (not batch or not written):
+            self._remove_from_memory(removals)
+            with self._changes:
+                batch = list(self._waiting.values())[:_MOST_WRITTEN]
+            written = self._store(batch, removals)
+            if ending and (not (batch or removals) or not written):
                 break
             self._end.wait(_GATHER_S if written else retry)
             retry = _RETRY_S[0] if written else min(retry * 2, _RETRY_S[1])
         self._writing.close()
 
-    def _store(self, batch: list[Entry]) -> bool:
+    def _remove_from_memory(self, removals: list[_Removal]) -> None:
+        """What waits has not been written: this is the writer's thread."""
+        for removal in removals:
+            with self._changes:
+                entries = [*self._recent.values(), *self._waiting.values()]
+            going = removal.of(entries)
+            with self._changes:
+                for token in going:
+                    self._recent.pop(token, None)
+                    self._waiting.pop(token, None)
+
+    def _remove_from_file(self, removals: list[_Removal]) -> None:
+        for removal in removals:
+            for embedding in [None] if removal.embeddings is None else removal.embeddings:
+                self._writing.forget(removal.app, embedding)
+        if not self._writing.scrub():
+            raise sqlite3.OperationalError("the write-ahead log is in use")
+        with self._changes:
+            self._removals = [one for one in self._removals if one not in removals]
+        for removal in removals:
+            removal.done.set_result(None)
+
+    def _store(self, batch: list[Entry], removals: list[_Removal]) -> bool:
         """Whether a batch is in the file; what need not be kept is dropped from it then."""
         try:
             if batch:
                 self._writing.write(batch)
             self._forget(batch)
+            if removals:
+                self._remove_from_file(removals)
+            if self._writing.changed_elsewhere():
+                self._keep_what_waits()
             oldest = time.time() - self._seconds
             self._more_to_drop = self._writing.drop(oldest, self._most)
         except (sqlite3.Error, OSError) as error:
@@ -167,6 +250,12 @@ class Tokens:
             for entry in batch:
                 if self._waiting.get(entry.face.token) is entry:
                     del self._waiting[entry.face.token]
+
+    def _keep_what_waits(self) -> None:
+        """The rest of what is in memory may be what a command has taken out of the file."""
+        with self._changes:
+            for token in [token for token in self._recent if token not in self._waiting]:
+                del self._recent[token]
 
     def _mend(self, error: Exception) -> None:
         """Make another attempt possible."""

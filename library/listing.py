@@ -164,3 +164,23 @@ def describe_entries(connection: Connection, app_name: str, ids: Sequence[int]) 
         )
         found.update((id_, token) for id_, token in connection.execute(query))
     return found
+
+
+def embeddings(
+    connection: Connection, app_name: str, group: Optional[str], user: Optional[str], most: int
+) -> list[np.ndarray]:
+    """See Store.embeddings."""
+    theirs = (
+        select(entry.c.face_id)
+        .join_from(entry, person, entry.c.person_id == person.c.id)
+        .join(face_group, person.c.group_id == face_group.c.id)
+        .join(app, face_group.c.app_id == app.c.id)
+        .where(app.c.name == app_name)
+    )
+    if group is not None:
+        theirs = theirs.where(face_group.c.name == group)
+    if user is not None:
+        theirs = theirs.where(person.c.name == user)
+    # A face that several of them share is one.
+    query = select(face.c.embedding).where(face.c.id.in_(theirs)).limit(most)
+    return [np.frombuffer(blob, "<f4") for blob in connection.scalars(query)]

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Optional
 
+import numpy as np
+
 from library import enrolling, listing, removing
 from library.config import LibraryConfig
 from library.database import Database
@@ -169,6 +171,21 @@ class Store(IndexFeed, Maintenance):
         self._check.token(token)
         with self._database.reading() as connection:
             return listing.one_face(connection, app, token)
+
+    def embeddings(
+        self, app: str, group: Optional[str] = None, user: Optional[str] = None, most: int = 1000
+    ) -> list[np.ndarray]:
+        """Embeddings of the faces of a group's users, of a user's, or of one in one group.
+
+        group, user: None for all. At most `most`; none where there is no such group or user.
+        """
+        self._check.app(app)
+        if group is not None:
+            self._check.group(group)
+        if user is not None:
+            self._check.user(user)
+        with self._database.reading() as connection:
+            return listing.embeddings(connection, app, group, user, most)
 
     def delete_face(self, app: str, group: str, user: str, token: str) -> None:
         """Take a face from a user; the user goes with its last face."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import sqlite3
+import time
 from contextlib import closing
 
 import cv2
 import numpy as np
 import pytest
 
+from gateway.token_file import KnownFace, TokenFile, new_entry
 from tests.libraries import snapshots
 from tests.library_commands import eileen, store_of
 
@@ -82,6 +84,11 @@ def test_a_deleted_user_leaves_no_trace(run, people, tmp_path):
     with store_of(tmp_path) as store:
         faces = store.faces("default", "staff", "Eileen_Collins")
         stored = [store.face("default", face.token).embedding for face in faces]
+    # The gateway has given a token for one of the pictures.
+    tokens = TokenFile(tmp_path / "data" / "tokens.db")
+    known = KnownFace("t" * 32, "default", "recogniser", stored[0], {}, 0.9, None, None, None)
+    tokens.write([new_entry(known, time.time())])
+    tokens.close()
     run("backup", tmp_path / "old.backup")
     status, out, _ = run("delete-user", "Eileen_Collins", "--compact")
     assert status == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Optional, Union
+
+import numpy as np
 
 from gateway.errors import ApiError, ErrorCode
 from gateway.faces import check_controls, faces_of, wanted_by
@@ -19,8 +22,14 @@ from gateway.parameters import (
     UsersOfGroup,
 )
 from gateway.services import Call, Services
+from library.library import Library
 from library.records import Enrolment, NewFace
 
+# Faces that are deleted at once, of which tokens are looked for one by one; with more of them all
+# tokens of the app go.
+_MOST_FORGOTTEN = 2000
+# Seconds that a deletion waits for the tokens' file, which is no truth of anything.
+_FORGETTING_S = 5.0
 # How a face's time of registration is written.
 _TIME = "%Y-%m-%d %H:%M:%S"
 
@@ -53,6 +62,8 @@ async def _enrol(
         crop=face.seen.aligned if face.seen else None,
     )
     enrolment = Enrolment(asked.group_id, asked.user_id, new, asked.user_info)
+    if replace:
+        await _forget_tokens(services, call, asked.group_id, asked.user_id)
     await call.change(
         services.people,
         lambda library: library.enrol(call.app, [enrolment], replace, create_users=create),
@@ -64,6 +75,13 @@ async def _enrol(
 
 async def delete_face(services: Services, call: Call, asked: DeleteFace) -> None:
     """Take a face from a user, who goes with the last one."""
+
+    def embeddings(library: Library) -> list[np.ndarray]:
+        faces = library.store.faces(call.app, asked.group_id, asked.user_id)
+        token = next((one.token for one in faces if one.token == asked.face_token), None)
+        return [] if token is None else [library.store.face(call.app, token).embedding]
+
+    await _forget(services, call, await call.ask(services.people, embeddings))
     await call.change(
         services.people,
         lambda library: library.delete_face(
@@ -115,6 +133,7 @@ async def copy_user(services: Services, call: Call, asked: CopyUser) -> None:
 
 async def delete_user(services: Services, call: Call, asked: UserAnywhere) -> None:
     """Delete a user from one group or from all."""
+    await _forget_tokens(services, call, _one_group(asked.group_id), asked.user_id)
     await call.change(
         services.people,
         lambda library: library.delete_user(call.app, asked.user_id, _one_group(asked.group_id)),
@@ -130,6 +149,7 @@ async def add_group(services: Services, call: Call, asked: Group) -> None:
 
 async def delete_group(services: Services, call: Call, asked: Group) -> None:
     """Delete a group with its users."""
+    await _forget_tokens(services, call, asked.group_id, None)
     await call.change(
         services.people, lambda library: library.delete_group(call.app, asked.group_id)
     )
@@ -141,6 +161,26 @@ async def list_groups(services: Services, call: Call, asked: Page) -> dict[str, 
         services.people, lambda library: library.store.groups(call.app, asked.start, asked.length)
     )
     return {"group_id_list": groups}
+
+
+async def _forget_tokens(
+    services: Services, call: Call, group: Optional[str], user: Optional[str]
+) -> None:
+    """Forget the tokens of faces that are about to be deleted or replaced.
+
+    Before it, so that a kill between the two leaves nothing of a deleted face.
+    """
+    faces = await call.ask(
+        services.people,
+        lambda library: library.store.embeddings(call.app, group, user, _MOST_FORGOTTEN),
+    )
+    await _forget(services, call, faces)
+
+
+async def _forget(services: Services, call: Call, embeddings: Sequence[np.ndarray]) -> None:
+    every = len(embeddings) >= _MOST_FORGOTTEN
+    timeout = min(_FORGETTING_S, call.remaining())
+    await services.tokens.forget_alike(call.app, None if every else embeddings, timeout)
 
 
 def _one_group(group: str) -> Optional[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sqlite3
 from pathlib import Path
+from typing import Optional
 
+from gateway.token_file import TokenFile
 from library import backup
 from library.commands.opening import open_index
 from library.commands.session import DONE, FAILED, CommandError, Session
@@ -17,6 +20,7 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
     """Delete; 0 where nothing is left, 1 where a backup still has the user."""
     app, user = arguments.app, arguments.user
     with session.store() as store:
+        _clean_tokens(session, store, app, user, arguments.group)
         store.delete_user(app, user, arguments.group)
         where = f"group {arguments.group}" if arguments.group else "all groups"
         session.out.print(f"user {user} of app {app} is deleted from {where} in the database")
@@ -30,6 +34,26 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
     for path, reason in unreadable:
         session.out.print(f"perhaps still in the backup {path}, which cannot be read: {reason}")
     return FAILED if holding or unreadable else DONE
+
+
+def _clean_tokens(
+    session: Session, store: Store, app: str, user: str, group: Optional[str]
+) -> None:
+    """The gateway's tokens of the same pictures; it drops them from memory within half a minute."""
+    path = session.config.path.parent / session.config.gateway.token_file
+    if not path.exists():
+        return
+    file = TokenFile(path)
+    try:
+        for embedding in store.embeddings(app, group, user):
+            file.forget(app, embedding)
+        scrubbed = file.scrub()
+    except (sqlite3.Error, OSError) as error:
+        raise CommandError(f"{path} may still have the user: {error}; try again") from None
+    finally:
+        file.close()
+    if not scrubbed:
+        session.out.print(f"the log of {path} may still have the user until the next deletion")
 
 
 def _clean_index(session: Session, store: Store, app: str) -> None:
