@@ -13,9 +13,9 @@ from gateway.errors import ApiError, ErrorCode
 from gateway.key_cache import KeyCache
 from gateway.key_store import KeyStore
 from gateway.keys import ADMIN, ROLES, Credential, Key, credential_of, is_key_id, new_token
-from gateway.origins import is_of_elsewhere
 from gateway.rates import Failures, Rates
 from ops.config import Config
+from ops.origins import is_of_elsewhere
 
 # Details of ApiError INVALID_TOKEN where a token is asked for, in OAuth's words.
 UNKNOWN_CLIENT = "unknown client id"
@@ -72,7 +72,7 @@ class Access:
         """
         request.state.key = ""
         if not self.required:
-            if is_of_elsewhere(request):
+            if is_of_elsewhere(request.scope["headers"]):
                 raise ApiError(ErrorCode.NO_PERMISSION, "web pages of elsewhere need a key")
             return Caller("", None, ADMIN)
         credential = credential_in(request)

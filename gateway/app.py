@@ -27,6 +27,7 @@ from gateway.documents import (
 )
 from gateway.endpoint import json_response
 from gateway.errors import ApiError, ErrorCode
+from gateway.forms import MOST_FIELDS
 from gateway.health import TIMEOUT_S
 from gateway.keys import ADMIN
 from gateway.metrics import MEDIA_TYPE, Metrics
@@ -34,10 +35,13 @@ from gateway.noting import note_refusal
 from gateway.oauth import PATH as TOKEN
 from gateway.oauth import token_endpoint
 from gateway.parts import Parts
+from gateway.places import Places
+from gateway.proxies import Proxied
 from gateway.requests import Named
 from gateway.results import Answer, CompareResult, HealthResult
 from gateway.routes import OperationEndpoint, failure
 from gateway.table import OPERATIONS, Operation
+from ops.origins import is_own_host
 
 VERSION = "1"
 _API = ("/face-api/", "/rest/")
@@ -64,15 +68,18 @@ def make_app(parts: Parts) -> ASGIApp:
         lifespan=lifespan,
         redirect_slashes=False,
     )
+    config = parts.services.config
     for operation in OPERATIONS:
         _add(app, operation, parts)
     _add_compare(app, parts)
-    token = token_endpoint(parts.access, parts.audit)
+    timeout_s = config.request_timeout_ms / 1000.0
+    token = token_endpoint(parts.access, parts.bodies, timeout_s, parts.audit)
     app.add_route(TOKEN, token, methods=["GET", "POST"], include_in_schema=False)
     _add_operation(app, parts)
     add_documents(app)
     app.add_exception_handler(HTTPException, _no_such_path)
-    return Named(Gate(app, parts.services.config.requests, parts.services.metrics))
+    gate = Gate(app, parts.places, parts.services.metrics, not config.needs_keys)
+    return Proxied(Named(gate), config.trusted_proxies)
 
 
 def _add(app: FastAPI, operation: Operation, parts: Parts) -> None:
@@ -178,29 +185,42 @@ async def _no_such_path(request: Request, error: Exception) -> Response:
 
 
 class Gate:
-    """ASGI: refuses what is over the number of requests under way, before anything is read."""
+    """ASGI: refuses requests by their head, and those over the number under way, unread."""
 
-    def __init__(self, app: ASGIApp, most: int, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, places: Places, metrics: Metrics, needs_own_host: bool
+    ) -> None:
+        """needs_own_host: whether a Host must be an address or localhost, see `ops.origins`."""
         self._app = app
-        self._most = most
+        self._needs_own_host = needs_own_host
+        self._places = places
         self._metrics = metrics
-        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._under_way >= self._most and scope["path"] not in _UNLIMITED:
-            error = ApiError(ErrorCode.TOO_MANY_REQUESTS, "too many requests are under way")
+        try:
+            self._check(scope)
+            place = self._places.enter(scope["path"] in _UNLIMITED)
+        except ApiError as error:
             is_api = scope["path"].startswith(_API)
             response = failure(Request(scope), error) if is_api else plain_failure(error)
             await response(scope, receive, send)
             return
-        self._under_way += 1
+        scope["place"] = place
         self._metrics.in_flight(1)
         try:
             await self._app(scope, receive, send)
         finally:
-            self._under_way -= 1
+            place.leave()
             self._metrics.in_flight(-1)
+
+    def _check(self, scope: Scope) -> None:
+        """Raise the ApiError of what is wrong with a request's head."""
+        if self._needs_own_host and not is_own_host(scope["headers"]):
+            detail = "without keys, the Host has to be an address or localhost"
+            raise ApiError(ErrorCode.NO_PERMISSION, detail)
+        if scope["query_string"].count(b"&") >= MOST_FIELDS:
+            raise ApiError(ErrorCode.INVALID_PARAMETER, f"more than {MOST_FIELDS} parameters")

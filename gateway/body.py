@@ -3,155 +3,98 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Union
-from urllib.parse import parse_qsl
+import time
+from typing import Any, Callable, Optional, TypeVar, Union
 
-import orjson
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
-from starlette.types import Message
 
 from gateway.errors import ApiError, ErrorCode
+from gateway.forms import Fields, parse_multipart, parse_urlencoded
+from gateway.places import place_of
+from ops.json_text import parse_json
+from ops.turns import Turns
+from ops.uploads import Body, FullError, TooLargeError, TooSlowError
 
 # Above this a body is parsed on a thread, so that other requests do not wait for it.
 _LARGE = 512 * 1024
-_MAX_FIELDS = 64
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 
+T = TypeVar("T")
 Values = Union[dict[str, Any], list[Any]]
 
 
-class GoneError(Exception):
-    """The client hung up before it had sent its request."""
-
-
 class Bodies:
-    """Receives bodies. most_bytes: of one; together_bytes: of all that are being received."""
+    """Receives bodies and reads them. most_bytes: of one."""
 
-    def __init__(self, most_bytes: int, together_bytes: int, timeout_s: float) -> None:
+    def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
-        self._together = together_bytes
-        self._timeout_s = timeout_s
-        self._receiving = 0
+        self._turns = Turns()
 
-    async def read(self, request: Request) -> bytes:
-        """The body. Raises ApiError PICTURE_TOO_LARGE, TOO_MANY_REQUESTS, and GoneError."""
+    async def read(
+        self, request: Request, owner: str, deadline: float, most: Optional[int] = None
+    ) -> Body:
+        """The body, which holds a part of `upload_bytes` until the request is answered.
+
+        owner: whose share of places and bytes the request has, "" for nobody's. deadline: of
+        time.monotonic. most: bytes, where fewer than usual are taken.
+        Raises ApiError PICTURE_TOO_LARGE, TOO_MANY_REQUESTS, INVALID_PARAMETER, and GoneError.
+        """
+        most = self._most if most is None else most
         declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._most:
-            raise self._too_large()
-        parts: list[bytes] = []
+        if declared.isdigit() and int(declared) > most:
+            raise _too_large(most)
         try:
-            await asyncio.wait_for(self._collect(request, parts), self._timeout_s)
-        except asyncio.TimeoutError:
+            seconds = max(deadline - time.monotonic(), 0.0)
+            return await place_of(request).receive(request.receive, owner, seconds, most)
+        except TooLargeError:
+            raise _too_large(most) from None
+        except TooSlowError:
             raise ApiError(ErrorCode.INVALID_PARAMETER, "the body did not arrive in time") from None
-        finally:
-            self._receiving -= sum(map(len, parts))
-        return b"".join(parts)
+        except FullError:
+            raise ApiError(ErrorCode.TOO_MANY_REQUESTS, "too much is being uploaded") from None
 
-    async def _collect(self, request: Request, parts: list[bytes]) -> None:
-        size = 0
-        more = True
-        while more:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise GoneError
-            part = message.get("body", b"")
-            more = message.get("more_body", False)
-            parts.append(part)
-            size += len(part)
-            self._receiving += len(part)
-            if size > self._most:
-                raise self._too_large()
-            if self._receiving > self._together:
-                raise ApiError(ErrorCode.TOO_MANY_REQUESTS, "too much is being uploaded")
+    async def values(self, request: Request, body: Body, deadline: float) -> Values:
+        """What a body holds: a JSON object or array, or a form's fields; {} for an empty one.
 
-    def _too_large(self) -> ApiError:
-        return ApiError(
-            ErrorCode.PICTURE_TOO_LARGE, f"a request may have at most {self._most} bytes"
-        )
+        JSON is known by its first character, since clients send it under any content type.
+        Raises ApiError INVALID_PARAMETER, TOO_MANY_REQUESTS.
+        """
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        start = body[:64].lstrip()[:1]
+        if not body:
+            return {}
+        if kind == _MULTIPART:
+            fields = await self.fields(request, body, deadline)
+            return {name: value for name, value in fields.items() if isinstance(value, str)}
+        if kind == _FORM and start not in (b"{", b"["):
+            return await self._parsed(parse_urlencoded, body, deadline)
+        values = await self._parsed(parse_json, body, deadline)
+        if not isinstance(values, (dict, list)):
+            raise ApiError(ErrorCode.INVALID_PARAMETER, "a JSON object or array is expected")
+        return values
 
+    async def fields(self, request: Request, body: Body, deadline: float) -> Fields:
+        """Fields of a multipart form: texts, and files as bytes.
 
-async def values_of(request: Request, body: bytes) -> Values:
-    """What a body holds: a JSON object or array, or the fields of a form; {} for an empty one.
+        Raises ApiError INVALID_PARAMETER, TOO_MANY_REQUESTS.
+        """
+        content_type = request.headers.get("content-type", "")
+        return await self._parsed(lambda body: parse_multipart(body, content_type), body, deadline)
 
-    JSON is known by its first character, since clients send it under any content type. Raises
-    ApiError INVALID_PARAMETER.
-    """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    start = body[:64].lstrip()[:1]
-    if not body:
-        return {}
-    if kind == _MULTIPART:
-        return await _texts(request, body)
-    if kind == _FORM and start not in (b"{", b"["):
-        return await _maybe_on_thread(_form, body)
-    values = await _maybe_on_thread(_json, body)
-    if not isinstance(values, (dict, list)):
-        raise ApiError(ErrorCode.INVALID_PARAMETER, "a JSON object or array is expected")
-    return values
+    async def _parsed(self, parse: Callable[[Body], T], body: Body, deadline: float) -> T:
+        try:
+            if len(body) <= _LARGE:
+                return parse(body)
+            seconds = max(deadline - time.monotonic(), 0.0)
+            return await self._turns.run(parse, body, seconds=seconds)
+        except ValueError as error:
+            sentence = str(error)
+            detail = sentence[:1].lower() + sentence[1:]
+            raise ApiError(ErrorCode.INVALID_PARAMETER, detail) from None
+        except asyncio.TimeoutError:
+            raise ApiError(ErrorCode.TOO_MANY_REQUESTS, "too much is being uploaded") from None
 
 
-async def files_of(request: Request, body: bytes) -> dict[str, Union[str, bytes]]:
-    """Fields of a multipart form: texts, and files as bytes. Raises ApiError INVALID_PARAMETER."""
-    sent = False
-
-    async def receive() -> Message:
-        nonlocal sent
-        if sent:
-            return {"type": "http.disconnect"}
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    replayed = Request(request.scope, receive)
-    parser = MultiPartParser(
-        replayed.headers,
-        replayed.stream(),
-        max_files=_MAX_FIELDS,
-        max_fields=_MAX_FIELDS,
-        max_part_size=len(body) + 1,
-    )
-    # The body is in memory already, so files stay there as well.
-    parser.spool_max_size = len(body) + 1
-    fields: dict[str, Union[str, bytes]] = {}
-    try:
-        form = await parser.parse()
-    except (MultiPartException, KeyError, ValueError):
-        raise ApiError(ErrorCode.INVALID_PARAMETER, "the form cannot be read") from None
-    for name, value in form.multi_items():
-        fields[name] = await value.read() if isinstance(value, UploadFile) else value
-    await form.close()
-    return fields
-
-
-async def _texts(request: Request, body: bytes) -> dict[str, Any]:
-    fields = await files_of(request, body)
-    return {name: value for name, value in fields.items() if isinstance(value, str)}
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        raise ApiError(ErrorCode.INVALID_PARAMETER, "the body is not JSON") from None
-
-
-def _form(body: bytes) -> Mapping[str, str]:
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            max_num_fields=_MAX_FIELDS,
-            errors="strict",
-        )
-    except ValueError:
-        raise ApiError(ErrorCode.INVALID_PARAMETER, "the form cannot be read") from None
-    return dict(pairs)
-
-
-async def _maybe_on_thread(work: Any, body: bytes) -> Any:
-    if len(body) <= _LARGE:
-        return work(body)
-    return await asyncio.get_running_loop().run_in_executor(None, work, body)
+def _too_large(most: int) -> ApiError:
+    return ApiError(ErrorCode.PICTURE_TOO_LARGE, f"a request may have at most {most} bytes")

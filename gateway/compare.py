@@ -9,7 +9,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.body import files_of
+from gateway.access import Caller
 from gateway.endpoint import Asked, Endpoint, json_response
 from gateway.errors import ApiError, ErrorCode, missing
 from gateway.faces import faces_of
@@ -44,17 +44,20 @@ class Compare(Endpoint):
         access = self._parts.access
         caller = await access.caller(request)
         asked.app = access.authorise(caller, READ, app_of(request.query_params))
-        images = await self._images(request)
+        images = await self._images(request, caller, asked.deadline)
         similarity = await self._similarity(Call(asked.app, None, asked.deadline), images)
         return json_response(self._judged(similarity))
 
     def _refusal(self, request: Request, error: ApiError) -> Response:
         return failure(error)
 
-    async def _images(self, request: Request) -> list[Image]:
+    async def _images(self, request: Request, caller: Caller, deadline: float) -> list[Image]:
         if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             raise ApiError(ErrorCode.INVALID_PARAMETER, "a multipart form is expected")
-        fields = await files_of(request, await self._parts.bodies.read(request))
+        bodies = self._parts.bodies
+        body = await bodies.read(request, caller.key, deadline)
+        fields = await bodies.fields(request, body, deadline)
+        del body
         aligned = fields.get("aligned") in ("true", "1")
         images = []
         for name in _FIELDS:

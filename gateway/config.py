@@ -6,6 +6,8 @@ import ipaddress
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ops.origins import is_loopback
+
 
 class GatewayConfig(BaseModel):
     """Settings of the gateway.
@@ -13,9 +15,11 @@ class GatewayConfig(BaseModel):
     host, port: where it listens; port 0: no gateway. pipelines: HOST:PORT of gRPC; empty for
     this service's own. connections: to each of them, times this service's replicas.
     access: auto asks for keys unless `host` is an address of this machine alone; on: always.
+    trusted_proxies: addresses and networks whose word is taken for whom a request came from.
     default_app: of requests that name none, where no keys are asked for.
     request_timeout_ms: from arrival to answer. request_bytes: of one request's body.
-    upload_bytes: of all bodies that are being received. requests: under way at once.
+    upload_bytes: of all bodies, from their first byte to the answer. requests: worked on at once,
+    without those whose bodies are on their way.
     rate_limit: requests a second of a key that has no limit of its own; 0: none.
     threads: calls of the library at a time.
     token_s, tokens: how long and how many tokens of detected faces are kept, in token_file.
@@ -31,6 +35,7 @@ class GatewayConfig(BaseModel):
     pipelines: tuple[str, ...] = ()
     connections: int = Field(4, ge=1, le=64)
     access: str = Field("auto", pattern="^(auto|on)$")
+    trusted_proxies: tuple[str, ...] = ()
     default_app: str = Field("default", pattern=r"^[A-Za-z0-9_]{1,128}$")
     request_timeout_ms: int = Field(30_000, ge=10, le=3_600_000)
     request_bytes: int = Field(32 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
@@ -47,7 +52,7 @@ class GatewayConfig(BaseModel):
     access_token_s: int = Field(2_592_000, ge=60, le=315_360_000)
     audit: bool = True
 
-    @field_validator("pipelines", mode="before")
+    @field_validator("pipelines", "trusted_proxies", mode="before")
     @classmethod
     def _as_tuple(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
@@ -61,13 +66,20 @@ class GatewayConfig(BaseModel):
                 raise ValueError(f"{address!r} is not HOST:PORT")
         return value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ValueError(f"{network!r} is no address and no network") from None
+        return value
+
     @property
     def is_local(self) -> bool:
         """Whether only programs of this machine can reach it."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     @property
     def needs_keys(self) -> bool:

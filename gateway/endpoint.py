@@ -11,11 +11,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.body import GoneError
 from gateway.errors import ApiError, ErrorCode
 from gateway.noting import note_refusal
 from gateway.parts import Parts
 from gateway.requests import request_id_of
+from ops.uploads import GoneError
 
 LOG = logging.getLogger("gateway")
 

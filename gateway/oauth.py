@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from collections.abc import Awaitable, Callable
 from typing import Optional
 from urllib.parse import parse_qsl, unquote_plus
@@ -17,9 +18,11 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.access import WRONG_SECRET, Access, Grant, address_of
 from gateway.audit import Audit
+from gateway.body import Bodies
 from gateway.errors import ApiError, ErrorCode
 from gateway.keys import is_key_id
 from gateway.noting import note_refusal
+from ops.uploads import GoneError
 
 PATH = "/oauth/2.0/token"
 # Bytes of a form; the two fields of a key take about a hundred.
@@ -29,20 +32,27 @@ MAX_FIELDS = 32
 _HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
-class _FormError(Exception):
-    """The form of a request cannot be read."""
-
-
 def token_endpoint(
-    access: Access, audit: Optional[Audit] = None
+    access: Access, bodies: Bodies, timeout_s: float, audit: Optional[Audit] = None
 ) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint, for GET and POST. audit: where wrong credentials are noted."""
+    """The endpoint, for GET and POST.
+
+    timeout_s: in which a form has to arrive. audit: where wrong credentials are noted.
+    """
 
     async def token(request: Request) -> Response:
+        started = time.monotonic()
+        # Nobody has shown a key yet, so what one address sends has a share of its own.
+        owner = address_of(request) if access.required else ""
         try:
-            given = {**request.query_params, **await _form(request)}
-        except _FormError as error:
-            return _refused(400, "invalid_request", str(error))
+            form = await _form(request, bodies, owner, started + timeout_s)
+        except GoneError:
+            return Response(status_code=499)
+        except ApiError as error:
+            if error.kind is ErrorCode.TOO_MANY_REQUESTS:
+                return _failed(error)
+            return _refused(400, "invalid_request", error.detail)
+        given = {**request.query_params, **form}
         if given.get("grant_type") != "client_credentials":
             return _refused(
                 400, "unsupported_grant_type", "The authorization grant type is not supported"
@@ -80,7 +90,7 @@ def _failed(error: ApiError) -> Response:
     if error.kind is ErrorCode.INVALID_TOKEN:
         return _refused(401, "invalid_client", error.detail or WRONG_SECRET)
     if error.kind is ErrorCode.TOO_MANY_REQUESTS:
-        return _refused(429, "temporarily_unavailable", "too many failed attempts")
+        return _refused(429, "temporarily_unavailable", error.detail or "too many failed attempts")
     if error.kind is ErrorCode.DATABASE:
         return _refused(503, "temporarily_unavailable", "keys cannot be looked up now")
     raise error
@@ -94,21 +104,20 @@ def _refused(status: int, error: str, description: str) -> Response:
     return JSONResponse(body, status, headers)
 
 
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form in the body; a body of another type has none. Raises _FormError."""
+async def _form(request: Request, bodies: Bodies, owner: str, deadline: float) -> dict[str, str]:
+    """The fields of a form in the body; a body of another type has none.
+
+    Raises ApiError and GoneError.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method != "POST" or kind != "application/x-www-form-urlencoded":
         return {}
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_FORM:
-            raise _FormError(f"the form has more than {MAX_FORM} bytes")
+    body = await bodies.read(request, owner, deadline, MAX_FORM)
     try:
         text = body.decode("utf-8")
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError:
-        raise _FormError("the form cannot be read") from None
+        raise ApiError(ErrorCode.INVALID_PARAMETER, "the form cannot be read") from None
 
 
 def _basic(request: Request) -> Optional[tuple[str, str]]:

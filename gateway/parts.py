@@ -10,6 +10,7 @@ from gateway.access import Access
 from gateway.audit import Audit
 from gateway.body import Bodies
 from gateway.health import Health
+from gateway.places import Places
 from gateway.services import Services
 
 
@@ -20,10 +21,8 @@ class Parts:
         self.services = services
         self.access = access
         self.audit = audit
-        config = services.config
-        self.bodies = Bodies(
-            config.request_bytes, config.upload_bytes, config.request_timeout_ms / 1000.0
-        )
+        self.places = Places(services.config)
+        self.bodies = Bodies(services.config.request_bytes)
         self.health = Health(services.pipeline, services.people, time.monotonic(), audit)
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Optional
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.body import Values, values_of
+from gateway.body import Values
 from gateway.endpoint import Asked, Endpoint, json_response
 from gateway.errors import ApiError, ErrorCode
 from gateway.noting import Trail, trail_of
@@ -30,8 +30,9 @@ class OperationEndpoint(Endpoint):
     async def _answer(self, request: Request, asked: Asked) -> Response:
         access = self._parts.access
         caller = await access.caller(request)
-        body = await self._parts.bodies.read(request)
-        values = self._values(request, await values_of(request, body))
+        bodies = self._parts.bodies
+        body = await bodies.read(request, caller.key, asked.deadline)
+        values = self._values(request, await bodies.values(request, body, asked.deadline))
         del body
         first = values[0] if isinstance(values, list) else values
         asked.app = access.authorise(caller, self._operation.role, app_of(first))

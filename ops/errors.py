@@ -29,6 +29,7 @@ class ErrorKind(enum.Enum):
     TOO_MANY_PICTURES = (5004, None, "Split the pictures over several requests.")
     UNSUPPORTED_TENSOR = (5005, None, "Tensors are not taken; send pictures as base64 strings.")
     REQUEST_TOO_LARGE = (5006, None, "Send fewer or smaller pictures in a request.")
+    FOREIGN_PAGE = (5007, None, "Web pages call the gateway, with a key; programs use an address.")
 
     NOT_BASE64 = (5101, None, "Send the picture's bytes in standard base64.")
     EMPTY_PICTURE = (5102, None, "The picture has no bytes.")

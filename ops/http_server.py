@@ -17,12 +17,28 @@ import orjson
 from ops.config import Config
 from ops.errors import HTTP_STATUS, ErrorKind, ServiceError
 from ops.executor import Answer, Executor
+from ops.json_text import parse_json
+from ops.origins import is_loopback, is_of_elsewhere, is_own_host
+from ops.turns import Turns
+from ops.uploads import (
+    Body,
+    FullError,
+    GoneError,
+    Receive,
+    TooLargeError,
+    TooSlowError,
+    Upload,
+    Uploads,
+)
 
 Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _LOGGER = logging.getLogger(__name__)
+# Requests whose bodies are on their way: they take memory only.
+MOST_UPLOADS = 1024
+# Above this a body is parsed on a thread, so that other requests do not wait for it.
+_LARGE = 512 * 1024
 _FIELDS = {"key", "value", "tensors", "logid", "clientip", "name", "method"}
 
 
@@ -31,9 +47,15 @@ class PipelineApp:
 
     def __init__(self, config: Config, executor: Executor) -> None:
         self._limits = config.limits
+        self._timeout_s = config.limits.request_timeout_ms / 1000.0
         self._path = f"/{config.name}/prediction"
         self._executor = executor
-        self._uploading = 0
+        # A name is only a rebound page's where nobody but this machine can reach the port.
+        self._needs_own_host = is_loopback(config.http_host)
+        self._uploads = Uploads(
+            MOST_UPLOADS, config.limits.upload_bytes, config.limits.request_bytes
+        )
+        self._turns = Turns()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -41,7 +63,7 @@ class PipelineApp:
             return
         try:
             await self._route(scope, receive, send)
-        except _GoneError:
+        except GoneError:
             return
         except _RefusedError as refused:
             await _send(send, refused.status, Answer(refused.error, ""), close=True)
@@ -53,64 +75,62 @@ class PipelineApp:
             await _send(send, 500, Answer(ServiceError(ErrorKind.INTERNAL), ""), close=True)
 
     async def _route(self, scope: Message, receive: Receive, send: Send) -> None:
+        headers = scope["headers"]
+        if is_of_elsewhere(headers) or (self._needs_own_host and not is_own_host(headers)):
+            raise _RefusedError(403, ServiceError(ErrorKind.FOREIGN_PAGE))
         if scope["path"] != self._path:
             raise _RefusedError(404, ServiceError(ErrorKind.NO_SUCH_SERVICE))
         if scope["method"] != "POST":
             raise _RefusedError(405, ServiceError(ErrorKind.MALFORMED_REQUEST, "Use POST."))
         # Before a byte of the body is read: refusing must cost less than answering.
         self._executor.admission.check()
-        body = await self._read(scope, receive)
         try:
-            keys, values = parse_body(body)
-        except ServiceError as error:
-            raise _RefusedError(400, error) from None
-        del body
-        answer = await _unless_gone(self._executor.answer(keys, values), receive)
+            upload = self._uploads.begin()
+        except FullError:
+            raise _RefusedError(429, ServiceError(ErrorKind.BUSY)) from None
+        try:
+            keys, values = await self._parse(await self._read(scope, receive, upload))
+            answer = await _unless_gone(self._executor.answer(keys, values), receive)
+        finally:
+            self._uploads.end(upload)
         if answer is not None:
             await _send(send, 200, answer, close=False)
 
-    async def _read(self, scope: Message, receive: Receive) -> bytes:
+    async def _read(self, scope: Message, receive: Receive, upload: Upload) -> Body:
         """The body, within the limits on bytes and time."""
         declared = next((int(v) for k, v in scope["headers"] if k == b"content-length"), 0)
         if declared > self._limits.request_bytes:
             raise _RefusedError(413, ServiceError(ErrorKind.REQUEST_TOO_LARGE))
-        timeout = self._limits.request_timeout_ms / 1000.0
-        parts: list[bytes] = []
         try:
-            await asyncio.wait_for(self._collect(receive, parts), timeout)
-        except asyncio.TimeoutError:
+            return await self._uploads.receive(upload, receive, self._timeout_s)
+        except TooLargeError:
+            raise _RefusedError(413, ServiceError(ErrorKind.REQUEST_TOO_LARGE)) from None
+        except TooSlowError:
             raise _RefusedError(408, ServiceError(ErrorKind.TIMEOUT)) from None
-        finally:
-            self._uploading -= sum(map(len, parts))
-        return b"".join(parts)
+        except FullError:
+            raise _RefusedError(429, ServiceError(ErrorKind.BUSY)) from None
 
-    async def _collect(self, receive: Receive, parts: list[bytes]) -> None:
-        size = 0
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _GoneError
-            part = message.get("body", b"")
-            more = message.get("more_body", False)
-            parts.append(part)
-            size += len(part)
-            self._uploading += len(part)
-            if size > self._limits.request_bytes:
-                raise _RefusedError(413, ServiceError(ErrorKind.REQUEST_TOO_LARGE))
-            if self._uploading > self._limits.upload_bytes:
-                raise _RefusedError(429, ServiceError(ErrorKind.BUSY))
+    async def _parse(self, body: Body) -> tuple[list[str], list[str]]:
+        """Keys and values; those of a large body on a thread, one after the other."""
+        try:
+            if len(body) <= _LARGE:
+                return parse_body(body)
+            return await self._turns.run(parse_body, body, seconds=self._timeout_s)
+        except asyncio.TimeoutError:
+            raise _RefusedError(429, ServiceError(ErrorKind.BUSY)) from None
+        except ServiceError as error:
+            raise _RefusedError(400, error) from None
 
 
-def parse_body(body: bytes) -> tuple[list[str], list[str]]:
+def parse_body(body: Body) -> tuple[list[str], list[str]]:
     """Keys and values of a request in JSON.
 
     Raises ServiceError: MALFORMED_REQUEST, UNKNOWN_KEY, UNSUPPORTED_TENSOR.
     """
     try:
-        content = orjson.loads(body or b"{}")
-    except ValueError:
-        raise ServiceError(ErrorKind.MALFORMED_REQUEST, "The body is not JSON.") from None
+        content = parse_json(body or b"{}")
+    except ValueError as error:
+        raise ServiceError(ErrorKind.MALFORMED_REQUEST, f"{error}.") from None
     if not isinstance(content, dict):
         raise ServiceError(ErrorKind.MALFORMED_REQUEST, "The body is not a JSON object.")
     unknown = next((name for name in content if name not in _FIELDS), None)
@@ -125,10 +145,6 @@ def parse_body(body: bytes) -> tuple[list[str], list[str]]:
                 ErrorKind.MALFORMED_REQUEST, "key and value have to be lists of strings."
             )
     return keys, values
-
-
-class _GoneError(Exception):
-    """The client hung up before it had sent its request."""
 
 
 class _RefusedError(Exception):

@@ -79,6 +79,8 @@ class HttpServer(uvicorn.Server):
             loop="asyncio",
             lifespan=lifespan,
             access_log=False,
+            # It would believe X-Forwarded-For of every program of this machine.
+            proxy_headers=False,
             log_config=None,
             server_header=False,
             timeout_keep_alive=75,

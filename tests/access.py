@@ -16,11 +16,15 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from gateway.access import Access
+from gateway.app import Gate
 from gateway.audit import Audit
+from gateway.body import Bodies
 from gateway.config import GatewayConfig
 from gateway.errors import ApiError
 from gateway.key_store import KeyStore
+from gateway.metrics import Metrics
 from gateway.oauth import token_endpoint
+from gateway.places import Places
 from gateway.requests import Named
 from library.config import LibraryConfig
 from ops.config import Config, load_config
@@ -66,13 +70,17 @@ def doors(access: Access, audit: Optional[Audit] = None) -> ASGIApp:
         yield
         await access.close()
 
-    token = Route("/oauth/2.0/token", token_endpoint(access, audit), methods=["GET", "POST"])
-    return Named(Starlette(routes=[Route("/who", who), token], lifespan=lifespan))
+    endpoint = token_endpoint(access, Bodies(1_000_000), SOON_S, audit)
+    token = Route("/oauth/2.0/token", endpoint, methods=["GET", "POST"])
+    app = Starlette(routes=[Route("/who", who), token], lifespan=lifespan)
+    metrics = Metrics(load_config(ROOT / "config.yml"))
+    return Named(Gate(app, Places(GatewayConfig()), metrics, not access.required))
 
 
 def at(access: Access, address: str = ADDRESS, audit: Optional[Audit] = None) -> TestClient:
     """A client at the doors; to be entered, so that all its requests meet one event loop."""
-    return TestClient(doors(access, audit), client=(address, 50000))
+    app = doors(access, audit)
+    return TestClient(app, base_url="http://127.0.0.1:8300", client=(address, 50000))
 
 
 def error_of(client: TestClient, credential: str = "", **wanted: str) -> int:

@@ -1,0 +1,134 @@
+"""Bodies that were made to stop the service, sent to the running one: others are answered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests import attack_bodies
+from tests.attack_bodies import JSON, MAKERS, head_of, send_tiny_chunks
+from tests.gateway_client import DETECT, App, new_app
+from tests.service import Service
+
+pytest_plugins = ["tests.gateway_fixtures"]
+pytestmark = pytest.mark.attack
+
+SIZE = 31_000_000
+# Processor time that a body may cost, and what it may add to a process's memory. Before there were
+# limits it was up to 61 s and 2.6 GB; now it is below 1 s, most of it receiving, and 250 MB.
+CPU_S = 5.0
+MEMORY = 600_000_000
+# Within which others are answered: half of a request's time.
+SOON_S = 15.0
+
+
+class Watched:
+    """A process under attack: what it spends, the most memory it has, how long others wait."""
+
+    def __init__(self, process: psutil.Process, ask: Any) -> None:
+        self._process = process
+        self._ask = ask
+        self._cpu, self._memory = self._spent(), process.memory_info().rss
+        self._most = self._memory
+        self.longest_s = 0.0
+
+    def _spent(self) -> float:
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def look(self) -> None:
+        started = time.monotonic()
+        self._ask()
+        self.longest_s = max(self.longest_s, time.monotonic() - started)
+        self._most = max(self._most, self._process.memory_info().rss)
+
+    def check(self) -> None:
+        assert self.longest_s < SOON_S
+        assert self._spent() - self._cpu < CPU_S
+        assert self._most - self._memory < MEMORY
+
+
+@contextmanager
+def watched(process: psutil.Process, ask: Any) -> Iterator[None]:
+    """Look after a process while it is attacked, and hold it to the limits afterwards."""
+    watching = Watched(process, ask)
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.02):
+            watching.look()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    watching.look()
+    watching.check()
+
+
+def gateway_of(service: Service) -> psutil.Process:
+    return next(p for p in service.processes() if "gateway.server" in " ".join(p.cmdline()))
+
+
+@pytest.fixture
+def bystander(service: Service) -> Iterator[App]:
+    """A client that wants nothing but its own groups."""
+    app = App(service.gateway_url, new_app())
+    app.result("group/add", group_id="staff")
+    yield app
+    app.client.close()
+
+
+def posted(url: str, kind: str, content: bytes) -> httpx.Response:
+    return httpx.post(url, content=content, headers={"content-type": kind}, timeout=60)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_body_costs_little_whatever_is_in_it_and_others_are_answered(service, bystander, name):
+    kind, content = MAKERS[name](SIZE)
+    path = "/compare" if kind.startswith("multipart") else DETECT
+    with watched(gateway_of(service), bystander.groups):
+        answer = posted(f"{service.gateway_url}{path}", kind, content)
+    assert answer.status_code in (200, 400, 413)
+    assert answer.json()["error_code"] != 0
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if MAKERS[name](64)[0] == JSON])
+def test_the_pipeline_reads_a_body_at_little_cost(service, bystander, name):
+    kind, content = MAKERS[name](SIZE)
+    with watched(service.pipeline(), lambda: httpx.get(service.url, timeout=60)):
+        answer = posted(service.url, kind, content)
+    assert answer.status_code in (200, 400)
+    assert answer.json()["err_no"] != 0
+
+
+def test_a_body_in_chunks_of_one_byte_is_no_burden(service, bystander):
+    head = head_of(DETECT, f"content-type: {JSON}")
+    with watched(gateway_of(service), bystander.groups):
+        send_tiny_chunks(("127.0.0.1", service.gateway_port), head, 1_000_000)
+
+
+def test_many_medium_bodies_at_once_take_no_more_than_their_share(service, bystander):
+    kind, content = attack_bodies.wide_text(500_000)
+    url = f"{service.gateway_url}{DETECT}"
+    with watched(gateway_of(service), bystander.groups):
+        senders = [threading.Thread(target=posted, args=(url, kind, content)) for _ in range(16)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+
+
+def test_a_query_of_very_many_parameters_is_refused(service):
+    answer = httpx.get(f"{service.gateway_url}{DETECT}?{'a=&' * 10_000}", timeout=60)
+    assert answer.json()["error_code"] == 216100
