@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.compare import PATH as COMPARE
 from gateway.compare import Compare
@@ -210,9 +210,15 @@ class Gate:
             await response(scope, receive, send)
             return
         scope["place"] = place
+
+        async def hanging_up(message: Message) -> None:
+            if place.is_stalled and message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
         self._metrics.in_flight(1)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, hanging_up)
         finally:
             place.leave()
             self._metrics.in_flight(-1)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 
 import numpy as np
+import pybase64
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -65,7 +65,7 @@ class Compare(Endpoint):
                 raise missing(name)
             sent = fields[name]
             # As a file, or as base64 in a plain field.
-            text = sent if isinstance(sent, str) else base64.b64encode(sent).decode("ascii")
+            text = sent if isinstance(sent, str) else pybase64.b64encode_as_string(sent)
             values = {"image": text, "image_type": "BASE64"}
             images.append(parse(Image, {**values, "face_type": "ALIGNED"} if aligned else values))
         return images

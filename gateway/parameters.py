@@ -40,6 +40,8 @@ NOT_GIVEN = {"beauty", "face_shape", "face_type", "faceshape", "glasses", "mask"
 MAX_GROUPS = 10
 MAX_FACES = 120
 MAX_PICTURES = 8
+# Characters of a parameter that is no picture. The longest, op_app_id_list, has 25,600.
+MAX_TEXT = 65_536
 # Every user of this name means: in all groups.
 ALL_GROUPS = "@ALL"
 
@@ -303,6 +305,9 @@ def parse(model: type[P], values: Mapping[str, Any]) -> P:
     """The parameters of an operation. Raises ApiError, naming the first one that is wrong."""
     # Clients send empty strings and nulls for what they leave out.
     given = {k: v for k, v in values.items() if v is not None and (v != "" or k == "user_info")}
+    for name, value in given.items():
+        if isinstance(value, str) and len(value) > MAX_TEXT and name != "image":
+            raise ApiError(ERRORS.get(name, ErrorCode.INVALID_PARAMETER))
     try:
         return model.model_validate(given)
     except ValidationError as error:

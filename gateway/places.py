@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from gateway.config import GatewayConfig
 from gateway.errors import ApiError, ErrorCode
-from ops.uploads import Body, Quota, Receive, Upload, Uploads
+from ops.uploads import Body, Quota, Receive, TooSlowError, Upload, Uploads
 
 # Requests that send their bodies, for each that may be worked on: they take memory only.
 _UPLOADS = 4
@@ -44,6 +44,7 @@ class Place:
         self._places = places
         self._owner = owner
         self._upload: Optional[Upload] = None
+        self.is_stalled = False  # the rest of the body is not waited for any longer
 
     async def receive(self, receive: Receive, owner: str, seconds: float, most: int) -> Body:
         """The request's body; from then on it is worked on, in a place of the owner's share.
@@ -53,7 +54,11 @@ class Place:
         uploads = self._places.uploads
         self._stop_working()
         self._upload = upload = uploads.begin(owner)
-        body = await uploads.receive(upload, receive, seconds, most)
+        try:
+            body = await uploads.receive(upload, receive, seconds, most)
+        except TooSlowError:
+            self.is_stalled = True
+            raise
         if not self._places.working.take(owner):
             raise _too_many()
         self._owner = owner

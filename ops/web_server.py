@@ -13,6 +13,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 IDLE_S = 30.0  # a connection without a request for so long, up to twice, is closed
 HEAD_BYTES = 65_536  # of a request's address and headers
 HEADER_BYTES = 32  # what a header costs beside its text
+# A body of more pieces than this has so many bytes in each on the average. A body in chunks of a
+# byte would cost a hundred times what its bytes do.
+PIECES = 1000
+PIECE_BYTES = 64
 
 
 class _Protocol(HttpToolsProtocol):
@@ -45,7 +49,18 @@ class _Protocol(HttpToolsProtocol):
         self._in_head = False
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        self._pieces += 1
+        self._body_bytes += len(body)
+        if self._pieces > PIECES and self._body_bytes < self._pieces * PIECE_BYTES:
+            self.transport.close()
+            return
+        super().on_body(body)
+
     def _begin_head(self) -> None:
+        self._pieces = self._body_bytes = 0
         self._in_head = True
         self._head_bytes = 0
 

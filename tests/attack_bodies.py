@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Callable
 
 Body = tuple[str, bytes]
@@ -46,8 +46,9 @@ def empty_texts(size: int) -> Body:
 
 
 def many_keys(size: int) -> Body:
-    keys = b"".join(b'"%07x":0,' % number for number in range(size // 12))
-    return JSON, b"{" + keys + b'"z":0}'
+    # A million different ones are made quickly.
+    keys = b"".join(b'"%05x":0,' % number for number in range(0x100000))
+    return JSON, _filled(b"{", keys[: size // 2], b'"z":0}', size)
 
 
 def same_keys(size: int) -> Body:
@@ -114,6 +115,11 @@ def form_of_half_escapes(size: int) -> Body:
 
 def form_of_wide_text(size: int) -> Body:
     return FORM, _filled(b"image_type=BASE64&image=%F0%9F%98%80", b"A", b"", size)
+
+
+def form_of_commas(size: int) -> Body:
+    """A list of ten million fields of a face, all of them empty."""
+    return FORM, _filled(b"image=AAAA&image_type=BASE64&face_field=", b",", b"", size)
 
 
 def form_of_array(size: int) -> Body:
@@ -244,10 +250,10 @@ MAKERS: dict[str, Callable[[int], Body]] = {
         empty_arrays, bare_empty_arrays, empty_objects, empty_texts, many_keys, same_keys,
         deep_arrays, unclosed_arrays, huge_number, huge_fraction, escapes, wide_text, wide_key,
         long_type, blanks, form_of_fields, form_of_ampersands, form_of_escapes,
-        form_of_half_escapes, form_of_wide_text, form_of_array, long_preamble, preamble_of_breaks,
-        preamble_of_returns, long_epilogue, epilogue_of_parts, tiny_parts, headless_parts,
-        many_headers, huge_header, header_without_end, header_name_without_end, folded_header,
-        continued_name, half_quoted_options, almost_boundaries, false_boundaries,
+        form_of_half_escapes, form_of_wide_text, form_of_commas, form_of_array, long_preamble,
+        preamble_of_breaks, preamble_of_returns, long_epilogue, epilogue_of_parts, tiny_parts,
+        headless_parts, many_headers, huge_header, header_without_end, header_name_without_end,
+        folded_header, continued_name, half_quoted_options, almost_boundaries, false_boundaries,
         content_of_returns, content_of_breaks, content_of_dashes, long_boundary, part_without_end,
         nested_multipart, packed_part, text_of_another_charset,
     )
@@ -272,7 +278,8 @@ def stalled_uploads(
         clients = []
         for _ in range(count):
             client = stack.enter_context(socket.create_connection(address, timeout=60))
-            client.sendall(head + b"content-length: %d\r\n\r\n" % size + start)
+            with suppress(ConnectionError):  # those that are refused are hung up on
+                client.sendall(head + b"content-length: %d\r\n\r\n" % size + start)
             clients.append(client)
         yield clients
 

@@ -103,7 +103,9 @@ def test_a_body_costs_little_whatever_is_in_it_and_others_are_answered(service, 
     assert answer.json()["error_code"] != 0
 
 
-@pytest.mark.parametrize("name", [name for name in MAKERS if MAKERS[name](64)[0] == JSON])
+@pytest.mark.parametrize(
+    "name", ["empty_objects", "empty_texts", "deep_arrays", "huge_number", "escapes", "wide_text"]
+)
 def test_the_pipeline_reads_a_body_at_little_cost(service, bystander, name):
     kind, content = MAKERS[name](SIZE)
     with watched(service.pipeline(), lambda: httpx.get(service.url, timeout=60)):
@@ -115,7 +117,7 @@ def test_the_pipeline_reads_a_body_at_little_cost(service, bystander, name):
 def test_a_body_in_chunks_of_one_byte_is_no_burden(service, bystander):
     head = head_of(DETECT, f"content-type: {JSON}")
     with watched(gateway_of(service), bystander.groups):
-        send_tiny_chunks(("127.0.0.1", service.gateway_port), head, 1_000_000)
+        assert send_tiny_chunks(("127.0.0.1", service.gateway_port), head, 10_000_000) == b""
 
 
 def test_many_medium_bodies_at_once_take_no_more_than_their_share(service, bystander):

@@ -34,7 +34,7 @@ def stalled(service: Service, count: int, start: bytes) -> Iterator[list[socket.
 
 def test_clients_that_send_drop_by_drop_hold_up_nobody(access_service, insider):
     key = insider.client.headers["x-api-key"].encode()
-    headers = b"POST " + DETECT.encode() + b" HTTP/1.1\r\nhost: x\r\nx-api-key: " + key
+    headers = b"POST " + DETECT.encode() + b" HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: " + key
     body = headers + b"\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n{"
     with stalled(access_service, 50, headers) as slow, stalled(access_service, 50, body) as slower:
         end = time.monotonic() + 4 * REQUEST_S
@@ -67,14 +67,14 @@ def test_idle_connections_hold_up_nobody(service):
 
 
 def test_a_client_that_does_not_read_its_answers_holds_up_nobody(service):
-    request = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 200
+    request = b"GET /openapi.json HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n" * 200
     with stalled(service, 20, request):
         still_there(service)
 
 
 def test_clients_that_hang_up_leave_nothing_behind(service):
     content = json.dumps(PICTURE).encode()
-    request = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % (
+    request = b"POST %b HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: %d\r\n\r\n" % (
         DETECT.encode(),
         len(content),
     )

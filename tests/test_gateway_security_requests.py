@@ -71,7 +71,7 @@ PATHS = [
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: ascii(path[:24]))
 def test_an_odd_path_is_a_clients_error_and_shows_no_file(service, path):
     answer = exchange(
-        service, b"GET " + path + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        service, b"GET " + path + b" HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
     )
     assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), answer[:200]
     assert b"root:" not in answer
@@ -84,12 +84,12 @@ def test_an_odd_path_is_a_clients_error_and_shows_no_file(service, path):
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
         b"GET / HTTP/9.9\r\n\r\n",
-        b"BREW / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 200_000 + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: x\r\n" + b"x: y\r\n" * 20_000 + b"\r\n",
-        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
-        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello!",
-        b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhello\r\n",
+        b"BREW / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nx: " + b"y" * 200_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n" + b"x: y\r\n" * 20_000 + b"\r\n",
+        b"POST / HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: -5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: [::]\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello!",
+        b"POST / HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhello\r\n",
     ],
     ids=["tls", "version", "method", "header", "headers", "length", "lengths", "chunks"],
 )
@@ -249,7 +249,7 @@ def test_a_files_name_is_no_matter(service, name):
 def test_a_request_over_the_limit_is_refused_unread(access_service, insider, length):
     key = insider.client.headers["x-api-key"]
     head_ = (
-        f"POST {DETECT} HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\n"
+        f"POST {DETECT} HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {key}\r\n"
         f"content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     )
     answer = exchange(access_service, head_.encode())

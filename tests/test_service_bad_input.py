@@ -18,6 +18,7 @@ from tests import pictures
 from tests.pictures import ONE, blank, crowd
 from tests.service import faces, wait_until
 
+POST = b"POST /ArcFace/prediction HTTP/1.1\r\nhost: 127.0.0.1\r\n"
 BAD_PICTURES = {
     "not base64": ("not/base64!", ErrorKind.NOT_BASE64),
     "empty": ("", ErrorKind.EMPTY_PICTURE),
@@ -114,9 +115,7 @@ def test_a_pickle_in_a_tensor_is_refused_and_does_not_run(service, tmp_path):
 
 def test_an_http_request_over_the_size_limit_is_refused_unread(service):
     with socket.create_connection(("127.0.0.1", service.http_port), timeout=10) as client:
-        client.sendall(
-            b"POST /ArcFace/prediction HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000000\r\n\r\n"
-        )
+        client.sendall(POST + b"content-length: 1000000000000\r\n\r\n")
         # The connection is closed after the answer.
         answer = b"".join(iter(lambda: client.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 413")
@@ -128,9 +127,7 @@ def test_clients_that_stall_while_sending_hold_up_nobody(service):
     stalled = []
     for _ in range(200):
         client = socket.create_connection(("127.0.0.1", service.http_port), timeout=10)
-        client.sendall(
-            b"POST /ArcFace/prediction HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n{"
-        )
+        client.sendall(POST + b"content-length: 100000\r\n\r\n{")
         stalled.append(client)
     assert len(faces(service.post(ONE))) == 1
     assert len(faces(service.call(ONE))) == 1
@@ -140,10 +137,10 @@ def test_clients_that_stall_while_sending_hold_up_nobody(service):
 
 def test_a_client_that_hangs_up_leaves_nothing_behind(service):
     content = json.dumps({"key": ["image"], "value": [crowd(4, 3)]}).encode()
-    head = f"POST /ArcFace/prediction HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n\r\n"
+    head = POST + b"content-length: %d\r\n\r\n" % len(content)
     for _ in range(100):
         with socket.create_connection(("127.0.0.1", service.http_port), timeout=10) as client:
-            client.sendall(head.encode() + content)
+            client.sendall(head + content)
     # All but a few are given up before they are worked on, or this would be told "busy".
     assert wait_until(lambda: httpx.post(service.url, content=content).status_code == 200, 30)
     assert len(faces(service.post(ONE))) == 1
