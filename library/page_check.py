@@ -23,8 +23,6 @@ from library import sqlite
 from library.database import Database
 from library.faults import translated
 
-LOG = logging.getLogger("library")
-
 # Bytes of a database that is checked as a whole: some tenths of a second.
 SMALL = 32 * 1024 * 1024
 # Rows or entries in one portion, and how much longer than a portion the pause after it is.
@@ -91,11 +89,17 @@ class PageCheck:
             if self._database.damage is before:
                 self._database.damage = None
                 if before is not None:
-                    LOG.warning("the database: its pages are well again")
+                    _log().warning("the database: its pages are well again")
             return
         if before is None:
-            LOG.error("the database: pages are damaged: %s", " ".join(found.message.split()))
+            _log().error("the database: pages are damaged: %s", " ".join(found.message.split()))
         self._database.damage = found
+
+
+def _log() -> logging.Logger:
+    # Asked for when it is needed: Paddle Serving silences the loggers that are there before it,
+    # and the store is imported by programs that import that later.
+    return logging.getLogger("library")
 
 
 def _looks(file: Path) -> Iterator[float]:

@@ -43,7 +43,9 @@ class Zeroed:
 
     def __init__(self, file) -> None:
         with closing(sqlite3.connect(file)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            move = "PRAGMA wal_checkpoint(TRUNCATE)"
+            # The first column: whether readers have kept it from that.
+            assert wait_until(lambda: connection.execute(move).fetchone()[0] == 0, SOON_S)
         self._file = str(file)
         self._start, self._size = 8192, file.stat().st_size - 8192
         self._content = self._run()
