@@ -131,6 +131,7 @@ def names_of(parser: argparse.ArgumentParser) -> set[str]:
     return set(choices)
 
 
+@pytest.mark.timeout(500)  # some thirty processes, on a machine that may be busy
 def test_commands_beside_a_service_cost_nothing_that_was_acknowledged(
     gateway, commands, watch, tmp_path
 ):
