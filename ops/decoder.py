@@ -29,6 +29,11 @@ _ROOT = Path(__file__).resolve().parents[1]
 _BYTES_PER_PIXEL = 16
 _SPARE_BYTES = 512 * 1024 * 1024
 _POLL_MS = 50  # how long it may take until a request that was given up is noticed
+# What a picture does to its decoder; otherwise that was killed, or could not start.
+_CRASHES = tuple(
+    -number
+    for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
+)
 _KINDS = {kind.code: kind for kind in ErrorKind}
 
 
@@ -118,7 +123,7 @@ class Decoder:
         return answer
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
+        self._socket, theirs = socket.socketpair()
         paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         environment = {
             **os.environ,
@@ -139,7 +144,6 @@ class Decoder:
                 close_fds=False,
                 restore_signals=False,
             )
-        self._socket = ours
 
     def _death(self) -> ServiceError:
         """What a client is told when the process ended in the middle of its picture."""
@@ -150,9 +154,9 @@ class Decoder:
             detail = f"More than {PICTURE_CPU_S} s of processor time."
             return ServiceError(ErrorKind.PICTURE_TOO_COMPLEX, detail)
         _LOGGER.warning("a decoder ended with status %d", status)
-        if status in (-signal.SIGKILL, -signal.SIGTERM):
-            return ServiceError(ErrorKind.BUSY, "Its decoder was ended.")
-        return ServiceError(ErrorKind.BROKEN_PICTURE)
+        if status in _CRASHES:
+            return ServiceError(ErrorKind.BROKEN_PICTURE)
+        return ServiceError(ErrorKind.BUSY, "Its decoder was ended.")
 
 
 def _memory(content: bytes, size: int = 0) -> int:

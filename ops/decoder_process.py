@@ -88,6 +88,9 @@ def _bound_memory(allowed: int) -> None:
         held = int(file.read().split()[5]) * _PAGE
     resource.setrlimit(resource.RLIMIT_DATA, (held + allowed, held + allowed))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Where memory runs out altogether, the kernel takes this process rather than the service.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("500")
 
 
 def _allow_cpu() -> None:

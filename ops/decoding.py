@@ -152,7 +152,7 @@ class Decoders:
     def _decode_all(self, decoder: Decoder, task: Task) -> None:
         for picture in filter(is_costly, task.pictures):
             data, header, picture.data, picture.header = picture.data, picture.header, None, None
-            if data is None or header is None:
+            if data is None or header is None or not task.live:
                 continue
             try:
                 picture.pixels = decoder.decode(data, header, picture.scale, lambda: task.live)

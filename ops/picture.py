@@ -35,6 +35,8 @@ NO_MEMORY = "There is no memory for the picture now."
 
 # The limit on pixels is ours and checked from the header; Pillow's own would only warn.
 Image.MAX_IMAGE_PIXELS = None
+# OpenCV writes lines to the standard error for every damaged picture.
+cv2.setLogLevel(0)
 warnings.filterwarnings("ignore", module="PIL")
 
 

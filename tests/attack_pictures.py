@@ -27,6 +27,21 @@ def jpeg_of_many_scans(scans: int, width: int = 2048, height: int = 2048) -> byt
     return plain[:-2] + scan * max(scans - plain.count(b"\xff\xda"), 0) + plain[-2:]
 
 
+def jpeg_of_many_sequential_scans(scans: int, size: int = 64) -> bytes:
+    """A baseline JPEG in three scans, the last of which comes again as one of all components."""
+    plain = bytearray(_flat_jpeg(size, size))
+    start = plain.index(b"\xff\xda")
+    data = bytes(plain[start + 14 : -2])
+
+    def scan(*components: int) -> bytes:
+        ids = b"".join(bytes([n, 0x00 if n == 1 else 0x11]) for n in components)
+        head = bytes([len(components)]) + ids + b"\0\x3f\0"
+        return b"\xff\xda" + struct.pack(">H", len(head) + 2) + head + data
+
+    several = scan(1) + scan(2) + scan(3) + scan(1, 2, 3) * (scans - 3)
+    return bytes(plain[:start]) + several + b"\xff\xd9"
+
+
 def jpeg_of_many_markers(markers: int) -> bytes:
     """A JPEG with empty comments before its picture: four bytes each."""
     plain = _flat_jpeg(64, 64)

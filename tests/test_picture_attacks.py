@@ -20,6 +20,9 @@ LIMITS = PictureLimits(max_bytes=16 * 1024 * 1024, max_pixels=50_000_000)
 
 TOO_COMPLEX = {
     "6,000 scans": lambda: attacks.jpeg_of_many_scans(6000),
+    "scans of all components after one of a single": lambda: attacks.jpeg_of_many_sequential_scans(
+        6000
+    ),
     "three million markers": lambda: attacks.jpeg_of_many_markers(3_000_000),
     "tables between scans": lambda: attacks.jpeg_of_many_tables(200_000),
     "a million chunks": lambda: attacks.png_of_many_chunks(1_000_000),

@@ -1,4 +1,7 @@
-"""The header of a JPEG (ITU-T T.81), read as libjpeg reads it."""
+"""The header of a JPEG (ITU-T T.81), read as libjpeg reads it.
+
+What libjpeg would see and this does not would be decoded without a limit.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _APP0, _APP1, _APP14 = (
 _ALONE = 0x01
 _FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA)  # that libjpeg-turbo decodes
 _OTHER_FRAMES = (0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF)
+_LAYERS = 5  # where a frame header says how many components it has
 _PROGRESSIVE = (0xC2, 0xCA)
 _ARITHMETIC = (0xC9, 0xCA)
 _TABLES = (0xC4, 0xCC, 0xDB, 0xDD)  # codes, their conditioning, quantization, restart interval
@@ -48,11 +52,14 @@ def read_jpeg(data: bytes) -> PictureHeader:
                 raise too_complex(MAX_SCANS, "scans")
             if not frame:
                 raise broken("It has no frame header.")
-            components = max(components, data[start] if end > start else 0)
-            if kind not in _PROGRESSIVE and components == frame[5]:
-                break  # libjpeg takes no further scan
+            if scans == 1:
+                components = data[start] if end > start else 0
+                if kind not in _PROGRESSIVE and components == frame[_LAYERS]:
+                    break  # libjpeg takes no further scan
         elif marker in _FRAMES and not frame:
             frame, kind = data[start:end], marker
+            if len(frame) <= _LAYERS:
+                raise broken("Its frame header is cut off.")
         elif marker in _FRAMES or marker in _OTHER_FRAMES:
             raise unsupported("JPEGs of this kind are not read.")
         elif marker == _APP1 and not exif and data.startswith(b"Exif\0\0", start):
@@ -78,8 +85,6 @@ def essential_jpeg(data: bytes) -> bytes:
 def _header(
     data: bytes, frame: bytes, kind: int, scans: int, components: int, orientation: int
 ) -> PictureHeader:
-    if len(frame) < 6:
-        raise broken("Its frame header is cut off.")
     precision, height, width, layers = struct.unpack_from(">BHHB", frame)
     if precision != 8 or layers not in (1, 3, 4):
         raise unsupported(f"{layers} components of {precision} bits are not read.")
