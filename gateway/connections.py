@@ -59,7 +59,6 @@ class Connection:
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self._inference = self._channel.unary_unary(
             METHOD,
-            request_serializer=messages.Request.SerializeToString,
             response_deserializer=messages.Response.FromString,
         )
 
@@ -69,8 +68,8 @@ class Connection:
         state = self._channel.get_state(try_to_connect=True)
         return state is grpc.ChannelConnectivity.READY
 
-    async def call(self, request: Any, timeout: float) -> Any:
-        """The response to a request, both messages of the pipeline. timeout: seconds.
+    async def call(self, request: bytes, timeout: float) -> Any:
+        """The response to a request, which is given as its bytes. timeout: seconds.
 
         Raises grpc.aio.AioRpcError.
         """

@@ -51,7 +51,7 @@ class Endpoint(ABC):
         except GoneError:
             return Response(status_code=499)
         except ApiError as raised:
-            error = raised
+            error = _without_frames(raised)
             response = self._refusal(request, error)
         except Exception:
             LOG.exception("request %s failed", request_id_of(request))
@@ -78,6 +78,15 @@ class Endpoint(ABC):
     @abstractmethod
     def _refusal(self, request: Request, error: ApiError) -> Response:
         """The answer that tells of an error."""
+
+
+def _without_frames(error: ApiError) -> ApiError:
+    """The error without the frames that it came through, which it would keep alive.
+
+    Held by one of those itself, they would stay, pictures and all, until Python looks for circles.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 def json_response(content: Any, status: int = 200) -> Response:

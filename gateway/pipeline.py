@@ -130,10 +130,11 @@ class Pipeline:
             options["min_score"] = min_score
         if aligned:
             options["aligned"] = True
+        # Only its bytes are kept while it is waited for: the message would hold the pictures, too.
         request = self._request(
             key=["image"] * len(pictures) + ["options"],
             value=[*pictures, orjson.dumps(options).decode("ascii")],
-        )
+        ).SerializeToString()
         try:
             response = await self._answer(request, time.monotonic() + timeout)
         except grpc.aio.AioRpcError as error:
@@ -151,7 +152,7 @@ class Pipeline:
         """End the connections; calls under way are cancelled."""
         await self._connections.close()
 
-    async def _answer(self, request: Any, deadline: float) -> Any:
+    async def _answer(self, request: bytes, deadline: float) -> Any:
         """The response; sent once more where the connection was lost, which changes nothing.
 
         deadline: on the clock of `time.monotonic`.

@@ -15,7 +15,7 @@ import pytest
 from tests import attack_bodies
 from tests.attack_bodies import JSON, MAKERS, head_of, send_tiny_chunks
 from tests.gateway_client import DETECT, App, new_app
-from tests.service import Service
+from tests.service import Service, wait_until
 
 pytest_plugins = ["tests.gateway_fixtures"]
 pytestmark = pytest.mark.attack
@@ -129,6 +129,20 @@ def test_many_medium_bodies_at_once_take_no_more_than_their_share(service, bysta
             sender.start()
         for sender in senders:
             sender.join()
+
+
+def test_after_many_large_bodies_the_memory_is_back(service, bystander):
+    gateway = gateway_of(service)
+    before = gateway.memory_info().rss
+    kind, content = JSON, b'{"image_type": "BASE64", "image": "' + b"A" * 15_000_000 + b'"}'
+    url = f"{service.gateway_url}{DETECT}"
+    senders = [threading.Thread(target=posted, args=(url, kind, content)) for _ in range(12)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert wait_until(lambda: gateway.memory_info().rss < before + 100_000_000, 30)
+    assert bystander.groups() == ["staff"]
 
 
 def test_a_query_of_very_many_parameters_is_refused(service):

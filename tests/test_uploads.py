@@ -87,6 +87,17 @@ def test_a_body_counts_until_its_request_has_been_answered():
     asyncio.run(work())
 
 
+def test_what_is_refused_makes_room_for_the_others():
+    async def work() -> None:
+        bodies = Uploads(8, 100, 100)
+        senders = [Sender(*[bytes(10)] * 3) for _ in range(5)]
+        sent = [received(bodies, sender) for sender in senders]
+        answers = await asyncio.gather(*sent, return_exceptions=True)
+        assert sum(isinstance(answer, FullError) for answer in answers) == 2
+
+    asyncio.run(work())
+
+
 def test_where_there_is_no_room_a_body_that_stalls_is_given_up(monkeypatch):
     async def work() -> None:
         bodies = Uploads(2, 1000, 100)
