@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from library.errors import (
     ExistsError,
     LimitError,
     ModelMismatchError,
     NotFoundError,
 )
-from tests.faces import enrolment
+from tests.faces import enrolment, vectors
 from tests.shop import raises
 
 
@@ -21,6 +23,24 @@ def test_replacing_exchanges_the_faces_of_the_users_named(store):
     assert [user.info for user in store.user("shop", "a")] == ["new"]
     with raises("face_not_found"):
         store.face("shop", old[0])
+
+
+def test_embeddings_are_told_of_an_app_a_group_or_a_user_each_face_once(store):
+    for group in ("staff", "guests"):
+        store.create_group("shop", group)
+    store.enrol("shop", [enrolment("staff", user, seed) for user, seed in (("a", 1), ("b", 2))])
+    store.copy_user("shop", "a", "staff", "guests")
+    store.enrol("shop", [enrolment("guests", "c", 3)])
+
+    def firsts(*where, **most):
+        return sorted(float(one[0]) for one in store.embeddings("shop", *where, **most))
+
+    a, b, c = (float(vectors(1, seed)[0][0]) for seed in (1, 2, 3))
+    assert firsts() == pytest.approx(sorted([a, b, c]))
+    assert firsts("guests") == pytest.approx(sorted([a, c]))
+    assert firsts(None, "a") == pytest.approx([a])
+    assert firsts("staff", "c") == firsts("nowhere") == []
+    assert len(firsts(most=2)) == 2
 
 
 def test_the_same_faces_can_replace_themselves(store):
