@@ -12,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from tests import attack_bodies
-from tests.attack_bodies import JSON, MAKERS, head_of, send_tiny_chunks
+from bench.attacking import bodies as attack_bodies
+from bench.attacking.bodies import JSON, MAKERS, head_of, send_tiny_chunks
 from tests.gateway_client import DETECT, App, new_app
 from tests.service import Service, wait_until
 

@@ -9,7 +9,7 @@ import socket
 import httpx
 import pytest
 
-from tests.attack_bodies import FORM, JSON, head_of, stalled_uploads
+from bench.attacking.bodies import FORM, JSON, head_of, stalled_uploads
 from tests.gateway_client import DETECT, PICTURE, App, new_app
 from tests.gateway_service import REQUEST_BYTES
 from tests.service import Service, body, wait_until

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from bench.attacking import pictures as attacks
 from ops.config import Limits
 from ops.decoder import Decoder, GaveUpError, memory_for
 from ops.decoding import Decoders, is_costly
@@ -24,7 +25,6 @@ from ops.pixel_budget import PixelBudget
 from ops.request import RequestWorker
 from ops.runner import Timing
 from ops.task import Picture, Task
-from tests import attack_pictures as attacks
 from tests import pictures
 from tests.service import wait_until
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.attacking import pictures as attacks
 from ops.errors import ErrorKind, ServiceError
 from ops.headers.header import MAX_CHUNKS, MAX_MARKERS, MAX_SCANS
 from ops.picture import PictureLimits, decode_picture, open_picture, pixels_of
-from tests import attack_pictures as attacks
 from tests import pictures
 
 pytestmark = pytest.mark.attack

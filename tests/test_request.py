@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.attacking.pictures import webp_of_one_colour
 from ops.config import Limits
 from ops.errors import ErrorKind, ServiceError, error_table
 from ops.http_server import parse_body
@@ -15,7 +16,6 @@ from ops.pixel_budget import PixelBudget
 from ops.request import RequestWorker, parse_request
 from ops.runner import Timing
 from tests import pictures
-from tests.attack_pictures import webp_of_one_colour
 from tests.pictures import ONE
 
 LIMITS = Limits(request_pictures=3, picture_pixels=1_000_000, faces=20)

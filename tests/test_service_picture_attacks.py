@@ -16,8 +16,8 @@ import psutil
 import pytest
 from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
+from bench.attacking import pictures as attacks
 from ops.errors import ErrorKind
-from tests import attack_pictures as attacks
 from tests.pictures import ONE, base64_of
 from tests.service import document, faces, wait_until
 

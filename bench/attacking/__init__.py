@@ -1,0 +1,1 @@
+"""Hostile requests, and what other clients see of the service meanwhile."""

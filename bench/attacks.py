@@ -1,0 +1,183 @@
+"""Hostile requests while other clients recognise pictures: ``python -m bench attacks``.
+
+Eight clients have a picture recognised over HTTP, gRPC and REST, first alone, then beside one
+attack after the other: pictures that take long to decode, bodies that take long or much memory to
+parse, gRPC calls and frames that hold places or memory. Each is sent again and again for a while.
+The service holds where each answer comes at most two seconds later than the 99th percentile
+without an attack, no process dies, and memory is back within a tenth in half a minute. Exit status
+0 where all of it was kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Optional
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from bench.attacking.clients import Target
+from bench.attacking.senders import ATTACKS
+from bench.attacking.watch import Clients, Memory, Phase, held_by, processes_of
+from bench.load.cpu import machine
+from bench.load.outputs import output_file
+from bench.service import ROOT, Service, ended_by_sigterm, free_ports, started
+
+ALLOWED_S = 2.0  # that an answer may come later than the quiet p99
+MEMORY_SHARE, MEMORY_S = 1.1, 30.0  # of what was held before, and in how long
+_SEND_S = 120.0  # an attack that has not ended by then is ended
+_WARM_UP_S = 5.0
+MB = 1e6
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run it; 0 where the service held, 1 where it did not, 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    console = Console(highlight=False)
+    try:
+        with ended_by_sigterm():
+            phases = _run(arguments, console)
+    except KeyboardInterrupt:
+        return 130
+    except (RuntimeError, OSError, psutil.Error) as error:
+        console.print(f"bench attacks: {error}", style="red", markup=False)
+        return 1
+    quiet, *attacks = phases
+    held = show(quiet, attacks, console)
+    if arguments.json:
+        document = {"machine": machine(), "phases": [phase.to_dict() for phase in phases]}
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return 0 if held else 1
+
+
+def _run(arguments: argparse.Namespace, console: Console) -> list[Phase]:
+    with contextlib.ExitStack() as stack:
+        status = stack.enter_context(console.status("starting"))
+        service, target = stack.enter_context(_started(arguments.config))
+        clients = stack.enter_context(Clients(target, arguments.clients))
+        run = _Run(service, target, clients)
+        time.sleep(_WARM_UP_S)
+        status.update("quiet")
+        phases = [run.phase("quiet", None, arguments.quiet)]
+        for name in arguments.attack or list(ATTACKS):
+            status.update(name)
+            phases.append(run.phase(name, name, arguments.seconds))
+        return phases
+
+
+class _Run:
+    def __init__(self, service: Service, target: Target, clients: Clients) -> None:
+        self._service, self._target, self._clients = service, target, clients
+
+    def phase(self, title: str, attack: Optional[str], seconds: float) -> Phase:
+        """What is seen while an attack is sent again and again for so many seconds."""
+        pid, found = self._service.pid, Phase(title)
+        processes, before = processes_of(pid), held_by(pid)
+        start = time.monotonic()
+        with Memory(pid) as memory:
+            while time.monotonic() < start + seconds:
+                if attack is None:
+                    time.sleep(0.1)
+                else:
+                    send(attack, self._target)
+                    found.sent += 1
+            found.note(self._clients.between(start, time.monotonic()))
+        found.back_s = _until_back(pid, before) if attack else 0.0
+        found.held = (before, memory.peak, held_by(pid))
+        found.deaths = len(processes - processes_of(pid))
+        return found
+
+
+def send(attack: str, target: Target) -> None:
+    """Send an attack once, in a process of its own. Raises RuntimeError where that fails."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.attacking.senders", attack],
+        cwd=ROOT,
+        env={**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            _, said = process.communicate(json.dumps(asdict(target)) + "\n", _SEND_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return
+        if process.returncode:
+            raise RuntimeError(f"{attack} cannot be sent: {said.strip().splitlines()[-1:]}")
+
+
+def _until_back(pid: int, before: int) -> Optional[float]:
+    """Seconds until the memory is back within a tenth; None where that takes too long."""
+    start = time.monotonic()
+    while (took := time.monotonic() - start) < MEMORY_S:
+        if held_by(pid) <= before * MEMORY_SHARE:
+            return took
+        time.sleep(0.5)
+    return None
+
+
+@contextlib.contextmanager
+def _started(config: Path) -> Iterator[tuple[Service, Target]]:
+    port = free_ports()[0]
+
+    def change(settings: dict[str, Any]) -> None:
+        settings.setdefault("gateway", {}).update(port=port, host="127.0.0.1", access="auto")
+
+    with started(config, change) as service:
+        yield service, Target(service.url, service.address, f"http://127.0.0.1:{port}")
+
+
+def show(quiet: Phase, attacks: Sequence[Phase], console: Console) -> bool:
+    """The table, and whether the service held."""
+    table = Table(header_style="bold")
+    table.add_column("attack")
+    for name in ("sent", "answers", "p99 ms", "latest ms", "MB", "peak", "after"):
+        table.add_column(name, justify="right")
+    for phase in (quiet, *attacks):
+        table.add_row(
+            phase.name,
+            str(phase.sent or ""),
+            str(phase.answers),
+            f"{max(phase.p99.values(), default=0.0):.0f}",
+            f"{max(phase.latest.values(), default=0.0):.0f}",
+            *(f"{size / MB:.0f}" for size in phase.held),
+        )
+    console.print(table)
+    complaints = [
+        (phase.name, one) for phase in attacks for one in phase.complaints(quiet, ALLOWED_S)
+    ]
+    complaints += [(quiet.name, one) for one in quiet.problems]
+    for name, complaint in complaints:
+        console.print(f"  {name}: {complaint}", style="red", markup=False)
+    if not complaints:
+        console.print(
+            f"  no answer more than {ALLOWED_S:g} s later than the quiet p99, no process died, "
+            f"memory back within {MEMORY_S:g} s: [green]kept[/]"
+        )
+    return not complaints
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench attacks", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--attack", action="append", choices=list(ATTACKS), metavar="NAME",
+        help=f"only this one, may be repeated: {', '.join(ATTACKS)}")  # fmt: skip
+    add("--seconds", type=float, default=10.0, help="of an attack (default: 10)")
+    add("--quiet", type=float, default=20.0, help="seconds without one (default: 20)")
+    add("--clients", type=int, default=8, metavar="N", help="at a time (default: 8)")
+    add("--config", type=Path, default=Path("config.yml"), metavar="FILE")
+    add("--json", type=output_file, metavar="FILE")
+    return parser
