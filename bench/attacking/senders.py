@@ -1,21 +1,117 @@
 """Every attack by its name; one is sent by ``python -m bench.attacking.senders NAME``.
 
 It reads one line with the fields of `Target` as JSON from standard input, sends the attack once and
-ends with it. Each attack is bounded in count and time by itself.
+ends with it. Each attack is bounded in count and time by itself. What the service answers is not
+looked at: tests do that.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable
+from functools import partial
+from urllib.parse import urlsplit
 
+import httpx
+
+from bench.attacking import bodies, pictures
 from bench.attacking.clients import Target
 from ops.process import die_with_parent
 
+TIMEOUT_S = 60.0
+# As large as each port takes them by default.
+_GATEWAY_BYTES, _PIPELINE_BYTES = 31_000_000, 64_000_000
+_DETECT = "/face-api/v3/face/detect"
+_HOLD_S = 3.0
+
 Send = Callable[[Target], None]
 
-ATTACKS: dict[str, Send] = {}
+
+def _post(url: str, kind: str, body: bytes) -> None:
+    with contextlib.suppress(httpx.HTTPError):  # it may hang up
+        httpx.post(
+            url, content=body, headers={"content-type": kind}, timeout=TIMEOUT_S, trust_env=False
+        )
+
+
+def _picture(make: Callable[[], bytes], target: Target) -> None:
+    image = base64.b64encode(make()).decode("ascii")
+    _post(target.url, bodies.JSON, json.dumps({"key": ["image"], "value": [image]}).encode())
+
+
+def _pictures(make: Callable[[], bytes], count: int, target: Target) -> None:
+    """So many of them in one request."""
+    images = [base64.b64encode(make()).decode("ascii")] * count
+    keys = ["image"] * count
+    _post(target.url, bodies.JSON, json.dumps({"key": keys, "value": images}).encode())
+
+
+def _gateway_body(make: Callable[[int], bodies.Body], target: Target) -> None:
+    _post(target.gateway + _DETECT, *make(_GATEWAY_BYTES))
+
+
+def _pipeline_body(make: Callable[[int], bodies.Body], target: Target) -> None:
+    _post(target.url, *make(_PIPELINE_BYTES))
+
+
+def _tiny_chunks(target: Target) -> None:
+    head = bodies.head_of(_DETECT, f"content-type: {bodies.JSON}")
+    bodies.send_tiny_chunks(_place(target.gateway), head, 1_000_000)
+
+
+def _stalled(target: Target) -> None:
+    head = bodies.head_of(_DETECT, f"content-type: {bodies.JSON}")
+    with bodies.stalled_uploads(_place(target.gateway), 300, head, b"{", 1_000_000):
+        time.sleep(_HOLD_S)
+
+
+def _place(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or 80
+
+
+_PICTURES: dict[str, Callable[[], bytes]] = {
+    "JPEG of 6,000 scans": partial(pictures.jpeg_of_many_scans, 6000),
+    "JPEG of 100 scans": partial(pictures.jpeg_of_many_scans, 100, 7000, 7000),
+    "JPEG of 3 million markers": partial(pictures.jpeg_of_many_markers, 3_000_000),
+    "PNG of a million chunks": partial(pictures.png_of_many_chunks, 1_000_000),
+    "PNG in seven passes": partial(pictures.png_of_random_pixels, 2000, 2000, True),
+    "WebP of 49 megapixels in 38 bytes": pictures.webp_of_one_colour,
+    "lossless WebP of 50 megapixels": partial(pictures.lossless_webp, 7000, 7000),
+    "BMP of single runs": partial(pictures.bmp_of_many_runs, 2600, 2600),
+}
+# Those that took longest or most memory; all others are in the tests.
+_BODIES = (
+    bodies.empty_arrays,
+    bodies.escapes,
+    bodies.wide_text,
+    bodies.form_of_array,
+    bodies.form_of_wide_text,
+    bodies.long_preamble,
+    bodies.tiny_parts,
+    bodies.many_headers,
+    bodies.header_without_end,
+    bodies.content_of_returns,
+)
+_PIPELINE_BODIES = (bodies.empty_arrays, bodies.empty_texts, bodies.wide_text)
+
+
+def _named(make: Callable[[int], bodies.Body]) -> str:
+    return make.__name__.replace("_", " ")
+
+
+ATTACKS: dict[str, Send] = {
+    **{name: partial(_picture, make) for name, make in _PICTURES.items()},
+    "16 WebPs of 49 megapixels": partial(_pictures, pictures.webp_of_one_colour, 16),
+    **{f"REST: {_named(make)}": partial(_gateway_body, make) for make in _BODIES},
+    "REST: chunks of a byte": _tiny_chunks,
+    "REST: 300 stalled uploads": _stalled,
+    **{f"HTTP: {_named(make)}": partial(_pipeline_body, make) for make in _PIPELINE_BODIES},
+}
 
 
 if __name__ == "__main__":
