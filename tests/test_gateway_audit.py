@@ -209,10 +209,10 @@ def test_a_disk_that_does_not_answer_stops_changes_and_not_answers(tmp_path, mon
         assert not log.is_writable
         await log.end(EVENT, None, 0.5)
         assert len(log._waiting) <= 20
-        monkeypatch.setattr(audit, "WRITE_S", SOON_S)
         answers.set()
-        while not log.is_writable:
+        while log._waiting or not log.is_writable:
             await asyncio.sleep(0.01)
+        monkeypatch.setattr(audit, "WRITE_S", SOON_S)
         await log.begin(replace(EVENT, log_id=7), SOON_S)
         log.close()
 
