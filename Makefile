@@ -3,7 +3,7 @@ SHELL = /bin/sh
 PYTHON = .venv/bin/python
 export DEVICE
 
-.PHONY: help setup run demo test lint format bench lock clean
+.PHONY: help setup run demo test fuzz lint format bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1:/p' Makefile | awk -F: '{printf "  %-12s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ demo:  ## enrol a folder of people, find them in a picture (ARGS="people/ group.
 
 test:  ## run the tests (ARGS="tests/test_setup.py -k name")
 	@scripts/setup --dev && exec $(PYTHON) -m pytest -q $(ARGS)
+
+fuzz:  ## look for inputs that break what `make test` tries a few of (ARGS="tests/test_settings_file.py")
+	@scripts/setup --dev && exec $(PYTHON) -m pytest -q -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 
 lint:  ## check style and types
 	@scripts/setup --dev --no-models

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ops.config import ConfigError, load_config
 from tests.databases import (  # noqa: F401 - fixtures
@@ -38,6 +39,13 @@ from tests.milvus_server import (  # noqa: F401 - fixtures
 from tests.service import Service
 from tests.shop import staffed  # noqa: F401 - a fixture
 from tests.tiny_models import convert_tiny, write_tiny_model
+
+# `make test` tries the same examples every time, however busy the machine is; `make fuzz` looks for
+# new ones and keeps those that failed.
+_PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("test", derandomize=True, database=None, **_PATIENT)
+settings.register_profile("fuzz", max_examples=1000, print_blob=True, **_PATIENT)
+settings.load_profile("test")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

@@ -100,7 +100,7 @@ def test_what_is_no_credential_is_refused_without_asking_the_database(tmp_path, 
     assert not list(tmp_path.iterdir()), "no database was made"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(max_size=200))
 def test_no_header_breaks_the_reading_of_credentials(value):
     assert credential_of(value.decode("latin-1")) is None

@@ -62,9 +62,6 @@ def with_a_face(body):
 @schema.parametrize()
 @settings(
     max_examples=CASES,
-    derandomize=True,
-    deadline=None,
-    database=None,
     suppress_health_check=list(HealthCheck),
 )
 @pytest.mark.timeout(900)

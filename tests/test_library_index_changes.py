@@ -124,7 +124,6 @@ for machine in (
     machine.TestCase.settings = settings(
         max_examples=25,
         stateful_step_count=30,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
 

@@ -257,9 +257,6 @@ def run(index_settings, steps, people=0):
             # Some end early.
             max_examples=steps // 50 + 5,
             stateful_step_count=STEPS_A_LIBRARY,
-            deadline=None,
-            database=None,
-            derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),
     )
@@ -267,12 +264,14 @@ def run(index_settings, steps, people=0):
 
 
 @pytest.mark.slow
+@pytest.mark.hypothesis
 @pytest.mark.timeout(600)
 def test_two_apps_are_as_a_plain_model_says_and_never_see_each_others_faces():
     run({"kind": "exact"}, STEPS)
 
 
 @pytest.mark.slow
+@pytest.mark.hypothesis
 @pytest.mark.timeout(600)
 def test_they_are_in_the_approximate_index_too(monkeypatch):
     monkeypatch.setattr(shelf, "ApproximateIndex", SmallBlocks)
@@ -281,6 +280,7 @@ def test_they_are_in_the_approximate_index_too(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.hypothesis
 @pytest.mark.timeout(180 + MILVUS_STEPS)
 def test_they_are_in_milvus_too():
     run({"kind": "milvus", "milvus_uri": "index.db"}, MILVUS_STEPS)

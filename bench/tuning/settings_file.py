@@ -1,28 +1,34 @@
 """Whole numbers set in a YAML file, with everything else in it left as it stands.
 
-The file is never written anew from its content: PyYAML tells where in the text a value stands,
-and only that piece of text is exchanged, or a line added. The result is read again and has to be
-the old content with nothing but the wanted values changed, or it is not used.
+ruamel.yaml reads the file with its comments and writes it again, each comment in its column. Two
+things are asked of the new text before it is used: read as the service reads it, it has to be the
+old content with nothing but the wanted values changed; and no comment of it may be missing.
+Indentation and the spaces within brackets become even where they were not.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import CommentMark, YAMLError
+from ruamel.yaml.scalarstring import FoldedScalarString, LiteralScalarString
+from ruamel.yaml.tokens import CommentToken
 
 from ops.config import ConfigError, load_config
 from ops.yaml_file import YamlError, parse_yaml
 
 Key = tuple[str, ...]
-_COMMENT = re.compile(r"( +)#")
+_ENDLESS = 1_000_000  # no line is folded
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 class EditError(ValueError):
@@ -76,24 +82,25 @@ def _replace(path: Path, text: str) -> None:
 def with_values(text: str, values: Mapping[Key, int]) -> str:
     """The text with these values in it. key: the names from the outermost mapping inwards.
 
-    A missing key is added at the end of its section. Raises EditError where that would need more
-    than an exchanged value or an added line.
+    A missing key is added at the end of its section. Raises EditError where that would change
+    anything else.
     """
+    wanted = _content(text)
     for key, value in values.items():
-        wanted = _content(text)
         _set(wanted, key, value)
-        text = _with_value(text, key, value)
-        try:
-            done = _content(text)
-        except EditError:
-            done = None
-        if done != wanted:
-            raise EditError(f"{'.'.join(key)} cannot be changed without changing other settings")
-    return text
+    after = _round_trip(text, values)
+    try:
+        done = _content(after)
+    except EditError:
+        done = None
+    if done != wanted or _comments(after) != _comments(text):
+        names = ", ".join(".".join(key) for key in values)
+        raise EditError(f"{names} cannot be changed without changing other parts of the file")
+    return after
 
 
 def _content(text: str) -> Any:
-    """What the text means, without anything shared between its parts."""
+    """What the text means to the service, without anything shared between its parts."""
     try:
         return _unshared(parse_yaml(text))
     except YamlError as error:
@@ -116,73 +123,90 @@ def _set(content: Any, key: Key, value: int) -> None:
         if not isinstance(inner, dict):
             raise EditError(f"there is no section {'.'.join(key[: depth + 1])}")
         content = inner
+    if not isinstance(content, dict):
+        raise EditError("there are no settings in it")
+    if not isinstance(content.get(key[-1], 0), (int, float, type(None))):
+        raise EditError(f"{'.'.join(key)} is not a number now")
     content[key[-1]] = value
 
 
-def _with_value(text: str, key: Key, value: int) -> str:
-    section: yaml.Node = yaml.compose(text, Loader=yaml.SafeLoader)
-    column = 0
+def _comments(text: str) -> list[str]:
+    """What stands behind the first # of each line; mostly comments."""
+    return [line.partition("#")[2].rstrip() for line in text.split("\n") if "#" in line]
+
+
+def _round_trip(text: str, values: Mapping[Key, int]) -> str:
+    """The text read and written with the values in it. Raises EditError where it cannot be."""
+    ends = "\r\n" if "\r\n" in text else "\n"
+    mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
+    plain = text.removeprefix(mark).replace("\r\n", "\n")
+    empty = "\n" * (len(plain) - len(plain.lstrip("\n")))  # ruamel.yaml leaves these lines out
+    ruamel = YAML()
+    ruamel.preserve_quotes = True
+    ruamel.width = _ENDLESS
+    out = io.StringIO()
+    try:
+        settings = ruamel.load(plain)
+        for key, value in values.items():
+            _put(settings, key, value)
+        _indent_as(ruamel, settings)
+        ruamel.dump(settings, out)
+    except (YAMLError, RecursionError) as error:
+        said = getattr(error, "problem", None) or str(error)
+        raise EditError(f"it cannot be edited: {' '.join(said.split())}") from None
+    return mark + (empty + out.getvalue()).replace("\n", ends)
+
+
+def _indent_as(ruamel: YAML, settings: CommentedMap) -> None:
+    """The file's own indentation, which its first section shows."""
+    for section in settings.values():
+        if isinstance(section, CommentedMap) and not section.fa.flow_style() and section.lc.col:
+            ruamel.indent(mapping=section.lc.col)
+            return
+
+
+def _put(section: CommentedMap, key: Key, value: int) -> None:
+    below = None
     for name in key[:-1]:
-        name_node, inner = _entry(section, name, key)
-        column = name_node.start_mark.column
-        if _is_empty(inner):
-            return _with_line(text, inner.end_mark.index, column + 2, key[-1], value)
-        section = inner
-    if not isinstance(section, yaml.MappingNode):
-        raise EditError(f"{'.'.join(key[:-1])} is no section")
-    for name_node, old in section.value:
-        if name_node.value == key[-1]:
-            return _exchanged(text, old, value)
-    if section.flow_style or not section.value:
-        raise EditError(f"{'.'.join(key[:-1])} is written in braces: add {key[-1]} to it first")
-    first, _ = section.value[0]
-    return _with_line(text, _end(section), first.start_mark.column, key[-1], value)
+        if section[name] is None:
+            below = _cut(section.ca.items.get(name), 2)
+            section[name] = CommentedMap()
+        section = section[name]
+    name = key[-1]
+    if name not in section:
+        below = below or _following(section)
+        if below:
+            section.ca.items[name] = [None, None, below, None]
+    section[name] = value
 
 
-def _entry(section: yaml.Node, name: str, key: Key) -> tuple[yaml.Node, yaml.Node]:
-    if isinstance(section, yaml.MappingNode):
-        for name_node, inner in section.value:
-            if name_node.value == name:
-                return name_node, inner
-    raise EditError(f"{'.'.join(key)}: {name} is not written out")
+def _following(section: CommentedMap) -> Optional[CommentToken]:
+    """Take off the comments below the section's last line: they belong to what comes next.
 
-
-def _is_empty(node: yaml.Node) -> bool:
-    """Whether nothing stands after the colon."""
-    return node.start_mark.index == node.end_mark.index
-
-
-def _exchanged(text: str, old: yaml.Node, value: int) -> str:
-    if not isinstance(old, yaml.ScalarNode) or old.start_mark.line != old.end_mark.line:
-        raise EditError("the present value is not a number in one line")
-    start, end, new = old.start_mark.index, old.end_mark.index, str(value)
-    if start == end:
-        new = f" {new}"
-    after = text[end:]
-    comment = _COMMENT.match(after)
-    if comment:
-        # The comment stays in its column where the spaces before it allow that.
-        spaces = max(len(comment[1]) - (len(new) - (end - start)), 1)
-        after = " " * spaces + after[len(comment[1]) :]
-    return text[:start] + new + after
-
-
-def _end(node: yaml.Node) -> int:
-    """Where the last thing of a node ends; a block's own mark is at what follows it."""
-    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
-        last = node.value[-1]
-        return _end(last[1] if isinstance(last, tuple) else last)
-    if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
+    ruamel.yaml hangs all that stands between two settings on the upper one.
+    """
+    place: Any = None
+    index = 2
+    part: Any = section
+    while isinstance(part, (CommentedMap, CommentedSeq)) and part and not part.fa.flow_style():
+        last = len(part) - 1 if isinstance(part, CommentedSeq) else next(reversed(part))
+        place, index = part.ca.items.get(last), 0 if isinstance(part, CommentedSeq) else 2
+        part = part[last]
+    if isinstance(part, (LiteralScalarString, FoldedScalarString)):
         raise EditError("a section that ends with a block of text cannot be added to")
-    index: int = node.end_mark.index
-    return index
+    return _cut(place, index)
 
 
-def _with_line(text: str, index: int, column: int, name: str, value: int) -> str:
-    """A line after the one that has the character `index - 1`."""
-    stop = text.find("\n", index)
-    head, tail = (text, "") if stop < 0 else (text[: stop + 1], text[stop + 1 :])
-    end = "\r\n" if "\r\n" in text else "\n"
-    if not head.endswith("\n"):
-        head += end
-    return f"{head}{' ' * column}{name}: {value}{end}{tail}"
+def _cut(place: Optional[list[Any]], index: int) -> Optional[CommentToken]:
+    """A comment's lines after its first, which stays where it is."""
+    token = place[index] if place and len(place) > index else None
+    if not place or not isinstance(token, CommentToken):
+        return None
+    first, _, below = token.value.partition("\n")
+    if not below:
+        return None
+    if first:
+        token.value = f"{first}\n"
+    else:
+        place[index] = None
+    return CommentToken(f"\n{below}", CommentMark(0), None)
