@@ -16,11 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.compare import PATH as COMPARE
 from gateway.compare import Compare
 from gateway.compare import failure as plain_failure
+from gateway.docs_page import add_docs
 from gateway.documents import (
     COMPARE_ERRORS,
     DESCRIPTION,
     TITLE,
-    add_documents,
     described,
     described_compare,
     tag_of,
@@ -76,7 +76,7 @@ def make_app(parts: Parts) -> ASGIApp:
     token = token_endpoint(parts.access, parts.bodies, timeout_s, parts.audit)
     app.add_route(TOKEN, token, methods=["GET", "POST"], include_in_schema=False)
     _add_operation(app, parts)
-    add_documents(app)
+    add_docs(app, TITLE)
     app.add_exception_handler(HTTPException, _no_such_path)
     gate = Gate(app, parts.places, parts.services.metrics, not config.needs_keys)
     return Proxied(Named(gate), config.trusted_proxies)

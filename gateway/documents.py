@@ -1,15 +1,8 @@
-"""The OpenAPI document, and /docs from a package instead of a content network."""
+"""The OpenAPI document: what FastAPI cannot see of the operations by itself."""
 
 from __future__ import annotations
 
 from typing import Any
-
-from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
-from swagger_ui_bundle import swagger_ui_path
 
 from gateway.compare import PATH as COMPARE
 from gateway.errors import error_table
@@ -17,7 +10,6 @@ from gateway.results import CompareError
 from gateway.table import PRIVATE, Operation
 
 TITLE = "Face recognition"
-_ASSETS = "/docs/assets"
 _PICTURE = "/9j/4AAQSkZJRgABAQ..."  # how the base64 of a JPEG begins
 _EXAMPLES: dict[str, Any] = {
     "image": _PICTURE,
@@ -46,22 +38,6 @@ Parameters may come in the query or in the body, as JSON or as form fields.
 
 {error_table()}
 """
-
-
-def add_documents(app: FastAPI) -> None:
-    """GET /docs with its assets; /openapi.json is FastAPI's."""
-    app.mount(_ASSETS, StaticFiles(directory=str(swagger_ui_path)), name="docs-assets")
-
-    async def docs(_: Request) -> Response:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title=TITLE,
-            swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
-            swagger_css_url=f"{_ASSETS}/swagger-ui.css",
-            swagger_favicon_url=f"{_ASSETS}/favicon-32x32.png",
-        )
-
-    app.add_route("/docs", docs, include_in_schema=False)
 
 
 def described(operation: Operation) -> dict[str, Any]:

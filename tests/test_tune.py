@@ -221,7 +221,7 @@ def test_a_short_search_measures_each_value_and_tells_what_it_did(
     pair = [Knob(BATCH, 1, (8,)), Knob(("op", "Request", "concurrency"), 2, (1,))]
     monkeypatch.setattr(tune, "knobs", lambda *_: pair)
     out = tmp_path / "tune.json"
-    options = ["--sets", "aligned8", "--seconds", "0.6", "--runs", "1", "--concurrency", "4"]
+    options = ["--sets", "aligned", "--seconds", "1", "--runs", "1", "--concurrency", "4"]
     files = ["--config", str(narrow), "--json", str(out)]
     assert tune.main([*options, *files, "--write"]) == 0, capsys.readouterr().out
     found = json.loads(out.read_text())
