@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gateway.config import GatewayConfig
 from library.config import LibraryConfig
-from ops.yaml_file import YamlError, read_yaml
+from ops.stock_config import stock_keys_explained
+from ops.yaml_file import YamlError, parse_as_written, parse_yaml, read_content
 
 # What each stage needs upstream; the stages themselves are ops/<name in lower case>.py.
 STAGE_NEEDS: dict[str, tuple[str, ...]] = {
@@ -176,21 +177,50 @@ def load_config(path: str | Path = "config.yml") -> Config:
     """
     path = Path(path)
     try:
-        raw = read_yaml(path)
+        content = read_content(path)
+        raw = parse_yaml(content)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except YamlError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: a mapping of settings is expected")
+    if explained := stock_keys_explained(raw, tuple(STAGE_NEEDS)):
+        raise ConfigError(f"{path}: {explained}")
     try:
-        config = Config.model_validate({**_with_tuples(raw), "path": path.resolve()})
+        config = _validated(path, raw, content)
     except ValidationError as error:
         raise ConfigError(_first_problem(path, error)) from None
     _check_limits(config)
     _check_dag(config)
     _check_ports(config)
     return config
+
+
+def _validated(path: Path, raw: dict[str, Any], content: bytes) -> Config:
+    """The settings, and where text is expected that YAML 1.1 takes for something else, the text.
+
+    `on`, `no`, 0123 and 1.50 are such; what was written is meant.
+    """
+    try:
+        return Config.model_validate({**_with_tuples(raw), "path": path.resolve()})
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    written = parse_as_written(content)
+    for problem in problems:
+        if problem["type"] == "string_type" and isinstance(problem["input"], (bool, int, float)):
+            _take_as_written(raw, written, problem["loc"])
+    return Config.model_validate({**_with_tuples(raw), "path": path.resolve()})
+
+
+def _take_as_written(raw: Any, written: Any, key: tuple[int | str, ...]) -> None:
+    for name in key[:-1]:
+        if not (isinstance(raw, dict) and isinstance(written, dict) and name in raw):
+            return
+        raw, written = raw[name], written.get(name)
+    name = key[-1]
+    if isinstance(raw, dict) and isinstance(written, dict) and isinstance(written.get(name), str):
+        raw[name] = written[name]
 
 
 def _with_tuples(raw: dict[str, Any]) -> dict[str, Any]:

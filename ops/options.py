@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ops.errors import ErrorKind, ServiceError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Want = Literal[
     "landmarks", "embedding", "attributes", "liveness", "aligned", "angle", "quality", "mesh"
 ]
 
 MAX_OPTIONS_LENGTH = 4096
+# What is wrong with a value, by pydantic's name of it. Clients know JSON, not Python.
+_PROBLEMS = {
+    "bool_type": "true or false is expected",
+    "extra_forbidden": "there is no such option",
+    "float_type": "a number is expected",
+    "frozen_set_type": "a list of strings is expected",
+    "greater_than_equal": "at least {ge} is expected",
+    "int_type": "a whole number is expected",
+    "less_than_equal": "at most {le} is expected",
+    "literal_error": "{expected} is expected",
+}
 
 
 class Options(BaseModel):
@@ -47,7 +61,7 @@ def parse_options(text: str) -> Options:
             ErrorKind.MALFORMED_OPTIONS, f"options are longer than {MAX_OPTIONS_LENGTH} characters."
         )
     try:
-        fields = json.loads(text)
+        fields = json.loads(text, parse_float=_number, parse_constant=_no_json)
     except (ValueError, RecursionError):
         raise ServiceError(ErrorKind.MALFORMED_OPTIONS, "options are not JSON.") from None
     if not isinstance(fields, dict):
@@ -59,7 +73,26 @@ def parse_options(text: str) -> Options:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"][:1]) or "options"
-        raise ServiceError(ErrorKind.MALFORMED_OPTIONS, f"{place[:64]}: {first['msg']}.") from None
+        said = f"{place[:64]}: {_problem(first)}."
+        raise ServiceError(ErrorKind.MALFORMED_OPTIONS, said) from None
+
+
+def _problem(error: ErrorDetails) -> str:
+    facts = {}
+    for name, value in error.get("ctx", {}).items():
+        # pydantic lists the allowed words in Python's quotes, and numbers as the field's type.
+        facts[name] = value.replace("'", '"') if isinstance(value, str) else f"{value:g}"
+    return _PROBLEMS.get(error["type"], error["msg"]).format_map(facts)
+
+
+def _number(text: str) -> float:
+    """JSON knows one kind of number: 3.0 is 3."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+def _no_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} is Python's")
 
 
 def _want(items: list[object]) -> frozenset[object]:

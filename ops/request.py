@@ -23,6 +23,9 @@ from ops.task import Picture, Task
 
 # How long a request's pictures are decoded before others have their turn.
 TURN_S = 0.1
+# Paddle Serving's client sends it with predict(profile=True), to be told the stages' times. They
+# are in pipeline.tracer, for all requests; the request is answered like any other.
+_PROFILE = "pipeline.profile"
 
 
 def parse_request(
@@ -44,6 +47,8 @@ def parse_request(
             images.append(value)
         elif key == "options":
             options.append(value)
+        elif key == _PROFILE:
+            continue
         else:
             raise ServiceError(ErrorKind.UNKNOWN_KEY, f"{key[:64]!r} is not known.")
     _check_counts(len(images), len(options), limits)

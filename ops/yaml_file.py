@@ -31,9 +31,13 @@ class YamlError(ValueError):
 
 def read_yaml(path: Path) -> Any:
     """The document in a file. Raises OSError and YamlError."""
+    return parse_yaml(read_content(path))
+
+
+def read_content(path: Path) -> bytes:
+    """What a file holds, for `parse_yaml`; of a longer one no more than shows that it is longer."""
     with path.open("rb") as opened:
-        content = opened.read(MOST_BYTES + 1)
-    return parse_yaml(content)
+        return opened.read(MOST_BYTES + 1)
 
 
 def parse_yaml(content: bytes | str) -> Any:
@@ -65,6 +69,11 @@ def parse_yaml(content: bytes | str) -> Any:
     # Of values with a tag that does not fit, a date without such a day, text that is no UTF-8.
     except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
         raise YamlError(f"a value cannot be read: {' '.join(str(error).split())}") from None
+
+
+def parse_as_written(content: bytes | str) -> Any:
+    """A document that `parse_yaml` has taken, with each value as the text that stands there."""
+    return yaml.load(content, Loader=yaml.BaseLoader)  # noqa: S506 - it makes nothing but text
 
 
 def _check_events(content: bytes | str) -> None:

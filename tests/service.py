@@ -188,5 +188,7 @@ def difference(a: list[dict], b: list[dict]) -> float:
     for left, right in zip(a, b):
         worst = max(worst, np.abs(np.subtract(left["box"], right["box"])).max())
         worst = max(worst, np.abs(np.subtract(left["landmarks"], right["landmarks"])).max())
-        worst = max(worst, 100 * (1 - np.dot(left["embedding"], right["embedding"])))
+        # Float32 has unit length to seven digits only.
+        cosine = round(float(np.dot(left["embedding"], right["embedding"])), 6)
+        worst = max(worst, 100 * (1 - cosine))
     return float(worst)

@@ -82,6 +82,42 @@ def test_malformed_options_are_refused_in_one_short_line(options):
     assert error.kind is ErrorKind.MALFORMED_OPTIONS
     assert len(error.message) < 300
     assert "\n" not in error.message
+    # Words of Python or of the library that checks.
+    for word in ("frozenset", "Input", "input", "valid", "None", "True", "'"):
+        assert word not in error.message, error.message
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ('{"max_faces": "3"}', "max_faces: a whole number is expected."),
+        ('{"max_faces": 2.5}', "max_faces: a whole number is expected."),
+        ('{"max_faces": null}', "max_faces: a whole number is expected."),
+        ('{"max_faces": 0}', "max_faces: at least 1 is expected."),
+        ('{"min_size": 1e9}', "min_size: at most 100000 is expected."),
+        ('{"min_score": 1.5}', "min_score: at most 1 is expected."),
+        ('{"min_score": "high"}', "min_score: a number is expected."),
+        ('{"min_score": NaN}', "options are not JSON."),
+        ('{"want": "embedding"}', "want: a list of strings is expected."),
+        ('{"want": {"embedding": true}}', "want: a list of strings is expected."),
+        ('{"embedding_format": 1}', 'embedding_format: "list" or "base64" is expected.'),
+        ('{"aligned": "yes"}', "aligned: true or false is expected."),
+        ('{"colour": 1}', "colour: there is no such option."),
+    ],
+)
+def test_what_is_wrong_with_an_option_is_said_in_words_of_json(options, said):
+    assert f" {said} " in refusal(("image", "a"), ("options", options)).message
+
+
+def test_a_whole_number_may_be_written_with_a_fraction_of_nothing():
+    options = parse(("image", "a"), ("options", '{"max_faces": 3.0, "min_score": 1.0}')).options
+    assert (options.max_faces, options.min_score) == (3, 1.0)
+
+
+@pytest.mark.parametrize("value", ["1", "0"])
+def test_a_wish_for_the_profile_changes_nothing(value):
+    task = parse(("image", "a"), ("pipeline.profile", value))
+    assert [picture.encoded for picture in task.pictures] == ["a"]
 
 
 @pytest.mark.parametrize(

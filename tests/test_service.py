@@ -48,6 +48,8 @@ def test_http_grpc_and_the_published_client_give_the_same_answer(service, capsys
     client = PipelineClient()
     client.connect([f"127.0.0.1:{service.rpc_port}"])
     assert difference(over_http, faces(client.predict(feed_dict={"image": ONE}))) == 0
+    profiled = client.predict(feed_dict={"image": ONE}, profile=True)
+    assert difference(over_http, faces(profiled)) == 0
 
 
 def test_the_service_answers_what_the_library_calls_answer(service):
