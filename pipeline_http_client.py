@@ -9,7 +9,8 @@ import sys
 
 from client.cli import Client, main
 from client.http import DEFAULT_URL, HttpTransport
+from terminal.command import run_command
 
 if __name__ == "__main__":
     client = Client("pipeline_http_client", "HTTP", "--url", DEFAULT_URL, HttpTransport)
-    sys.exit(main(client, sys.argv[1:]))
+    sys.exit(run_command(lambda: main(client, sys.argv[1:])))

@@ -9,7 +9,8 @@ import sys
 
 from client.cli import Client, main
 from client.rpc import DEFAULT_ADDRESS, RpcTransport
+from terminal.command import run_command
 
 if __name__ == "__main__":
     client = Client("pipeline_rpc_client", "gRPC", "--address", DEFAULT_ADDRESS, RpcTransport)
-    sys.exit(main(client, sys.argv[1:]))
+    sys.exit(run_command(lambda: main(client, sys.argv[1:])))

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from terminal.command import run_command
+
 # Benchmarks start processes while they have gRPC channels. Between fork and exec gRPC would start
 # its poller anew, which then complains into the new process's output, and calls under way can hang.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -51,7 +53,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(run_command(lambda: main(sys.argv[1:])))

@@ -25,6 +25,7 @@ from ops.chain import Chain
 from ops.config import load_config
 from ops.errors import ServiceError
 from ops.picture import PictureLimits, decode_picture
+from terminal.console import open_console
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 LIMITS = PictureLimits(max_bytes=50_000_000, max_pixels=100_000_000)
@@ -259,7 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--service", help="http://127.0.0.1:9998/ArcFace/prediction")
     parser.add_argument("--json", type=Path, help="write the report to this file as well")
     arguments = parser.parse_args(argv)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = open_console(soft_wrap=True, markup=False)
     try:
         directories = chosen_models(arguments)
         models = {keyword: path.name for keyword, path in directories.items()}

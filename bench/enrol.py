@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from bench.enrolling import indexed, store
 from bench.enrolling.store import TARGETS, Amounts
 from bench.load.cpu import machine_line
+from terminal.console import open_console
+from terminal.table import FittingTable
 
 # Searches beside enrolment may take so much longer than alone.
 RATIO_MOST = 2.0
@@ -36,9 +37,8 @@ def _label(way: str, batch: int) -> str:
 
 def show_store(medians: Mapping[str, float], batch: int, console: Console) -> None:
     """The medians of the store alone."""
-    table = Table(title="the store alone", title_justify="left")
-    for name in ("", "faces/s", "at least", "plain sqlite3", "ratio"):
-        table.add_column(name, justify="right" if name else "left")
+    table = FittingTable("the store alone").names("")
+    table.figures("faces/s", "at least", "plain sqlite3", "ratio")
     for way, target in TARGETS.items():
         mine, plain = medians[way], medians[f"plain {way}"]
         table.add_row(
@@ -50,11 +50,8 @@ def show_store(medians: Mapping[str, float], batch: int, console: Console) -> No
 
 def show_indexed(found: Mapping[str, Any], batch: int, present: int, console: Console) -> None:
     """The medians of the library, a column for each kind of index."""
-    table = Table(title=f"through the library, {present:,} faces in it", title_justify="left")
-    table.add_column("")
-    table.add_column("to be kept", justify="right")
-    for kind in found:
-        table.add_column(kind, justify="right")
+    table = FittingTable(f"through the library, {present:,} faces in it").names("")
+    table.figures("to be kept", *found)
     for way, target in TARGETS.items():
         cells = [f"{one['rates'][way]:,.0f}" for one in found.values()]
         table.add_row(f"{_label(way, batch)}, faces/s", f"at least {target:,.0f}", *cells)
@@ -82,7 +79,7 @@ def kept(alone: Mapping[str, float], found: Mapping[str, Any]) -> bool:
 def main(argv: Sequence[str]) -> int:
     """Measure and print; 0 when everything is at least as the library is held to."""
     options = _parser().parse_args(argv)
-    console = Console()
+    console = open_console()
     vectors = np.random.default_rng(0).standard_normal((options.faces, options.dim))
     vectors = vectors.astype(np.float32)
     amounts = Amounts(options.singles, options.batch, options.runs)

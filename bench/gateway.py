@@ -22,7 +22,6 @@ from typing import Any, Optional
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
-from rich.table import Table
 
 from bench.load import generators
 from bench.load.cpu import Meter, machine, service_pids, wait_until_idle
@@ -38,6 +37,8 @@ from library.records import Enrolment, NewFace
 from library.store import Store
 from ops.config import load_config
 from ops.manifest import Manifest
+from terminal.console import open_console
+from terminal.table import FittingTable
 
 DETECT, IDENTIFY = "face/detect", "face/identify"
 # Each operation's pipeline, and what the gateway asks it for. Identifying does without the quality,
@@ -117,7 +118,7 @@ def fill(config: LibraryConfig, model: str, dim: int, faces: int) -> None:
 def main(argv: Sequence[str]) -> int:
     """Measure and print; 0 when both ratios are what the gateway is held to, else 1."""
     arguments = _parser().parse_args(argv)
-    console = Console(highlight=False)
+    console = open_console()
     try:
         generators.available(arguments.generator)
         with ended_by_sigterm():
@@ -237,10 +238,8 @@ def summary(
 def show(report: Mapping[str, Any], console: Console) -> None:
     """The report as a table, and what was kept."""
     console.print(f"{report['picture']}, {report['faces']:,} faces enrolled; {report['machine']}")
-    table = Table(header_style="bold")
-    table.add_column("side", no_wrap=True)
-    for name in ("load", "1/s", "ratio", "p50 ms", "p99 ms", "alone", "ratio"):
-        table.add_column(name, justify="right")
+    table = FittingTable().names("side")
+    table.figures("load", "1/s", "ratio", "p50 ms", "p99 ms", "alone", "ratio")
     for name, load in report["median"].items():
         alone = report["single"][name]["latency_ms"]
         table.add_row(

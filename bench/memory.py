@@ -20,13 +20,14 @@ from pathlib import Path
 
 import psutil
 from rich.console import Console
-from rich.table import Table
 
 from bench.service import started
 from client.answer import WANTS, Options
 from client.errors import ClientError
 from client.http import DEFAULT_URL, HttpTransport
 from client.pictures import sample_png
+from terminal.console import open_console
+from terminal.table import FittingTable
 
 MB = 1_000_000
 LIMIT_MB = 1200
@@ -89,9 +90,7 @@ def work(url: str, requests: int) -> int:
 
 def show(usages: Sequence[Usage], limit_mb: float, console: Console) -> None:
     """Print the table and the verdict."""
-    table = Table("PID", "process", *(f"{name} MB" for name in ("RSS", "PSS", "USS")))
-    for column in table.columns[2:]:
-        column.justify = "right"
+    table = FittingTable().names("PID").words("process").figures("RSS MB", "PSS MB", "USS MB")
     for usage in usages:
         figures = (f"{figure / MB:.1f}" for figure in (usage.rss, usage.pss, usage.uss))
         table.add_row(str(usage.pid), usage.command, *figures)
@@ -120,7 +119,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the benchmark; 0 within the limit, 1 above it or when the service does not answer."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    console = Console(highlight=False)
+    console = open_console()
     try:
         with _service(arguments, console) as (pid, url):
             faces = work(url, arguments.requests)

@@ -15,11 +15,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Literal, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+
+from terminal.console import open_console
+from terminal.table import FittingTable
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     # Both runtimes read it when they are imported.
     os.environ["OMP_NUM_THREADS"] = "1"
-    console = Console()
+    console = open_console()
     folders = [file.parent for file in sorted(options.models.glob("*/model.yml"))]
     chosen = [folder for folder in folders if not options.names or folder.name in options.names]
     missing = set(options.names) - {folder.name for folder in chosen}
@@ -200,11 +201,9 @@ def _medians(
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
-def _table(timings: Sequence[Timing]) -> Table:
-    table = Table(title="One thread, median of a batch")
-    for column in ("model", "batch", "Paddle ms", "onnxruntime ms", "ratio", "difference"):
-        justify: Literal["left", "right"] = "left" if column == "model" else "right"
-        table.add_column(column, justify=justify, no_wrap=column == "model")
+def _table(timings: Sequence[Timing]) -> FittingTable:
+    table = FittingTable("One thread, median of a batch").names("model")
+    table.figures("batch", "Paddle ms", "onnxruntime ms", "ratio", "difference")
     for t in timings:
         if t.onnxruntime_ms is None or t.ratio is None or t.difference is None:
             table.add_row(t.model, str(t.batch), f"{t.paddle_ms:.2f}", "-", "-", t.note)

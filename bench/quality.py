@@ -17,7 +17,6 @@ from typing import Any, Optional
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from bench.accuracy import LIMITS, MIN_SCORE, SUFFIXES, gallery_files
 from gateway.levels import LEVELS, quality_fault
@@ -29,6 +28,8 @@ from ops.liveness import FALSE_REJECT_RATES
 from ops.occlusion import REGIONS
 from ops.picture import decode_picture
 from ops.quality import blur, illumination
+from terminal.console import open_console
+from terminal.table import FittingTable
 
 WANTED_SHARE = 0.95
 # The share of the lowest scores that the tail is fitted to.
@@ -128,7 +129,7 @@ def cut(portrait: Portrait, side: int, share: float) -> np.ndarray:
 
 def percentiles(console: Console, title: str, rows: Mapping[str, Sequence[float]]) -> None:
     """A table of percentiles, a row a series of values."""
-    table = Table("", "1 %", "5 %", "50 %", "95 %", "99 %", title=title, title_justify="left")
+    table = FittingTable(title).names("").figures("1 %", "5 %", "50 %", "95 %", "99 %")
     for name, values in rows.items():
         table.add_row(name, *(f"{v:.3g}" for v in np.percentile(values, (1, 5, 50, 95, 99))))
     console.print(table)
@@ -217,7 +218,7 @@ def show(console: Console, chain: Chain, found: Sequence[Portrait]) -> float:
     shares.update(
         {f"{share:g} of the box cut off": cut_table(chain, found, share) for share in CUTS}
     )
-    table = Table("share that passes", *LEVELS, title="levels", title_justify="left")
+    table = FittingTable("levels").names("share that passes").figures(*LEVELS)
     for name, row in shares.items():
         table.add_row(name, *(f"{value:.2f}" for value in row))
     console.print(table)
@@ -234,7 +235,7 @@ def main(argv: Sequence[str]) -> int:
         "--live", type=Path, action="append", default=[], help="a folder of live faces more"
     )
     arguments = parser.parse_args(argv)
-    console = Console(highlight=False)
+    console = open_console()
     try:
         config = load_config(arguments.config)
         names = arguments.liveness.split(",") if arguments.liveness else None

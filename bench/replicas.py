@@ -25,7 +25,6 @@ from typing import Any, Optional
 
 import psutil
 from rich.console import Console
-from rich.table import Table
 
 from bench.load.affinity import on_cores, pin, whole_cores
 from bench.load.cpu import machine, service_pids
@@ -36,6 +35,8 @@ from bench.load.pictures import NAMES, PictureSet, make_sets
 from bench.load.report import QUIET, shares
 from bench.service import ended_by_sigterm, started
 from bench.tuning.knobs import set_values
+from terminal.console import open_console
+from terminal.table import FittingTable
 
 LIMIT = 1.9
 """What two replicas should do of one's requests a second."""
@@ -46,7 +47,7 @@ EFFICIENCY = LIMIT / 2
 def main(argv: Sequence[str]) -> int:
     """Measure; 0 where the ratio is reached or cannot be measured here, else 1."""
     arguments = _parser().parse_args(argv)
-    console = Console(highlight=False)
+    console = open_console()
     cores = usable_cores(arguments.replicas)
     if cores is None:
         here = len(os.sched_getaffinity(0))
@@ -181,11 +182,8 @@ def _show(
     arguments: argparse.Namespace,
     console: Console,
 ) -> None:
-    table = Table(title=f"{pictures.title} ({pictures.name})", header_style="bold")
-    table.title_justify = "left"
-    for name in ("replicas", "QPS", "p50 ms", "p99", "errors"):
-        table.add_column(name, justify="right")
-    table.add_column("cores used")
+    table = FittingTable(f"{pictures.title} ({pictures.name})")
+    table.figures("replicas", "QPS", "p50 ms", "p99", "errors").words("cores used")
     for count, runs in zip((1, arguments.replicas), zip(*rounds)):
         run = sorted(runs, key=lambda one: one.qps)[len(runs) // 2]
         errors = sum(one.errors for one in runs)

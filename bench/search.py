@@ -14,7 +14,6 @@ import argparse
 import gc
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
@@ -42,6 +41,7 @@ from library.index.approximate import ApproximateIndex
 from library.index.codec import STORAGES
 from library.index.engine import cores
 from library.index.exact import ExactIndex
+from terminal.console import open_console
 
 KINDS: dict[str, type[ExactIndex]] = {EXACT: ExactIndex, APPROXIMATE: ApproximateIndex}
 
@@ -49,8 +49,7 @@ KINDS: dict[str, type[ExactIndex]] = {EXACT: ExactIndex, APPROXIMATE: Approximat
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark; 0 when everything that the library is held to was kept, else 1."""
     arguments = _parser().parse_args(argv)
-    # A file or a pipe has no width of its own, and the tables have many columns.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console = open_console()
     report = _Run(arguments, console).run()
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -31,12 +31,13 @@ from bench.service import Service, ended_by_sigterm, started
 from bench.soaking.clients import Job
 from bench.soaking.show import Bar, plot, show
 from bench.soaking.watch import Clients, Record
+from terminal.console import open_console
 
 
 def main(argv: Sequence[str]) -> int:
     """Run it; 0 without growth and errors, 1 otherwise, 130 when it was interrupted."""
     arguments = _parser().parse_args(argv)
-    console = Console(highlight=False)
+    console = open_console()
     record, status = Record(), 0
     try:
         with ended_by_sigterm(), _service(arguments, console) as service:

@@ -40,13 +40,14 @@ from bench.load.raw import Raw
 from bench.load.session import LEVELS, Plan, Session, SetResult, levels, target_of
 from bench.service import Service, ended_by_sigterm, free_ports, started
 from ops.config import load_config
+from terminal.console import open_console
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark; 0 when it ran, 1 when something could not be measured."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    console = Console(highlight=False)
+    console = open_console()
     try:
         with ended_by_sigterm():
             document = _Run(arguments, console).run()

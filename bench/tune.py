@@ -37,6 +37,7 @@ from bench.tuning.show import Bar, changes_in_words, show_trials
 from bench.tuning.sweep import Plan, Sweep
 from client.answer import WANTS
 from ops.config import MODEL_STAGES, STAGE_NEEDS, ConfigError, load_config
+from terminal.console import open_console
 from tracer.setup import cores_here
 
 SETS = ("vga", "hd", "six")
@@ -46,7 +47,7 @@ WARM_UP_S = 1.0
 def main(argv: Sequence[str]) -> int:
     """Search; 0 when it was done, 1 when it could not be, 130 when it was interrupted."""
     arguments = _parser().parse_args(argv)
-    console = Console(highlight=False)
+    console = open_console()
     try:
         with ended_by_sigterm():
             return _Tune(arguments, console).run()

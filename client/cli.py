@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from client import draw
@@ -21,6 +19,7 @@ from client.load import MAX_CONCURRENCY, MAX_REPEAT, LoadRun, Outcome, Summary
 from client.pictures import Picture, collect
 from client.report import FaceTable, show_summary
 from client.transport import Transport
+from terminal.console import open_console
 
 ALL_ANSWERED, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -56,10 +55,6 @@ def main(client: Client, argv: Sequence[str]) -> int:
         return WRONG_USAGE
     try:
         return _Session(client.name, arguments).run(transport, pictures)
-    except BrokenPipeError:
-        # The reader has gone (``| head``); the interpreter would complain at its last flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SOME_FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
@@ -72,9 +67,9 @@ class _Session:
     def __init__(self, name: str, arguments: argparse.Namespace):
         self._name = name
         self._arguments = arguments
-        self._stderr = Console(stderr=True)
+        self._stderr = open_console(stderr=True)
         # With --json standard output holds the answers and nothing else.
-        self._stdout = self._stderr if arguments.json else Console()
+        self._stdout = self._stderr if arguments.json else open_console()
         self._outcomes: dict[Picture, Outcome] = {}
         self._save_failed = False
 

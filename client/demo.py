@@ -18,7 +18,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from client import draw
 from client.answer import FaceAnswer
@@ -28,8 +27,11 @@ from client.errors import UnreadableError
 from client.face_service import FaceService
 from client.face_service_exchange import DEFAULT_URL
 from client.face_service_records import FaceServiceError, FoundFace, FoundUser, NoAnswerError
+from terminal.command import run_command
+from terminal.console import open_console
+from terminal.table import FittingTable
 
-FOUND, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+FOUND, FAILED, WRONG_USAGE = 0, 1, 2
 MOST_PICTURES = 20  # that a user may have
 MOST_FACES = 50
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +55,7 @@ class Recognised:
 def main(argv: Sequence[str]) -> int:
     """The exit status: 0 when somebody was recognised, 1 when not, 2 for wrong usage."""
     arguments = _parser().parse_args(argv)
-    console = Console()
+    console = open_console()
     try:
         people = people_in(arguments.people, MOST_PICTURES) if arguments.people else sample_people()
         scene = scene_of(arguments.picture) if arguments.picture else sample_scene()
@@ -110,7 +112,7 @@ class _Demo:
         Folders have names that ids cannot have.
         """
         names, total = {}, 0
-        table = Table("person", "pictures", "refused", header_style="bold")
+        table = FittingTable().words("person").figures("pictures").words("refused")
         for position, person in enumerate(people, 1):
             user = f"person_{position}"
             names[user] = person.name
@@ -138,8 +140,7 @@ def _show(recognised: Sequence[Recognised], console: Console) -> None:
     if not recognised:
         console.print("no face in the picture")
         return
-    table = Table("face", "box (pixels)", "who", header_style="bold")
-    table.add_column("score", justify="right")
+    table = FittingTable().figures("face").names("box (pixels)").words("who").figures("score")
     for position, one in enumerate(recognised, 1):
         box = " ".join(f"{value:.0f}" for value in _box(one))
         score = "" if one.best is None else f"{one.best.score:.1f}"
@@ -205,7 +206,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    sys.exit(run_command(lambda: main(sys.argv[1:])))

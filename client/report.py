@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from client.answer import Answer, FaceAnswer
 from client.load import Outcome, Summary
+from terminal.table import FittingTable
 
 MAX_ROWS = 1000  # of faces and of failures; more are counted, not shown
 SHOWN_VALUES = 3  # of an embedding
@@ -55,17 +55,12 @@ class FaceTable:
             console.print(line)
         _note_rest(len(self._failures), "failures", console)
 
-    def _table(self) -> Table:
-        table = Table(header_style="bold")
-        table.add_column("picture", overflow="fold")
-        table.add_column("face", justify="right")
-        table.add_column("box (pixels)", no_wrap=True)
-        table.add_column("score", justify="right")
-        table.add_column("points", justify="right")
-        table.add_column("embedding", overflow="fold")
+    def _table(self) -> FittingTable:
+        table = FittingTable(keys=2).words("picture").figures("face").names("box (pixels)")
+        table.figures("score", "points").words("embedding")
         if self._extras:
-            table.add_column("attributes", overflow="fold")
-        width = len(table.columns)
+            table.words("attributes")
+        width = table.width
         for row in self._rows[:MAX_ROWS]:
             table.add_row(*row[:width])
         return table
@@ -109,9 +104,7 @@ def _extras(face: FaceAnswer) -> str:
 
 def show_summary(summary: Summary, console: Console) -> None:
     """Prints the figures of a run: throughput, latency, and the errors by code."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
+    table = FittingTable().names("").words("")
     done = f"{summary.answered} of {summary.planned} answered, {summary.faces} faces"
     table.add_row("requests", f"{done}, {summary.seconds:.2f} s")
     table.add_row("throughput", f"{summary.qps:.1f} answers/s")

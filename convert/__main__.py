@@ -13,6 +13,7 @@ from convert.environment import ROOT
 from convert.errors import ConvertError
 from convert.run import Run
 from convert.terminal import CONSOLE, print_models
+from terminal.command import run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,4 +77,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

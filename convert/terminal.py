@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rich.console import Console
-from rich.table import Table
-
 from convert.catalog import Catalog, Entry
+from terminal.console import open_console
+from terminal.table import FittingTable
 
 # Errors and progress: standard error, so that standard output stays clean for tables.
 # No markup: messages hold words in brackets that other programs wrote.
-CONSOLE = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+CONSOLE = open_console(stderr=True, soft_wrap=True, markup=False)
 
 
 def print_models(catalog: Catalog, is_converted: Callable[[Entry], bool]) -> None:
     """Print every model of the catalog with its task, licence, accuracy and state."""
-    table = Table(title="Models", caption="* part of the default set")
-    table.add_column("name", no_wrap=True)
-    for heading in ("task", "licence", "published accuracy", "converted"):
-        table.add_column(heading)
+    table = FittingTable("Models", "* part of the default set").names("name")
+    table.words("task", "licence", "published accuracy", "converted")
     for entry in catalog.models.values():
         table.add_row(
             entry.name + (" *" if entry.default else ""),
@@ -28,4 +25,4 @@ def print_models(catalog: Catalog, is_converted: Callable[[Entry], bool]) -> Non
             entry.accuracy or "-",
             "yes" if is_converted(entry) else "-",
         )
-    Console().print(table)
+    open_console(highlight=True).print(table)

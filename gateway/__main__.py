@@ -11,19 +11,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Optional
 
-from rich.console import Console
-from rich.table import Table
-
 from client.arguments import number
 from gateway.key_store import MAX_RATE, KeyStore
 from gateway.keys import ADMIN, ROLES, Key
 from library.errors import InvalidError, LibraryError
 from ops.config import ConfigError, load_config
+from terminal.command import run_command
+from terminal.console import open_console
+from terminal.table import FittingTable
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
-# Characters of a line where the output is no terminal that would have a width.
-_WIDTH = 160
 _EPILOG = """\
 A client gets an id and a secret. The secret is shown once: the database keeps its SHA-256 only,
 so a lost secret means a new key. Services that run notice new keys at once and revoked ones
@@ -97,13 +95,9 @@ def show(store: KeyStore, arguments: argparse.Namespace) -> int:
         print(json.dumps([_document(key) for key in keys]))
         return DONE
     # No markup: comments may hold brackets.
-    out = Console(markup=False, highlight=False)
-    if not out.is_terminal:
-        out = Console(markup=False, highlight=False, width=_WIDTH)
-    table = Table(header_style="bold")
-    table.add_column("id", no_wrap=True)
-    for column in ("app", "role", "rate", "created", "last used", "revoked", "comment"):
-        table.add_column(column, overflow="fold")
+    out = open_console(markup=False)
+    table = FittingTable().names("id").words("app").names("role").figures("rate")
+    table.names("created", "last used", "revoked").words("comment")
     for key in keys:
         rate = "" if key.rate is None else f"{key.rate:g}/s" if key.rate else "any"
         times = map(_shown, (key.created, key.used, key.revoked))
@@ -187,4 +181,4 @@ def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(lambda: main(sys.argv[1:])))

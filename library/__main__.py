@@ -30,6 +30,7 @@ from library.commands.session import (
 from library.errors import LibraryError
 from ops.config import ConfigError, load_config
 from ops.manifest import ManifestError
+from terminal.command import run_command
 
 
 def main(argv: Sequence[str]) -> int:
@@ -211,4 +212,4 @@ def _add_service(parser: argparse.ArgumentParser, concurrency: bool = False) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(lambda: main(sys.argv[1:])))

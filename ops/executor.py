@@ -68,6 +68,20 @@ class Executor(DAGExecutor):
         """Begin to take finished tasks out of the DAG; call it in the running event loop."""
         self._loop = asyncio.get_running_loop()
 
+    def stop(self, seconds: float) -> bool:
+        """End the threads that compute; whether all have ended within that time.
+
+        For the end of the process: Python ends a thread that comes back from Paddle then in a way
+        that C++ answers with abort.
+        """
+        for channel in self._dag._channels:
+            channel.stop()
+        give_up = time.monotonic() + seconds
+        threads = [*self._lanes.stop(), *self._dag._threads_or_proces]
+        for thread in threads:
+            thread.join(max(give_up - time.monotonic(), 0.0))
+        return not any(thread.is_alive() for thread in threads)
+
     async def answer(
         self, keys: Sequence[str], values: Sequence[str], seconds: Optional[float] = None
     ) -> Answer:

@@ -79,6 +79,8 @@ class Lanes:
         self._lock = threading.Lock()
         self._warm = threading.Semaphore(0)
         self._failure: Optional[str] = None
+        self._threads: list[threading.Thread] = []
+        self._stopping = False
 
     def add(self, stage: Stage, workers: Sequence[Worker]) -> None:
         """Give a stage its place; before `start`."""
@@ -95,7 +97,9 @@ class Lanes:
         self._lanes = [_Lane(number) for number in range(count)]
         for lane in self._lanes:
             name = f"Lane-{lane.number}"
-            threading.Thread(target=self._run, args=(lane,), name=name, daemon=True).start()
+            thread = threading.Thread(target=self._run, args=(lane,), name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
         for _ in self._lanes:
             self._warm.acquire()
         if self._failure is not None:
@@ -106,13 +110,22 @@ class Lanes:
         with self._lock:
             self._wake_one()
 
+    def stop(self) -> list[threading.Thread]:
+        """Let each lane end after the batch that it works on; the threads, to be waited for."""
+        with self._lock:
+            self._stopping = True
+            for lane in self._idle:
+                lane.turn.release()
+            self._idle.clear()
+        return self._threads
+
     def _run(self, lane: _Lane) -> None:
         try:
             self._warm_up(lane)
         finally:
             self._warm.release()
-        seat, items = self._next(lane, was_busy=False)
         try:
+            seat, items = self._next(lane, was_busy=False)
             while True:
                 worker = seat.workers[lane.number]
                 if worker is None:
@@ -143,6 +156,8 @@ class Lanes:
         with self._lock:
             self._busy -= was_busy
             while True:
+                if self._stopping:
+                    raise ChannelStopError
                 seat = self._choose(lane) if self._busy < self._cores else None
                 if seat is not None:
                     self._busy += 1

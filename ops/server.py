@@ -20,6 +20,8 @@ from ops.process import (
 from ops.stage import StageError
 
 _LOGGER = logging.getLogger("ops")
+# Nobody waits for it any more: requests under way have been answered before.
+_LAST_BATCH_S = 5.0
 
 
 def main(argv: list[str]) -> int:
@@ -93,6 +95,10 @@ async def _serve(config: Config, replica: int) -> None:
     await rpc.stop(config.limits.request_timeout_ms / 1000.0)
     if serving is not None:
         await serving
+    if not executor.stop(_LAST_BATCH_S):
+        _LOGGER.warning("a stage has not come to its end")
+        logging.shutdown()
+        os._exit(0)
 
 
 def _set_up_logs(config: Config, replica: int) -> None:

@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from tests import pictures
 from tests.service import Service, document, is_free, wait_until
@@ -52,6 +53,20 @@ def test_a_request_under_way_is_finished_on_sigterm(make_service):
             assert answer.result()["err_no"] == 0
             assert len(document(answer.result())["images"]) == 4
     assert service.wait(30) == 0
+
+
+def test_work_that_nobody_waits_for_any_more_does_not_abort_the_end(make_service):
+    service = make_service()
+    head = pictures.astronaut()[0:256, 96:352]
+    crowd = pictures.base64_of(pictures.encode(np.tile(head, (5, 8, 1))))
+    request = pipeline_service_pb2.Request(key=["image"] * 4, value=[crowd] * 4)
+    calls = [service.stub().inference.future(request) for _ in range(12)]
+    # With the first answer the stages are in the midst of the others.
+    assert wait_until(lambda: any(call.done() for call in calls), 120)
+    for call in calls:
+        call.cancel()
+    assert service.stop() == 0
+    assert not [line for line in complaints(service) if not line.startswith("ready")]
 
 
 def test_killing_the_parent_leaves_no_process_and_no_port(make_service):

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from ops.config import Config, ConfigError, load_config
+from terminal.command import run_command
+from terminal.console import open_console
 from tracer import show, source
 from tracer.document import to_dict
 from tracer.files import NAME, existing
@@ -35,11 +35,11 @@ def main(argv: Sequence[str]) -> int:
     paths = arguments.file or _usual_files(config)
     wanted = _range(arguments)
     if arguments.watch:
-        watch(paths, wanted, setup, arguments.busy, Console())
+        watch(paths, wanted, setup, arguments.busy, open_console())
         return 0
     try:
         found = paths if arguments.file else existing(paths)
-        with Console(stderr=True).status("reading"):  # some seconds for a whole log
+        with open_console(stderr=True).status("reading"):  # some seconds for a whole log
             reading = source.read(found, wanted, setup, arguments.busy)
             if arguments.plot:
                 save(reading, setup, arguments.plot)
@@ -85,7 +85,7 @@ def _range(arguments: argparse.Namespace) -> Range:
 
 
 def _show(reading: Reading, setup: Setup, arguments: argparse.Namespace) -> None:
-    console = Console()
+    console = open_console(highlight=True)
     console.print(show.interval_view(reading.last, setup))
     if reading.period.intervals > reading.last.intervals:
         points = source.course(reading, setup, show.TREND)
@@ -146,4 +146,4 @@ def _when(text: str) -> datetime.timedelta | datetime.datetime:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(lambda: main(sys.argv[1:])))

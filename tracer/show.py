@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
+from terminal.table import FittingTable
 from tracer.analyse import Verdict, judge, judge_reading
 from tracer.parse import ACTIONS
 from tracer.percentiles import Estimate
@@ -81,17 +80,13 @@ def _body(
     return parts
 
 
-def _op_table(period: Period, verdict: Verdict, course: Sequence[Period | None] | None) -> Table:
-    # Narrow, to fit into 80 columns.
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("op", no_wrap=True)
-    for title in ("threads", "busy"):
-        table.add_column(title, justify="right")
+def _op_table(
+    period: Period, verdict: Verdict, course: Sequence[Period | None] | None
+) -> FittingTable:
+    table = FittingTable().names("op").figures("threads", "busy")
     if course:
-        table.add_column("over time", no_wrap=True)
-    table.add_column("batch", justify="right")
-    for action in ACTIONS:
-        table.add_column(action, justify="right")
+        table.names("over time")
+    table.figures("batch", *ACTIONS)
     for op in period.ops:
         limits = verdict.state in ("limited", "processor") and op.name == verdict.op
         cells = [escape(op.name), _threads(op), f"{op.load:.0%}"]

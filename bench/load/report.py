@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 from rich.console import Console
-from rich.table import Table
 
 from bench.load.figures import Load
 from bench.load.session import SetResult
+from terminal.table import FittingTable
 
 SEEN = 0.005  # cores; less is not worth a place
 _SHOWN = 8  # samples of memory
@@ -23,11 +23,8 @@ def show_set(result: SetResult, console: Console) -> None:
     loads = [*result.rising, *medians.values()]
     # Columns of processor time for what took some.
     names = [n for n in _names(loads) if any(load.cores.get(n, 0.0) >= SEEN for load in loads)]
-    table = Table(title=f"{pictures.title} ({pictures.name})", header_style="bold")
-    table.title_justify = "left"
-    table.add_column("side", no_wrap=True)
-    for name in ("at once", "QPS", "faces/s", "p50 ms", "p90", "p99", "errors", *names):
-        table.add_column(name, justify="right")
+    table = FittingTable(f"{pictures.title} ({pictures.name})", keys=2).names("side")
+    table.figures("at once", "QPS", "faces/s", "p50 ms", "p90", "p99", "errors", *names)
     for load in result.rising:
         table.add_row(load.side, *_row(load, pictures.faces, names))
     if result.rising:
@@ -77,11 +74,8 @@ def shares(cores: Mapping[str, float]) -> str:
 
 def show_latency(results: Sequence[SetResult], console: Console) -> None:
     """One client on an idle machine."""
-    table = Table(title="one at a time, idle machine", title_justify="left", header_style="bold")
-    table.add_column("set")
-    table.add_column("side")
-    for name in ("p50 ms", "p90", "p99", "p50/raw p50"):
-        table.add_column(name, justify="right")
+    table = FittingTable("one at a time, idle machine", keys=2).names("set", "side")
+    table.figures("p50 ms", "p90", "p99", "p50/raw p50")
     for result in results:
         for side, figures in result.latency.items():
             cells = [_number(figures.get(name)) for name in ("p50", "p90", "p99")]
@@ -102,8 +96,8 @@ def show_arrivals(title: str, figures: Mapping[str, Any], console: Console) -> N
 
 def show_overload(title: str, figures: Mapping[str, Any], console: Console) -> None:
     """Arrivals above the capacity."""
-    table = Table(title=f"{title}: {figures['factor']:g} times the capacity", show_header=False)
-    table.title_justify = "left"
+    table = FittingTable(f"{title}: {figures['factor']:g} times the capacity")
+    table.names("").words("")
     codes = ", ".join(f"{code} {count}" for code, count in figures["codes"].items())
     table.add_row("requests", f"{figures['requests']} in {figures['seconds']:g} s: {codes}")
     table.add_row(

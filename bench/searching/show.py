@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from bench.searching.growth import Point
 from bench.searching.measure import BATCH
+from terminal.table import FittingTable
 
 FLAT, FP16, EXACT, APPROXIMATE = "faiss flat", "faiss flat, fp16", "exact", "approximate"
 # A million faces of 128 components, on two cores.
@@ -65,11 +65,9 @@ def show(report: Mapping[str, Any], console: Console) -> None:
 
 
 def _show_times(report: Mapping[str, Any], console: Console) -> None:
-    table = Table(title_justify="left", header_style="bold")
-    table.title = f"{report['faces']:,} faces of {report['dim']} components, top 5"
-    table.add_column("side", no_wrap=True)
-    for name in ("p50 ms", "p99 ms", "of flat", "1/s", f"{BATCH}: ms", "of flat", "1/s", "gain"):
-        table.add_column(name, justify="right")
+    table = FittingTable(f"{report['faces']:,} faces of {report['dim']} components, top 5")
+    table.names("side").figures("p50 ms", "p99 ms", "of flat", "1/s")
+    table.figures(f"{BATCH}: ms", "of flat", "1/s", "gain")
     flat = report["medians"][FLAT]
     for name, own in report["medians"].items():
         table.add_row(
@@ -91,10 +89,7 @@ def _show_times(report: Mapping[str, Any], console: Console) -> None:
 
 
 def _show_sides(report: Mapping[str, Any], console: Console) -> None:
-    table = Table(show_header=True, header_style="bold")
-    table.add_column("")
-    for name in (EXACT, APPROXIMATE):
-        table.add_column(name, justify="right")
+    table = FittingTable().names("").figures(EXACT, APPROXIMATE)
 
     def row(title: str, cells: Sequence[str]) -> None:
         table.add_row(title, *cells)
@@ -131,12 +126,10 @@ def _beside(found: Mapping[str, Any], name: str) -> str:
 
 def show_growth(points: Sequence[Point], dim: int, console: Console) -> None:
     """A row for each size."""
-    table = Table(title=f"growth, {dim} components", title_justify="left", header_style="bold")
-    table.add_column("faces", justify="right")
+    table = FittingTable(f"growth, {dim} components").figures("faces")
     names = list(points[0].ms)
     for name in names:
-        for unit in ("ms", f"{BATCH}: ms", "MB"):
-            table.add_column(f"{name}\n{unit}", justify="right")
+        table.figures(*(f"{name}, {unit}" for unit in ("ms", f"{BATCH}: ms", "MB")))
     for point in points:
         cells = [
             f"{figures[name]:.2f}"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from bench.load.growth import ALLOWANCES, after_warm_up
 from bench.soaking.watch import Record, Sample, rows
+from terminal.table import FittingTable
 
 MB = 1e6
 
@@ -58,12 +58,8 @@ def show(record: Record, console: Console) -> None:
     )
     for what, count in record.unexpected.most_common(10):
         console.print(f"  {count} x {what}", style="red", markup=False)
-    table = Table(title="first and last quarter after the warm-up", header_style="bold")
-    table.title_justify = "left"
-    table.add_column("")
-    for name in ("first", "last", "more", "allowed", "an hour"):
-        table.add_column(name, justify="right")
-    table.add_column("")
+    table = FittingTable("first and last quarter after the warm-up").names("")
+    table.figures("first", "last", "more", "allowed", "an hour").names("")
     for one in record.growths():
         figures = [f"{value:.1f}" for value in (one.first, one.last)]
         figures.append(f"{one.last - one.first:+.1f}")

@@ -7,16 +7,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Optional
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
 from bench.load.mixture import Mixed
 from bench.load.report import QUIET
 from bench.tuning.knobs import Knob
 from bench.tuning.settings_file import Key
 from bench.tuning.sweep import Trial
+from terminal.table import FittingTable
 
 
 class Bar:
@@ -82,12 +81,9 @@ def _title(trial: Trial) -> str:
 
 def show_trials(trials: Sequence[Trial], knobs: Sequence[Knob], console: Console) -> None:
     """All that was tried, and before it the present setting as it was measured beside it."""
-    # Without lines, so that it fits into a terminal of 80 columns.
-    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("setting", no_wrap=True, min_width=max(len(one.name) for one in trials) - 3)
-    for name in ("", "QPS", "ratio", "p50", "p99", "cores"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("outcome", no_wrap=True)
+    caption = "medians; ratio: QPS over the present's; p50, p99: ms"
+    table = FittingTable(caption=caption, keys=2).names("setting").figures("value")
+    table.figures("QPS", "ratio", "p50", "p99", "cores").names("outcome")
     now = {knob.name: knob.now for knob in knobs}
     seen = ""
     for trial in trials:
@@ -104,7 +100,6 @@ def show_trials(trials: Sequence[Trial], knobs: Sequence[Knob], console: Console
         # A failure was told at length when it happened.
         outcome = "failed" if trial.failure else trial.outcome
         table.add_row(name, _value(trial.value), *cells, outcome, style=style)
-    table.caption = "medians; ratio: QPS over the present's; p50, p99: ms"
     console.print(table)
     _say_disturbed(trials, console)
 

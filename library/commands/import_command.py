@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from library.commands.files import write_whole
 from library.commands.importing import Import, Report, Source, Target
@@ -18,6 +17,7 @@ from library.commands.selection import REASONS, Selection
 from library.commands.service import Asker
 from library.commands.session import DONE, FAILED, Session
 from library.errors import ExistsError
+from terminal.table import FittingTable
 
 # Refused pictures in the table; the report has them all.
 _SHOWN = 50
@@ -69,9 +69,7 @@ def _show(report: Report, out: Console) -> None:
         out.print(f"{len(report.ignored)} other files or hidden folders were not looked at")
     if not report.refused:
         return
-    table = Table(header_style="bold")
-    for column in ("picture", "reason", "detail"):
-        table.add_column(column, overflow="fold")
+    table = FittingTable().words("picture").names("reason").words("detail")
     for one in report.refused[:_SHOWN]:
         table.add_row(one.picture, one.reason, one.detail)
     out.print(table)

@@ -6,14 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
-from rich.table import Table
-
 from client.answer import Options
 from library.commands.files import NotReadableError, read_regular
 from library.commands.service import Asker, PictureError, Seen
 from library.commands.session import DONE, FAILED, CommandError, Session
 from library.errors import NotFoundError
 from library.library import Hit, Library
+from terminal.table import FittingTable
 
 
 def run(session: Session, arguments: argparse.Namespace) -> int:
@@ -73,9 +72,8 @@ def _show(session: Session, seen: Seen, found: list[list[Hit]]) -> None:
     if not seen.faces:
         session.out.print("no face in the picture")
         return
-    table = Table(header_style="bold")
-    for column in ("face", "box (pixels)", "score", "group", "user", "info"):
-        table.add_column(column, justify="right" if column == "score" else "left")
+    table = FittingTable().figures("face").names("box (pixels)").figures("score")
+    table.words("group", "user", "info")
     for number, (face, hits) in enumerate(zip(seen.faces, found), 1):
         box = " ".join(f"{value:.0f}" for value in face.box)
         for hit in hits:

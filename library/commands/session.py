@@ -28,6 +28,7 @@ from library.scores import Recogniser
 from library.store import Store
 from ops.config import Config, own_address
 from ops.recogniser import load_recogniser
+from terminal.console import open_console
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -117,4 +118,4 @@ class OpenIndex:
 
 def _console(**settings: Any) -> Console:
     # No markup: names and messages may hold brackets.
-    return Console(markup=False, highlight=False, soft_wrap=True, **settings)
+    return open_console(markup=False, soft_wrap=True, **settings)

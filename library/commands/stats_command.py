@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from library.commands.session import DONE, Session
 from library.records import Statistics
 from library.shelf import make_shelf
 from library.store import Store
+from terminal.table import FittingTable
 
 
 def run(session: Session, arguments: argparse.Namespace) -> int:
@@ -72,12 +72,8 @@ def _show_apps(apps: list[Statistics], out: Console) -> None:
     if not apps:
         out.print("no app yet: a group makes one, for instance that of an import")
         return
-    table = Table(header_style="bold")
-    table.add_column("app", overflow="fold")
-    table.add_column("group", overflow="fold")
-    table.add_column("users", justify="right")
-    table.add_column("faces", justify="right")
-    table.add_column("recogniser", overflow="fold")
+    table = FittingTable(keys=2).words("app", "group").figures("users", "faces")
+    table.words("recogniser")
     for app in apps:
         users = sum(group.users for group in app.groups)
         recogniser = f"{app.model}, {app.dim}" if app.model else ""

@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from rich.table import Table
 
 from library.commands.opening import bring, open_index
 from library.commands.session import DONE, FAILED, Advance, OpenIndex, Session
@@ -18,6 +17,7 @@ from library.inspection import KINDS
 from library.records import Problem
 from library.shelf import Shelf, make_shelf
 from library.store import Store
+from terminal.table import FittingTable
 
 # What can be wrong with an index, beside what can be wrong with the database.
 INDEX_KINDS: dict[str, str] = {
@@ -131,9 +131,7 @@ def _show(session: Session, found: Found, arguments: argparse.Namespace) -> None
     if not found.problems:
         session.out.print("all is well")
         return
-    table = Table(header_style="bold")
-    for column in ("problem", "app", "row"):
-        table.add_column(column)
+    table = FittingTable().names("problem").words("app").figures("row")
     for problem in found.problems[:_SHOWN]:
         table.add_row(problem.kind, problem.app, str(problem.id))
     session.out.print(table)
