@@ -12,13 +12,13 @@ import numpy as np
 
 from client.answer import FaceAnswer, ImageAnswer
 from client.errors import UnreadableError
+from client.labels import FONT, Label, place_labels
 from client.pictures import Picture
 
 # Colours are BGR, OpenCV's order.
 ACCENT = (120, 214, 32)
 POINT = (60, 180, 255)
 INK = (30, 30, 30)
-FONT = cv2.FONT_HERSHEY_DUPLEX
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel where coordinates are given in fixed point
 FARTHEST = 1e6  # pixels: fits the fixed point's 32 bits, and no picture is as large
 JPEG_QUALITY = 92
@@ -98,8 +98,9 @@ def draw_faces(
     for face, line in zip(faces, lines):
         _draw_landmarks(canvas, face, line)
     texts = [caption(face) for face in faces] if captions is None else captions
-    for face, text, line in zip(faces, texts, lines):  # last, so that no box crosses a label
-        _draw_label(canvas, face.box, text, line)
+    boxes = np.array([face.box for face in faces], np.float64)
+    for label in place_labels(texts, boxes, lines, *picture.shape[:2]):
+        _draw_label(canvas, label)  # last, so that no box crosses it
     return canvas
 
 
@@ -167,19 +168,8 @@ def _draw_landmarks(canvas: np.ndarray, face: FaceAnswer, line: int) -> None:
             )  # fmt: skip
 
 
-def _draw_label(canvas: np.ndarray, box: Sequence[float], text: str, line: int) -> None:
-    """Dark letters on a plate above the box; inside it where the picture ends above."""
-    scale = 0.25 * line
-    stroke = max(1, round(line / 2.5))
-    (text_width, text_height), below = cv2.getTextSize(text, FONT, scale, stroke)
-    pad = max(2, round(1.5 * line))
-    width, height = text_width + 2 * pad, text_height + below + 2 * pad
-    left = min(max(0, round(box[0]) - line), max(0, canvas.shape[1] - width))
-    top = round(box[1]) - line - height
-    if top < 0:
-        top = max(0, round(box[1]) + line)
-    top = min(top, max(0, canvas.shape[0] - height))
-    plate = (left, top), (left + width, top + height)
+def _draw_label(canvas: np.ndarray, label: Label) -> None:
+    """Dark letters on a plate."""
+    plate = (label.left, label.top), (label.right, label.bottom)
     cv2.rectangle(canvas, *plate, ACCENT, -1, cv2.LINE_AA)
-    origin = (left + pad, top + pad + text_height)
-    cv2.putText(canvas, text, origin, FONT, scale, INK, stroke, cv2.LINE_AA)
+    cv2.putText(canvas, label.text, label.origin, FONT, label.scale, INK, label.stroke, cv2.LINE_AA)

@@ -14,6 +14,7 @@ from client.answer import FaceAnswer, ImageAnswer
 from client.cli import Client
 from client.errors import UnreadableError
 from client.http import HttpTransport
+from client.labels import place_labels
 from client.pictures import Picture, sample_png
 from tests.clients.fake_service import FACE, LANDMARKS, FakeHttp, encoded, result
 
@@ -51,6 +52,43 @@ def test_lines_grow_with_the_picture():
     widths = [draw.line_width(size, size) for size in (64, 512, 2048, 6000)]
     assert widths == sorted(set(widths))
     assert widths[0] == 1
+
+
+def overlap(label, box):
+    """Pixels that a label covers of a box."""
+    across = min(label.right, box[2]) - max(label.left, box[0])
+    down = min(label.bottom, box[3]) - max(label.top, box[1])
+    return max(across, 0) * max(down, 0)
+
+
+CROWDS = {
+    "one above the other": [(200, 60, 280, 140), (200, 150, 280, 230), (200, 240, 280, 320)],
+    "side by side at the top": [(10, 0, 90, 100), (100, 0, 180, 100), (190, 0, 270, 100)],
+    "at the edges": [(0, 0, 60, 60), (452, 0, 512, 60), (0, 452, 60, 512), (452, 452, 512, 512)],
+    "three rows": [(x, y, x + 70, y + 70) for y in (40, 160, 280) for x in (20, 130, 240, 350)],
+}
+
+
+@pytest.mark.parametrize("boxes", CROWDS.values(), ids=CROWDS)
+def test_a_label_covers_no_other_face_and_no_other_label(boxes):
+    texts = ["0.93 female 31 live 0.80"] * len(boxes)
+    labels = place_labels(texts, np.array(boxes), [2] * len(boxes), 512, 512)
+    for number, label in enumerate(labels):
+        assert label.left >= 0
+        assert label.top >= 0
+        assert label.right <= 512
+        assert label.bottom <= 512
+        for other, box in enumerate(boxes):
+            if other != number:
+                assert overlap(label, box) == 0
+        for later in labels[number + 1 :]:
+            assert overlap(label, (later.left, later.top, later.right, later.bottom)) == 0
+
+
+def test_a_label_stands_above_its_face_where_there_is_room():
+    (label,) = place_labels(["0.93"], np.array([[100, 100, 200, 200]]), [2], 512, 512)
+    assert label.bottom <= 100
+    assert label.left == 98
 
 
 @pytest.mark.parametrize("size", [1, 8, 40])
