@@ -15,6 +15,7 @@ import time
 from ops.config import Config, ConfigError, load_config
 from ops.data_lock import DataLock, data_files
 from ops.supervisor import Supervisor, check_port
+from terminal.command import outlive_readers
 
 # Seconds within which the children of a service that was killed are gone, and with them its ports.
 _CHILDREN_END_S = 15.0
@@ -25,6 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Face recognition service")
     parser.add_argument("--config", default="config.yml", help="settings (default: %(default)s)")
     arguments = parser.parse_args()
+    outlive_readers()
     try:
         config = load_config(arguments.config)
         lock = DataLock(data_files(config))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -104,10 +104,9 @@ class FittingTable:
         )  # fmt: skip
         for n, width in zip(band, widths):
             column = self._columns[n]
-            lines = textwrap.wrap(column.heading, max(width, 1)) or [""]
             justify: Literal["left", "right"] = "right" if column.right else "left"
             table.add_column(
-                Text("\n".join(lines)), width=width, justify=justify, overflow="fold",
+                Text(column.heading), width=max(width, 1), justify=justify, overflow="fold",
                 vertical="top",
             )  # fmt: skip
         for number, row in enumerate(cells):
@@ -139,11 +138,11 @@ class _Need:
 
 
 def _need(column: _Column, cells: Sequence[Text]) -> _Need:
-    heading = max(map(len, column.heading.split()), default=0)
+    heading = max(map(cell_len, column.heading.split()), default=0)
     widest = max((cell.cell_len for text in cells for cell in text.split("\n")), default=0)
     if not column.words:
-        return _Need(max(heading, widest), max(len(column.heading), widest))
-    return _Need(max(heading, min(widest, _LEAST_FOLDED)), max(len(column.heading), widest))
+        return _Need(max(heading, widest), max(cell_len(column.heading), widest))
+    return _Need(max(heading, min(widest, _LEAST_FOLDED)), max(cell_len(column.heading), widest))
 
 
 def _bands(needs: Sequence[int], keys: int, width: int) -> list[list[int]] | None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +18,9 @@ import pytest
 from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from tests import pictures
-from tests.service import Service, document, is_free, wait_until
+from tests.service import ROOT, Service, document, faces, is_free, wait_until
+
+ONE = pictures.base64_of(pictures.encode(pictures.astronaut()))
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -67,6 +73,28 @@ def test_work_that_nobody_waits_for_any_more_does_not_abort_the_end(make_service
         call.cancel()
     assert service.stop() == 0
     assert not [line for line in complaints(service) if not line.startswith("ready")]
+
+
+def test_the_service_goes_on_when_nobody_reads_what_it_says(make_service):
+    service = make_service(start=False)
+    command = [sys.executable, str(ROOT / "web_service.py"), "--config", str(service.config)]
+    pipe, end = os.pipe()
+    os.close(pipe)
+    process = subprocess.Popen(command, stdout=end, stderr=end, cwd=service.directory)
+    os.close(end)
+    try:
+        assert wait_until(lambda: process.poll() is not None or answers(service), 120)
+        assert faces(service.post(ONE))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+
+
+def answers(service: Service) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return service.post(ONE)["err_no"] == 0
+    return False
 
 
 def test_killing_the_parent_leaves_no_process_and_no_port(make_service):
