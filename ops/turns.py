@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, TypeVar
+from typing import Callable, Optional, TypeVar
 
 T = TypeVar("T")
 
@@ -14,7 +14,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="bodies")
-        self._turn = asyncio.Lock()
+        self._turn: Optional[asyncio.Lock] = None
 
     async def run(self, work: Callable[..., T], *arguments: object, seconds: float) -> T:
         """What `work` returns. Raises what it raises, and asyncio.TimeoutError after `seconds`.
@@ -24,11 +24,13 @@ class Turns:
         return await asyncio.wait_for(self._run(work, arguments), seconds)
 
     async def _run(self, work: Callable[..., T], arguments: tuple[object, ...]) -> T:
-        await self._turn.acquire()
+        # In Python 3.9 a lock belongs to the loop that runs where it is made.
+        turn = self._turn = self._turn or asyncio.Lock()
+        await turn.acquire()
         try:
             doing = asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
         except BaseException:
-            self._turn.release()
+            turn.release()
             raise
-        doing.add_done_callback(lambda _: self._turn.release())
+        doing.add_done_callback(lambda _: turn.release())
         return await asyncio.shield(doing)
