@@ -24,7 +24,6 @@ from typing import Any, Optional
 
 import psutil
 from rich.console import Console
-from rich.table import Table
 
 from bench.attacking.clients import Target
 from bench.attacking.senders import ATTACKS
@@ -32,6 +31,8 @@ from bench.attacking.watch import Clients, Memory, Phase, held_by, processes_of
 from bench.load.cpu import machine
 from bench.load.outputs import output_file
 from bench.service import ROOT, Service, ended_by_sigterm, free_ports, started
+from terminal.console import open_console
+from terminal.table import FittingTable
 
 ALLOWED_S = 2.0  # that an answer may come later than the quiet p99
 MEMORY_SHARE, MEMORY_S = 1.1, 30.0  # of what was held before, and in how long
@@ -43,7 +44,7 @@ MB = 1e6
 def main(argv: Sequence[str]) -> int:
     """Run it; 0 where the service held, 1 where it did not, 130 when interrupted."""
     arguments = _parser().parse_args(argv)
-    console = Console(highlight=False)
+    console = open_console()
     try:
         with ended_by_sigterm():
             phases = _run(arguments, console)
@@ -141,10 +142,8 @@ def _started(config: Path) -> Iterator[tuple[Service, Target]]:
 
 def show(quiet: Phase, attacks: Sequence[Phase], console: Console) -> bool:
     """The table, and whether the service held."""
-    table = Table(header_style="bold")
-    table.add_column("attack")
-    for name in ("sent", "answers", "p99 ms", "latest ms", "MB", "peak", "after"):
-        table.add_column(name, justify="right")
+    table = FittingTable().words("attack")
+    table.figures("sent", "answers", "p99 ms", "latest", "MB", "peak", "after")
     for phase in (quiet, *attacks):
         table.add_row(
             phase.name,

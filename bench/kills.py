@@ -37,6 +37,7 @@ from bench.killing.show import Bar, show
 from bench.load.cpu import machine
 from bench.load.outputs import output_file
 from bench.service import ended_by_sigterm
+from terminal.console import open_console
 
 DATABASES: dict[str, Callable[[Path], Database]] = {
     "sqlite": Sqlite,
@@ -47,7 +48,7 @@ DATABASES: dict[str, Callable[[Path], Database]] = {
 def main(argv: Sequence[str]) -> int:
     """Run it; 0 where nothing was lost, 1 otherwise, 130 when it was interrupted."""
     arguments = _parser().parse_args(argv)
-    console = Console(highlight=False)
+    console = open_console()
     records: list[Record] = []
     status = 0
     try:

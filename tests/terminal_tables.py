@@ -13,7 +13,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from bench import enrol, gateway, memory, models, quality, replicas
+from bench import attacks, enrol, gateway, memory, models, quality, replicas
+from bench.attacking.watch import Phase
+from bench.killing import show as killing
+from bench.killing.record import Record as Kills
 from bench.load import report
 from bench.load.figures import Load
 from bench.load.mixture import Mixed
@@ -240,6 +243,22 @@ def of_keys(console, monkeypatch):
     return ["ak_" + "0" * 24, "1e+06/s", "admin", "2026-01-31"]
 
 
+def of_attacks(console):
+    wide = {"HTTP": 12_345.6, "gRPC": 2.5}
+    phase = Phase("lossless WebP of 50 megapixels", 1_234_567, wide, wide, {"gRPC 3003": 2}, 1234)
+    phase.held = (10**10, 10**11, 10**10)
+    attacks.show(Phase("quiet"), [phase], console)
+    return ["1234567", "12346", "100000"]
+
+
+def of_kills(console):
+    record = Kills("postgresql", 1, Counter({"library import, a command": 12_345}))
+    record.acknowledged["enrol by a picture"] = 1_234_567
+    record.restarted("library import, a command", 12.3)
+    killing.show(record, console)
+    return ["1234567", "12345", "12.3 s", "acknowledged, and lost"]
+
+
 def catalog(console, monkeypatch):
     monkeypatch.setattr(convert, "open_console", lambda **_: console)
     convert.print_models(load_catalog(), lambda _: True)
@@ -251,6 +270,7 @@ SHOWN = {
     "bench throughput --overload": overload, "bench enrol": enrolment, "bench search": search,
     "bench soak": soak, "bench tune": tune, "bench memory": memory_use,
     "bench quality": percentiles, "bench gateway": of_gateway, "bench models": of_models,
-    "bench replicas": of_replicas, "clients": clients, "demo": of_demo, "tracer": of_tracer,
+    "bench replicas": of_replicas, "bench attacks": of_attacks, "bench kills": of_kills,
+    "clients": clients, "demo": of_demo, "tracer": of_tracer,
     "library": of_library, "gateway keys": of_keys, "convert --list": catalog,
 }  # fmt: skip

@@ -6,9 +6,9 @@ from collections import Counter
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from bench.killing.record import FINDINGS, Record
+from terminal.table import FittingTable
 
 _SHOWN = 10
 
@@ -91,11 +91,8 @@ def show(record: Record, console: Console) -> None:
     console.print(told, style="red" if complaints else "green", markup=False)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(header_style="bold")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    return table
+def _table(name: str, *figures: str) -> FittingTable:
+    return FittingTable().names(name).figures(*figures)
 
 
 def _sum(counts: Counter[str]) -> str:
