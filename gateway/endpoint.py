@@ -15,6 +15,7 @@ from gateway.errors import ApiError, ErrorCode
 from gateway.noting import note_refusal
 from gateway.parts import Parts
 from gateway.requests import request_id_of
+from ops.errors import without_frames
 from ops.uploads import GoneError
 
 LOG = logging.getLogger("gateway")
@@ -51,7 +52,7 @@ class Endpoint(ABC):
         except GoneError:
             return Response(status_code=499)
         except ApiError as raised:
-            error = _without_frames(raised)
+            error = without_frames(raised)
             response = self._refusal(request, error)
         except Exception:
             LOG.exception("request %s failed", request_id_of(request))
@@ -78,15 +79,6 @@ class Endpoint(ABC):
     @abstractmethod
     def _refusal(self, request: Request, error: ApiError) -> Response:
         """The answer that tells of an error."""
-
-
-def _without_frames(error: ApiError) -> ApiError:
-    """The error without the frames that it came through, which it would keep alive.
-
-    Held by one of those itself, they would stay, pictures and all, until Python looks for circles.
-    """
-    error.__context__ = None
-    return error.with_traceback(None)
 
 
 def json_response(content: Any, status: int = 200) -> Response:

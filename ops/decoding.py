@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ops.decoder import Decoder, GaveUpError, memory_for
-from ops.errors import ErrorKind, ServiceError
+from ops.errors import ErrorKind, ServiceError, without_frames
 from ops.picture import pixels_of
 from ops.task import Picture, Task
 
@@ -33,7 +33,7 @@ def decode(picture: Picture) -> None:
     try:
         picture.pixels = pixels_of(data, header, picture.scale)
     except ServiceError as error:
-        picture.error = error
+        picture.error = without_frames(error)
 
 
 @dataclass(eq=False)
@@ -157,6 +157,6 @@ class Decoders:
             try:
                 picture.pixels = decoder.decode(data, header, picture.scale, lambda: task.live)
             except ServiceError as error:
-                picture.error = error
+                picture.error = without_frames(error)
             except GaveUpError:
                 return

@@ -7,7 +7,9 @@ cannot be used; 30xx and 60xx: the service cannot answer now.
 from __future__ import annotations
 
 import enum
-from typing import Optional
+from typing import Optional, TypeVar
+
+E = TypeVar("E", bound=Exception)
 
 
 class ErrorKind(enum.Enum):
@@ -20,7 +22,7 @@ class ErrorKind(enum.Enum):
     INTERNAL = (3000, None, "The service failed on this request; its log has the details.")
     SHUTTING_DOWN = (3001, "UNAVAILABLE", "The service is stopping; send the request again later.")
     NO_SUCH_SERVICE = (3002, None, "No service of this name; use the one in the service's address.")
-    BUSY = (3003, "RESOURCE_EXHAUSTED", "The queue is full; send the request again later.")
+    BUSY = (3003, "RESOURCE_EXHAUSTED", "Too much is under way; send the request again later.")
     TIMEOUT = (6000, "DEADLINE_EXCEEDED", "Not answered in time; send it again later or send less.")
 
     MALFORMED_REQUEST = (5001, None, "Send as many values as keys, and at least one image.")
@@ -62,6 +64,16 @@ class ServiceError(Exception):
     @property
     def code(self) -> int:
         return self.kind.code
+
+
+def without_frames(error: E) -> E:
+    """The error without the frames that it came through, to be kept.
+
+    Held by one of those itself, they would stay, pictures and all, until Python looks for circles.
+    """
+    error.__context__ = None
+    error.__traceback__ = None
+    return error
 
 
 # The HTTP status beside each gRPC status that is used here.

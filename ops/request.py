@@ -13,7 +13,7 @@ from typing import Optional
 
 from ops.config import Limits
 from ops.decoding import Decoders, decode, is_costly
-from ops.errors import ErrorKind, ServiceError
+from ops.errors import ErrorKind, ServiceError, without_frames
 from ops.options import Options, parse_options
 from ops.picture import from_base64, open_picture, reduced_size, reduction_of, upright_size
 from ops.pixel_budget import PixelBudget
@@ -26,6 +26,8 @@ TURN_S = 0.1
 # Paddle Serving's client sends it with predict(profile=True), to be told the stages' times. They
 # are in pipeline.tracer, for all requests; the request is answered like any other.
 _PROFILE = "pipeline.profile"
+# Values beside the pictures that are looked at, so that millions of them are refused at once.
+_OTHERS = 8
 
 
 def parse_request(
@@ -39,6 +41,11 @@ def parse_request(
     if len(keys) != len(values):
         raise ServiceError(
             ErrorKind.MALFORMED_REQUEST, f"{len(keys)} keys came with {len(values)} values."
+        )
+    if len(keys) > limits.request_pictures + _OTHERS:
+        raise ServiceError(
+            ErrorKind.TOO_MANY_PICTURES,
+            f"{len(keys)} values; at most {limits.request_pictures} pictures are taken.",
         )
     images: list[str] = []
     options: list[str] = []
@@ -137,7 +144,7 @@ class RequestWorker(Worker):
                 data = from_base64(text, self._limits.picture_bytes)
                 header = open_picture(data, self._limits.picture_pixels)
             except ServiceError as error:
-                picture.error = error
+                picture.error = without_frames(error)
                 continue
             picture.data, picture.header = data, header
             picture.width, picture.height = upright_size(header)
