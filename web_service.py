@@ -2,7 +2,7 @@
 
 It starts the pipeline, prints ``ready`` when it answers, and ends it on SIGTERM or Ctrl-C, after
 the requests under way. Exit status 0 after a clean end, 1 when a
-process of the service died, 2 for a configuration that cannot be used, or data that another
+process died before that, 2 for a configuration that cannot be used, or data that another
 service uses.
 """
 

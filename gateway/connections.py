@@ -127,13 +127,17 @@ class Connections:
         """Have lost connections made anew, also while there are no calls.
 
         gRPC would tell of changes by itself, but such a wait does not always end with its channel.
+        A connection that is back at the next look is no news: idle ones are closed from time to
+        time.
         """
-        before: list[bool] = [False] * len(self.all)
+        said = before = [False] * len(self.all)
         while True:
             now = [connection.is_up for connection in self.all]
-            for connection, was_up, is_up in zip(self.all, before, now):
-                if is_up != was_up:
+            for place, connection in enumerate(self.all):
+                is_up = now[place]
+                if is_up != said[place] and (is_up or not before[place]):
                     word = "connected" if is_up else "connection lost"
                     _LOGGER.info("pipeline %s: %s", connection.address, word)
+                    said = [*said[:place], is_up, *said[place + 1 :]]
             before = now
             await asyncio.sleep(_KEEP_S)

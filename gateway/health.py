@@ -14,6 +14,7 @@ from gateway.errors import ApiError
 from gateway.people import People
 from gateway.pipeline import Pipeline
 from gateway.shared import Shared
+from ops.life import read_notice
 from ops.probe import PIXEL
 
 RECENT_S = 10.0  # an answer of the pipeline that is no older counts as a sign of life
@@ -97,6 +98,9 @@ class Health:
         return task.result() if task.done() else f"The {what} does not answer."
 
     async def _pipeline_reason(self) -> Optional[str]:
+        away = read_notice()
+        if away and not any(is_up for _, is_up, _ in self._pipeline.state()):
+            return away
         success = self._pipeline.last_success
         if success and time.monotonic() - success <= RECENT_S:
             return None
@@ -109,7 +113,7 @@ class Health:
                 aligned=True,
             )
         except ApiError as error:
-            return f"The recognition service does not answer: {error.message}."
+            return away or f"The recognition service does not answer: {error.message}."
         return None if seen.error is None else "The recognition service refuses a good picture."
 
     async def _library_reason(self) -> Optional[str]:

@@ -22,16 +22,17 @@ from gateway.tokens import Tokens
 from gateway.url_images import UrlImages
 from library.scores import Recogniser
 from ops.config import Config, ConfigError, load_config, own_address
+from ops.life import say_ready
+from ops.listening import inherited, listen
 from ops.liveness import thresholds
 from ops.manifest import ManifestError
 from ops.process import (
     allow_many_connections,
     die_with_parent,
-    say_ready,
     take_turns_quickly,
 )
 from ops.recogniser import load_recogniser
-from ops.web_server import HttpServer, listen
+from ops.web_server import HttpServer
 
 LOG = logging.getLogger("gateway")
 
@@ -60,7 +61,7 @@ async def _serve(config: Config) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     settings = config.gateway
     try:
-        socket = listen(settings.host, settings.port, shared=False)
+        socket = inherited() or listen(settings.host, settings.port, shared=False)
     except OSError as error:
         raise ConfigError(
             f"{config.path}: gateway.port: cannot listen on {settings.host}:{settings.port}: "

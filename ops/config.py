@@ -44,7 +44,8 @@ class Limits(_Section):
     request_bytes: of the whole gRPC message. faces: most faces a picture.
     request_timeout_ms: from arrival to answer. queue_length: requests in the service.
     pixels_in_memory: decoded pixels of all requests together, at least one picture's.
-    upload_bytes: of all HTTP requests, from their first byte to the answer.
+    upload_bytes: of all HTTP requests, from their first byte to the answer; as many of all
+    messages that are being received over gRPC.
     """
 
     picture_bytes: int = Field(16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)

@@ -26,6 +26,9 @@ from ops.request import parse_request
 from ops.stages import Stages
 from ops.task import Task
 
+# Far more than one stage takes for one batch.
+_LONGEST_STEP_S = 120.0
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -63,6 +66,15 @@ class Executor(DAGExecutor):
         self._lanes.start()
         for op in ops:
             op.wait_until_warm()
+
+    def is_well(self) -> bool:
+        """Whether the lanes get on with their work.
+
+        One that is stuck in a library's own code cannot be helped from inside: no request would
+        come to its end, and none of what it holds would be given back.
+        """
+        allowed = max(self._config.limits.request_timeout_ms / 1000.0, _LONGEST_STEP_S)
+        return self._lanes.longest_step_s() < allowed
 
     def start(self) -> None:
         """Begin to take finished tasks out of the DAG; call it in the running event loop."""

@@ -52,8 +52,11 @@ class _Seat:
 
 
 class _Lane:
+    """at_work_since: of time.monotonic, None while it has nothing to do."""
+
     def __init__(self, number: int) -> None:
         self.number = number
+        self.at_work_since: Optional[float] = None
         self.turn = threading.Lock()
         self.turn.acquire()
 
@@ -119,6 +122,12 @@ class Lanes:
             self._idle.clear()
         return self._threads
 
+    def longest_step_s(self) -> float:
+        """Seconds that the slowest lane has been in one stage with one batch by now."""
+        since = [lane.at_work_since for lane in self._lanes]
+        now = time.monotonic()
+        return max((now - start for start in since if start is not None), default=0.0)
+
     def _run(self, lane: _Lane) -> None:
         try:
             self._warm_up(lane)
@@ -153,6 +162,7 @@ class Lanes:
 
     def _next(self, lane: _Lane, was_busy: bool) -> tuple[_Seat, list[Any]]:
         """What the lane does next; waits for work and for a core."""
+        lane.at_work_since = None
         with self._lock:
             self._busy -= was_busy
             while True:
@@ -164,6 +174,7 @@ class Lanes:
                     items = seat.stage.take()
                     seat.waiting_since = None
                     self._wake_one()
+                    lane.at_work_since = time.monotonic()
                     return seat, items
                 self._wake_one()
                 self._idle.append(lane)

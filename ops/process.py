@@ -9,8 +9,12 @@ import signal
 import sys
 import threading
 import time
+from typing import Callable
 
 _PR_SET_PDEATHSIG = 1
+# Memory is given back where so much more is held than at the least, looked at so often.
+_GROWTH_BYTES, _LOOK_S = 64 * 1024 * 1024, 5.0
+_LOOKS = 3
 
 
 def die_with_parent() -> None:
@@ -35,14 +39,6 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def say_ready() -> None:
-    """Tell the parent that this process serves."""
-    pipe = os.environ.get("FACE_SERVICE_READY")
-    if pipe is not None:
-        os.write(int(pipe), b"ready")
-        os.close(int(pipe))
-
-
 def allow_many_connections() -> None:
     """As many open files as this user may have: each connection is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -55,3 +51,33 @@ def take_turns_quickly() -> None:
     A thread that comes back from a network or a search has to have the lock for what follows.
     """
     sys.setswitchinterval(0.0001)
+
+
+def give_memory_back() -> None:
+    """Return freed memory to the system from time to time, on a thread.
+
+    glibc keeps what lies below anything that is still in use: one burst of large requests, and a
+    process is hundreds of MB larger until it ends. Does nothing with another C library.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        threading.Thread(target=_trim_again_and_again, args=(trim,), daemon=True).start()
+
+
+def _trim_again_and_again(trim: Callable[[int], int]) -> None:
+    least = last = _resident_bytes()
+    looks = 0
+    while True:
+        time.sleep(_LOOK_S)
+        now = _resident_bytes()
+        least = min(least, now)
+        looks += 1
+        # What is freed later does not show in the size, so it is tried again after some looks.
+        if now > least + _GROWTH_BYTES and (now > last + _GROWTH_BYTES or looks >= _LOOKS):
+            trim(0)
+            last, looks = _resident_bytes(), 0
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()

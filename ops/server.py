@@ -11,10 +11,12 @@ import signal
 import sys
 
 from ops.config import Config, ConfigError, load_config
+from ops.life import say_ready
+from ops.listening import listen
 from ops.process import (
     allow_many_connections,
     die_with_parent,
-    say_ready,
+    give_memory_back,
     take_turns_quickly,
 )
 from ops.stage import StageError
@@ -68,13 +70,13 @@ async def _serve(config: Config, replica: int) -> None:
     with contextlib.redirect_stdout(None):
         from ops.executor import Executor
         from ops.http_server import PipelineApp
-        from ops.rpc_server import make_server
-        from ops.web_server import HttpServer, listen
+        from ops.rpc_server import RpcServer
+        from ops.web_server import HttpServer
 
         executor = Executor(config, replica)
     executor.start()
     shared = config.replicas > 1
-    rpc = make_server(config, executor, shared)
+    rpc = RpcServer(config, executor, shared)
     await rpc.start()
     http = HttpServer(PipelineApp(config, executor), config.limits.request_timeout_ms)
     serving = None
@@ -88,11 +90,12 @@ async def _serve(config: Config, replica: int) -> None:
             ) from None
         serving = asyncio.ensure_future(http.serve(sockets=[socket]))
     _LOGGER.info("serving with models %s", executor.stages.models)
-    say_ready()
+    give_memory_back()
+    say_ready(executor.is_well)
     await stop.wait()
     _LOGGER.info("stopping: requests under way are finished")
     http.should_exit = True
-    await rpc.stop(config.limits.request_timeout_ms / 1000.0)
+    await rpc.stop()
     if serving is not None:
         await serving
     if not executor.stop(_LAST_BATCH_S):

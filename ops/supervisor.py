@@ -5,31 +5,30 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
+from ops.child import START_TIMEOUT_S, Child, Program
 from ops.config import Config, ConfigError
+from ops.life import NOTICE, Notice
+from ops.listening import LISTENING, listen
 from ops.probe import PIXEL
+from ops.stopgap import Stopgap
 
 ROOT = Path(__file__).resolve().parents[1]
-START_TIMEOUT_S = 300.0
+GATEWAY = "gateway"
 _POLL_S = 0.1
-# A child that has died so often within so many seconds is not started again.
-_DEATHS, _DEATHS_S = 5, 60.0
-_GATEWAY = "gateway"
+# To end everything takes as long as a request may take, and so much more at most.
+END_S = 5.0
 
 
 class StartError(RuntimeError):
-    """The service could not be started or go on; the text says why.
+    """The service could not be started; the text says why.
 
     status: of the child that ended, 2 where it has said itself what is wrong with the
     configuration.
@@ -40,44 +39,37 @@ class StartError(RuntimeError):
         self.status = status
 
 
-@dataclass(frozen=True)
-class Program:
-    """A child: what it is called in messages, its module and arguments."""
-
-    title: str
-    module: str
-    arguments: tuple[str, ...]
-
-
 class Supervisor:
     """Runs the pipeline's replicas and the REST gateway as child processes.
 
-    One that dies while serving is started again, and the others go on meanwhile; when it keeps
-    dying all are ended. Children die with this process even when it is killed with SIGKILL.
+    One that dies or falls silent while serving is started again, at longer and longer intervals
+    when it keeps dying, and the others go on meanwhile. Children die with this process even when
+    it is killed with SIGKILL.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._programs = {program.title: program for program in programs(config)}
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._ready: dict[str, int] = {}
-        self._deaths: dict[str, deque[float]] = {}
+        self._children = [Child(program) for program in programs(config)]
+        self._notice = Notice()
+        self._listening: Optional[socket.socket] = None
+        self._stopgap: Optional[Stopgap] = None
+        self._reasons: dict[str, str] = {}
         self._stop = threading.Event()
         self._signals = 0
 
     def run(self) -> int:
-        """Serve until a signal, or until a child keeps dying; the exit status."""
+        """Serve until a signal; the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         check_port(self._config, "rpc_port", self._config.rpc_host, self._config.rpc_port)
         if self._config.http_port:
             check_port(self._config, "http_port", self._config.http_host, self._config.http_port)
-        gateway = self._config.gateway
-        if gateway.port:
-            check_port(self._config, "gateway.port", gateway.host, gateway.port)
+        if self._config.gateway.port:
+            self._listening = self._listen()
         try:
             self._start()
-            return self._watch()
+            self._watch()
+            return 0
         except StartError as error:
             if self._stop.is_set():
                 return 0
@@ -92,96 +84,124 @@ class Supervisor:
         self._signals += 1
         self._stop.set()
         if self._signals > 1:
-            for child in self._children.values():
+            for child in self._children:
                 child.kill()
+
+    def _listen(self) -> socket.socket:
+        """The gateway's socket, held here so that it outlives every gateway."""
+        settings = self._config.gateway
+        try:
+            return listen(settings.host, settings.port, shared=False)
+        except OSError as error:
+            raise ConfigError(
+                f"{self._config.path}: gateway.port: cannot listen on "
+                f"{settings.host}:{settings.port}: {error.strerror}"
+            ) from None
 
     def _start(self) -> None:
         config = self._config
-        for program in self._programs.values():
-            self._spawn(program)
-        self._until(lambda: all(_has_spoken(pipe) for pipe in self._ready.values()))
+        for child in self._children:
+            self._spawn(child)
+        self._until(lambda: all(child.ready for child in self._children))
         addresses = [f"gRPC {config.rpc_host}:{config.rpc_port}"]
         if config.http_port:
             self._until(lambda: _answers(config))
             host = f"{config.http_host}:{config.http_port}"
             addresses.insert(0, f"HTTP http://{host}/{config.name}/prediction")
-        if config.gateway.port:
+        if self._listening is not None:
             addresses.append(f"REST http://{config.gateway.host}:{config.gateway.port}")
+            self._stopgap = Stopgap(self._listening, self._why)
         print(f"ready: {', '.join(addresses)}", flush=True)
 
-    def _spawn(self, program: Program) -> None:
+    def _spawn(self, child: Child) -> None:
         environment = {**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())}
         for name, value in _library_settings(self._config).items():
             environment.setdefault(name, value)
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-        reading, writing = os.pipe()
-        environment["FACE_SERVICE_READY"] = str(writing)
-        self._children[program.title] = subprocess.Popen(
-            [sys.executable, "-m", program.module, *program.arguments],
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            pass_fds=(writing,),
-            # A Ctrl-C in the terminal must reach only this process, which ends the others
-            # after the requests under way.
-            start_new_session=True,
-        )
-        os.close(writing)
-        before = self._ready.get(program.title)
-        if before is not None:
-            os.close(before)
-        self._ready[program.title] = reading
+        environment[NOTICE] = str(self._notice.file)
+        files = [self._notice.file]
+        if child.title == GATEWAY and self._listening is not None:
+            environment[LISTENING] = str(self._listening.fileno())
+            files.append(self._listening.fileno())
+        child.start(environment, tuple(files))
 
     def _until(self, ready: Callable[[], bool]) -> None:
+        """Wait for it while starting. Raises StartError."""
         give_up = time.monotonic() + START_TIMEOUT_S
-        while not ready():
-            self._check_children("before it was ready")
+        while True:
+            for child in self._children:
+                child.listen()
+                status = child.ended()
+                if status is not None:
+                    text = f"the {child.title} ended with status {status} before it was ready"
+                    raise StartError(text, status)
+            if ready():
+                return
             if self._stop.wait(_POLL_S):
                 raise StartError("stopped while starting")
             if time.monotonic() > give_up:
                 raise StartError(f"the service was not ready within {START_TIMEOUT_S:.0f} s")
-        self._check_children("before it was ready")
 
-    def _check_children(self, when: str) -> None:
-        for title, child in self._children.items():
-            status = child.poll()
-            if status is not None:
-                raise StartError(f"the {title} ended with status {status} {when}", status)
-
-    def _watch(self) -> int:
+    def _watch(self) -> None:
         while not self._stop.wait(_POLL_S):
-            for title, child in list(self._children.items()):
-                status = child.poll()
-                if status is not None:
-                    self._revive(title, status)
-        return 0
+            for child in self._children:
+                self._look_after(child)
 
-    def _revive(self, title: str, status: int) -> None:
-        """Start a child again. Raises StartError where that has not helped."""
-        now = time.monotonic()
-        deaths = self._deaths.setdefault(title, deque(maxlen=_DEATHS))
-        deaths.append(now)
-        ended = f"the {title} ended with status {status}"
-        if status == 2:
-            raise StartError(f"{ended} while serving; the service is stopped", status)
-        if len(deaths) == _DEATHS and now - deaths[0] < _DEATHS_S:
-            raise StartError(f"{ended}, again and again; the service is stopped", status)
-        print(f"web_service: {ended}; it is started again", file=sys.stderr, flush=True)
-        self._spawn(self._programs[title])
+    def _look_after(self, child: Child) -> None:
+        was_ready = child.ready
+        child.listen()
+        status = child.ended()
+        if status is not None:
+            self._bury(child, status)
+        elif child.next_start is not None:
+            if time.monotonic() >= child.next_start:
+                self._spawn(child)
+        elif child.is_silent and not child.killed:
+            print(f"web_service: the {child.title} is silent and is killed", file=sys.stderr)
+            child.kill()
+        elif child.ready and not was_ready:
+            self._reasons.pop(child.title, None)
+            self._tell(child)
+
+    def _bury(self, child: Child, status: int) -> None:
+        """Say that a child has died, and when it is started again."""
+        seconds = child.delay()
+        when = f" in {seconds:.0f} s" if seconds else ""
+        ended = f"the {child.title} ended with status {status}"
+        print(f"web_service: {ended}; it is started again{when}", file=sys.stderr, flush=True)
+        self._reasons[child.title] = f"The {child.title} is being started again{when}."
+        self._tell(child)
+
+    def _tell(self, child: Child) -> None:
+        """Let the gateway's health say who is away, or answer for the gateway."""
+        self._notice.write(" ".join(self._reasons.values()))
+        if child.title == GATEWAY and self._stopgap is not None:
+            self._stopgap.stop() if child.ready else self._stopgap.start()
+
+    def _why(self) -> str:
+        return " ".join(self._reasons.values()) or "The service is being started."
 
     def _end(self) -> None:
-        """The gateway first, whose requests need the pipelines; each finishes those under way."""
-        gateway = [child for title, child in self._children.items() if title == _GATEWAY]
-        for children in (gateway, self._children.values()):
+        """The gateway first, whose requests need the pipelines; each finishes those under way.
+
+        All of it takes no longer than a request may, and a little.
+        """
+        if self._stopgap is not None:
+            self._stopgap.stop()
+        if self._listening is not None:
+            self._listening.close()
+        limits, gateway = self._config.limits, self._config.gateway
+        longest_ms = max(limits.request_timeout_ms, gateway.request_timeout_ms)
+        give_up = time.monotonic() + longest_ms / 1000.0 + END_S
+        gateways = [child for child in self._children if child.title == GATEWAY]
+        pipelines = [child for child in self._children if child.title != GATEWAY]
+        # The pipelines' last seconds are theirs.
+        for children, spared in ((gateways, END_S / 2), (pipelines, 0.0)):
             for child in children:
-                child.terminate()
-            give_up = time.monotonic() + self._config.limits.request_timeout_ms / 1000.0 + 5.0
+                child.end()
             for child in children:
-                try:
-                    child.wait(max(give_up - time.monotonic(), 0.0))
-                except subprocess.TimeoutExpired:
-                    child.kill()
-                    child.wait()
+                child.wait(give_up - spared - time.monotonic())
 
 
 def programs(config: Config) -> list[Program]:
@@ -191,7 +211,7 @@ def programs(config: Config) -> list[Program]:
         title = f"pipeline {replica}" if config.replicas > 1 else "pipeline"
         found.append(Program(title, "ops.server", (str(config.path), str(replica))))
     if config.gateway.port:
-        found.append(Program(_GATEWAY, "gateway.server", (str(config.path),)))
+        found.append(Program(GATEWAY, "gateway.server", (str(config.path),)))
     return found
 
 
@@ -209,11 +229,6 @@ def _library_settings(config: Config) -> dict[str, str]:
         # gRPC complains about its own poller when a process ends while it starts.
         "GRPC_VERBOSITY": "NONE",
     }
-
-
-def _has_spoken(pipe: int) -> bool:
-    """Whether a child has said that it serves, or has ended."""
-    return bool(select.select([pipe], [], [], 0)[0])
 
 
 def check_port(config: Config, key: str, host: str, port: int) -> None:

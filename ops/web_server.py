@@ -1,9 +1,8 @@
-"""uvicorn as the service's processes use it: sockets, connections that sit idle, no signals."""
+"""uvicorn as the service's processes use it: connections that sit idle, an end, no signals."""
 
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -17,6 +16,9 @@ HEADER_BYTES = 32  # what a header costs beside its text
 # byte would cost a hundred times what its bytes do.
 PIECES = 1000
 PIECE_BYTES = 64
+# At the end: so long a request may still arrive, and an answer may stand still on its way out.
+_LAST_S = 0.25
+_LAST_STALL_S = 1.0
 
 
 class _Protocol(HttpToolsProtocol):
@@ -25,6 +27,8 @@ class _Protocol(HttpToolsProtocol):
     Also when a request's address and headers are longer than any that is meant well: httptools
     collects them without end.
     """
+
+    _ending = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -69,17 +73,57 @@ class _Protocol(HttpToolsProtocol):
         if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.transport.close()
 
-    def _watch(self, seen: object) -> None:
-        """Close a connection that was waiting for the same request at the last look already."""
+    def _watch(self, seen: object, unsent: int = 0) -> None:
+        """Close a connection that was waiting for the same request at the last look already.
+
+        And break one whose client has not taken a byte of its answer since then.
+        """
+        left = self.transport.get_write_buffer_size()
+        if left and left == unsent:
+            self.transport.abort()
+            return
         if self.transport.is_closing():
+            if left:
+                self.loop.call_later(IDLE_S, self._watch, seen, left)
             return
         # Before the first request there is no cycle yet, whatever its annotation says.
         cycle: Any = self.cycle
         mark = None if cycle and not cycle.response_complete else (cycle or self)
         if mark is not None and mark is seen:
             self.transport.close()
-        else:
-            self.loop.call_later(IDLE_S, self._watch, mark)
+            mark = None
+        self.loop.call_later(IDLE_S, self._watch, mark, left)
+
+    def shutdown(self) -> None:
+        """The server ends: so does a connection, after the requests that have arrived."""
+        self._ending = True
+        super().shutdown()
+        self.loop.call_later(_LAST_S, self._let_go)
+        self.loop.call_later(_LAST_STALL_S, self._hurry, -1)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._ending and not self.pipeline:
+            self.transport.close()
+
+    def _let_go(self) -> None:
+        """Do without what has not arrived by now."""
+        cycle: Any = self.cycle
+        if self.pipeline:
+            newest, _ = self.pipeline[0]
+            if newest.more_body:
+                self.pipeline.popleft()
+        elif cycle and cycle.more_body and not cycle.response_complete:
+            self.transport.close()
+
+    def _hurry(self, unsent: int) -> None:
+        """Break a connection whose client does not take its answer."""
+        if self not in self.connections:
+            return
+        left = self.transport.get_write_buffer_size()
+        if left and left == unsent:
+            self.transport.abort()
+        self.loop.call_later(_LAST_STALL_S, self._hurry, left)
 
 
 class HttpServer(uvicorn.Server):
@@ -106,25 +150,3 @@ class HttpServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def listen(host: str, port: int, shared: bool) -> socket.socket:
-    """A listening socket; with `shared`, replicas may listen on the port as well.
-
-    Raises OSError where the port is taken.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named as TCP, or asyncio leaves Nagle's algorithm on: answers would wait 40 ms for an
-    # acknowledgement that the client's system holds back.
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if shared:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        made.bind((host, port))
-        made.listen(1024)
-    except OSError:
-        made.close()
-        raise
-    made.setblocking(False)
-    return made

@@ -54,7 +54,10 @@ class Service:
 
     change: called with the settings of the repository's config.yml, to change them.
     gateway: whether the REST gateway is started, too.
+    program: what Python is given to start it.
     """
+
+    program: tuple[str, ...] = (str(ROOT / "web_service.py"),)
 
     def __init__(
         self,
@@ -77,12 +80,12 @@ class Service:
         self.config.write_text(yaml.safe_dump(settings))
         self.output: list[str] = []
         self.process: Optional[subprocess.Popen[str]] = None
-        self._client = httpx.Client(timeout=60)
+        self._client = httpx.Client(timeout=300)
 
     def start(self, ready: bool = True) -> Service:
         """Start it; with `ready`, wait until it says so."""
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "web_service.py"), "--config", str(self.config)],
+            [sys.executable, *self.program, "--config", str(self.config)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

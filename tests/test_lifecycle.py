@@ -47,7 +47,7 @@ def test_a_signal_ends_everything_with_status_0(make_service, number):
 
 
 def test_a_request_under_way_is_finished_on_sigterm(make_service):
-    service = make_service()
+    service = make_service(lambda settings: settings["limits"].update(request_timeout_ms=300_000))
     head = pictures.astronaut()[0:256, 96:352]
     crowd = pictures.base64_of(pictures.encode(np.tile(head, (5, 8, 1))))
     with ThreadPoolExecutor(8) as pool:
@@ -58,7 +58,7 @@ def test_a_request_under_way_is_finished_on_sigterm(make_service):
         for answer in answers:
             assert answer.result()["err_no"] == 0
             assert len(document(answer.result())["images"]) == 4
-    assert service.wait(30) == 0
+    assert service.wait(60) == 0
 
 
 def test_work_that_nobody_waits_for_any_more_does_not_abort_the_end(make_service):
@@ -124,20 +124,6 @@ def test_a_child_that_dies_is_started_again_and_it_is_said(make_service, replica
     assert "ended with status -9; it is started again" in "".join(service.output)
     assert len(service.processes()) == 1 + replicas
     assert service.stop() == 0
-
-
-def test_a_child_that_keeps_dying_ends_the_service(make_service):
-    service = make_service()
-
-    def kill_the_pipeline():
-        for process in service.processes()[1:]:
-            process.kill()
-        return service.process.poll() is not None
-
-    assert wait_until(kill_the_pipeline, 60)
-    assert service.wait(30) == 1
-    assert "again and again" in "".join(service.output)
-    assert ports_free(service)
 
 
 def test_a_second_service_on_the_ports_ends_with_one_line(make_service):
