@@ -29,6 +29,7 @@ from ops.manifest import ManifestError
 from ops.process import (
     allow_many_connections,
     die_with_parent,
+    give_memory_back,
     take_turns_quickly,
 )
 from ops.recogniser import load_recogniser
@@ -74,6 +75,7 @@ async def _serve(config: Config) -> None:
         await asyncio.sleep(0.01)
     if not serving.done():
         LOG.info("serving on %s:%d", settings.host, settings.port)
+        give_memory_back()
         say_ready()
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)

@@ -11,8 +11,6 @@ import time
 from collections.abc import Awaitable, MutableMapping
 from typing import Any, Callable, Optional, Union
 
-from ops.memory import FreeMemory
-
 Body = Union[bytes, bytearray]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -20,8 +18,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 # A picture of 100 KB that comes as slowly would not be answered within the 30 seconds of a request.
 PROGRESS_BYTES = 8192
 PROGRESS_S = 4.0
-# After a body of so many bytes, memory that has become free goes back to the system.
-LARGE = 1024 * 1024
 
 
 class FullError(Exception):
@@ -95,7 +91,6 @@ class Uploads:
         self._bytes = Quota(most_bytes, one_bytes)
         self._one_bytes = one_bytes
         self._arriving: dict[Upload, None] = {}
-        self._memory = FreeMemory()
 
     def begin(self, owner: str = "") -> Upload:
         """A body that is about to be received; to be ended. Raises FullError."""
@@ -129,8 +124,6 @@ class Uploads:
     def end(self, upload: Upload) -> None:
         """Its request has been answered, or given up. May be called again."""
         self._arrived(upload)
-        if upload.held > LARGE:
-            self._memory.give_back_soon()
         if upload.held:
             self._bytes.give(upload.owner, upload.held)
             upload.held = 0

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
+from bench.attacking import calls as attack_grpc
 from client.rpc import METHOD
 from ops.errors import ErrorKind
-from tests import attack_grpc
 from tests.pictures import ONE
 from tests.service import Service, faces, wait_until
 

@@ -8,9 +8,9 @@ import random
 import pytest
 from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
+from bench.attacking.calls import MALFORMED_MESSAGES
 from ops.errors import ErrorKind, ServiceError
 from ops.rpc_message import MalformedMessageError, read_message
-from tests.attack_grpc import MALFORMED_MESSAGES
 
 pytestmark = pytest.mark.attack
 

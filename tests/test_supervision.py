@@ -12,11 +12,11 @@ import httpx
 import psutil
 import pytest
 
+from bench.attacking import calls as attack_grpc
 from ops import child as children
 from ops.child import Child, Program
 from ops.errors import ErrorKind
 from ops.life import BEAT_S, NOTICE, READY, Notice, read_notice, say_ready
-from tests import attack_grpc
 from tests.pictures import ONE
 from tests.service import ROOT, Service, faces, wait_until
 

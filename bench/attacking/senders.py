@@ -13,12 +13,14 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from bench.attacking import bodies, pictures
+from bench.attacking import bodies, calls, pictures
 from bench.attacking.clients import Target
 from ops.process import die_with_parent
 
@@ -69,6 +71,16 @@ def _stalled(target: Target) -> None:
         time.sleep(_HOLD_S)
 
 
+def _calls(send: Callable[[int], Any], target: Target) -> None:
+    """What is sent to the port of gRPC."""
+    send(int(target.address.rpartition(":")[2]))
+
+
+def _held(hold: Callable[[int], AbstractContextManager[Any]], target: Target) -> None:
+    with hold(int(target.address.rpartition(":")[2])):
+        time.sleep(_HOLD_S)
+
+
 def _place(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     return parts.hostname or "127.0.0.1", parts.port or 80
@@ -97,10 +109,28 @@ _BODIES = (
     bodies.header_without_end,
     bodies.content_of_returns,
 )
+_CALLS = (
+    calls.rapid_reset,
+    calls.streams_flood,
+    calls.ping_flood,
+    calls.settings_flood,
+    calls.window_update_flood,
+    calls.empty_data_flood,
+    calls.continuation_flood,
+    calls.header_bomb,
+    calls.churn,
+    calls.gzip_bomb,
+)
+_HELD_CALLS = (
+    calls.calls_without_message,
+    calls.half_messages,
+    calls.unfinished_messages,
+    calls.silent_connections,
+)
 _PIPELINE_BODIES = (bodies.empty_arrays, bodies.empty_texts, bodies.wide_text)
 
 
-def _named(make: Callable[[int], bodies.Body]) -> str:
+def _named(make: Callable[..., Any]) -> str:
     return make.__name__.replace("_", " ")
 
 
@@ -111,6 +141,8 @@ ATTACKS: dict[str, Send] = {
     "REST: chunks of a byte": _tiny_chunks,
     "REST: 300 stalled uploads": _stalled,
     **{f"HTTP: {_named(make)}": partial(_pipeline_body, make) for make in _PIPELINE_BODIES},
+    **{f"gRPC: {_named(send)}": partial(_calls, send) for send in _CALLS},
+    **{f"gRPC: {_named(hold)}": partial(_held, hold) for hold in _HELD_CALLS},
 }
 
 
