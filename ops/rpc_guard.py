@@ -23,15 +23,15 @@ from ops.errors import ErrorKind, ServiceError
 from ops.rpc_calls import Call, Calls
 
 _LOGGER = logging.getLogger(__name__)
-LOOK_S = 0.25
+LOOK_S = 0.1
 # So long a message may stand still on its way here, or an answer on its way out.
 STALL_S = 10.0
 # The same for an answer, once the server is to end.
 LAST_STALL_S = 1.0
 # Connections; an open one takes about 15 KB. Of more, those that have been silent longest go.
 MOST_CONNECTIONS = 2048
-_COUNT_EVERY = 4  # looks
-_QUIET_LOOKS = 2
+_COUNT_EVERY = 10  # looks
+_QUIET_LOOKS = 3
 # Finding sockets may take so much of the loop's time at most.
 _SHARE = 0.05
 # In the kernel's struct tcp_info: last_data_recv (ms), bytes_acked, bytes_received.
@@ -56,7 +56,7 @@ class _Seen:
 
 
 class Guard:
-    """Looks at a server's calls and connections four times a second, once it is started.
+    """Looks at a server's calls and connections ten times a second, once it is started.
 
     port: of the server. timeout_s: for a whole message to arrive, or a whole answer to be read.
     upload_bytes: of all messages together that are on their way here.

@@ -228,7 +228,7 @@ def narrow(models, tmp_path_factory):
 
 def test_messages_on_their_way_have_a_budget(narrow):
     with (
-        nobody_notices(narrow, 400 * MB),
+        nobody_notices(narrow, 600 * MB),
         attack_grpc.unfinished_messages(narrow.rpc_port, 16, 4, 50) as held,
     ):
         assert any(b"Too much is being uploaded" in connection.answer for connection in held)
