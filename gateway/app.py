@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Optional
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.audit import Audit
 from gateway.compare import PATH as COMPARE
 from gateway.compare import Compare
 from gateway.compare import failure as plain_failure
@@ -37,6 +38,7 @@ from gateway.oauth import token_endpoint
 from gateway.parts import Parts
 from gateway.places import Places
 from gateway.proxies import Proxied
+from gateway.refusals import OTHER
 from gateway.requests import Named
 from gateway.results import Answer, CompareResult, HealthResult
 from gateway.routes import OperationEndpoint, failure
@@ -78,7 +80,7 @@ def make_app(parts: Parts) -> ASGIApp:
     _add_operation(app, parts)
     add_docs(app, TITLE)
     app.add_exception_handler(HTTPException, _no_such_path)
-    gate = Gate(app, parts.places, parts.services.metrics, not config.needs_keys)
+    gate = Gate(app, parts.places, parts.services.metrics, not config.needs_keys, parts.audit)
     return Proxied(Named(gate), config.trusted_proxies)
 
 
@@ -188,10 +190,16 @@ class Gate:
     """ASGI: refuses requests by their head, and those over the number under way, unread."""
 
     def __init__(
-        self, app: ASGIApp, places: Places, metrics: Metrics, needs_own_host: bool
+        self,
+        app: ASGIApp,
+        places: Places,
+        metrics: Metrics,
+        needs_own_host: bool,
+        audit: Optional[Audit] = None,
     ) -> None:
         """needs_own_host: whether a Host must be an address or localhost, see `ops.origins`."""
         self._app = app
+        self._audit = audit
         self._needs_own_host = needs_own_host
         self._places = places
         self._metrics = metrics
@@ -205,6 +213,7 @@ class Gate:
             self._check(scope)
             place = self._places.enter(scope["path"] in _UNLIMITED)
         except ApiError as error:
+            note_refusal(self._audit, Request(scope), OTHER, "", "", error)
             is_api = scope["path"].startswith(_API)
             response = failure(Request(scope), error) if is_api else plain_failure(error)
             await response(scope, receive, send)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from ops.errors import ErrorKind
-from tests.gateway_client import DETECT, PICTURE, PRIVATE, document
+from tests.gateway_client import PICTURE, PRIVATE, document
 from tests.pictures import ONE
 from tests.service import Service, body, wait_until
 
@@ -34,6 +34,12 @@ def test_a_page_whose_name_means_this_machine_reads_nothing_of_the_gateway(servi
     for host in (f"127.0.0.1:{port}", f"LOCALHOST:{port}", "localhost.", f"[::1]:{port}"):
         answer = httpx.get(f"{service.gateway_url}{path}", headers={"host": host}, timeout=30)
         assert answer.status_code == 200
+
+
+def test_pages_that_were_refused_by_their_name_are_noted(service):
+    httpx.get(f"{service.gateway_url}/health", headers={"host": "evil.example"})
+    file = service.directory / "PipelineServingLogs" / "refusals.log"
+    assert wait_until(lambda: file.exists() and '"path": "other"' in file.read_text(), 90)
 
 
 def test_a_page_whose_name_means_this_machine_reads_nothing_of_the_pipeline(service):
@@ -100,10 +106,11 @@ def test_a_forged_address_is_not_written_down_as_the_senders(access_service: Ser
         "x-api-key": f"ak_{secrets.token_hex(12)}.{secrets.token_hex(32)}",
         "x-forwarded-for": "198.51.100.77",
     }
-    url = f"{access_service.gateway_url}{DETECT}"
+    path = f"{PRIVATE}/face/liveness"
+    url = f"{access_service.gateway_url}{path}"
     answer = httpx.post(url, json=PICTURE, headers=headers, timeout=30)
     assert document(answer)["error_code"] in (18, 110)
-    log = access_service.directory / "PipelineServingLogs" / "audit.log"
-    key = headers["x-api-key"].partition(".")[0]
-    assert wait_until(lambda: log.exists() and key in log.read_text(), 20)
+    log = access_service.directory / "PipelineServingLogs" / "refusals.log"
+    # The first of its kind is written at once, further ones within a minute.
+    assert wait_until(lambda: log.exists() and path in log.read_text(), 90)
     assert "198.51.100.77" not in log.read_text()
