@@ -223,4 +223,4 @@ def test_a_file_of_this_service_with_one_foreign_key_is_told_which(tmp_path):
 
 
 def test_a_file_whose_parts_hold_each_other_is_refused(tmp_path):
-    assert "op" in refusal(tmp_path, "worker_num: 1\nop: &op {ArcFace: *op}\n")
+    assert "alias" in refusal(tmp_path, "worker_num: 1\nop: &op {ArcFace: *op}\n")

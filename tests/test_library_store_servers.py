@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 from sqlalchemy import text
 
 from library.config import LibraryConfig
 from library.store import Store
 from tests.databases import Server
+from tests.service import wait_until
 from tests.shop import BATCH, assert_only, fails, one_user
 
 
@@ -43,6 +45,13 @@ def test_a_server_that_is_gone_and_back(system, request, open_store):
         assert_only(store, "a")
 
 
+def is_gone(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @pytest.mark.parametrize("system", ["postgresql", "mariadb"])
 def test_a_server_that_goes_amid_a_transaction(system, request, open_store):
     server: Server = request.getfixturevalue(system)
@@ -50,7 +59,10 @@ def test_a_server_that_goes_amid_a_transaction(system, request, open_store):
 
     def work(connection):
         connection.execute(text("UPDATE app SET version = version + 1"))
+        sessions = psutil.Process(server.pid).children(recursive=True)
         server.stop(9)
+        # PostgreSQL's sessions notice a moment later, and may answer until then.
+        assert wait_until(lambda: all(map(is_gone, sessions)), 60)
         connection.execute(text("DELETE FROM removal"))
 
     try:

@@ -108,9 +108,10 @@ def test_the_median_run_has_the_median_of_each_figure():
 
 def test_processor_time_is_told_apart_by_process():
     code = "while True: pass"
-    with subprocess.Popen([sys.executable, "-c", code]) as busy:
+    asleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with subprocess.Popen([sys.executable, "-c", code]) as busy, subprocess.Popen(asleep) as idle:
         try:
-            meter = Meter({"busy": busy.pid, "idle": os.getppid()})
+            meter = Meter({"busy": busy.pid, "idle": idle.pid})
             while sum(psutil.Process(busy.pid).cpu_times()[:2]) < 0.3:
                 time.sleep(0.1)
             cores = meter.cores()
@@ -118,6 +119,7 @@ def test_processor_time_is_told_apart_by_process():
                 wait_until_idle({"busy": busy.pid}, seconds=0.5)
         finally:
             busy.kill()
+            idle.kill()
     assert cores["busy"] > cores["idle"]
 
 

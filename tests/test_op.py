@@ -184,6 +184,7 @@ def test_a_fault_of_the_service_is_answered_with_its_number_and_no_traceback():
     class Config:
         limits = Limits()
         name = "ArcFace"
+        http_host = "127.0.0.1"
 
     class Faulty(Executor):
         def __init__(self):

@@ -101,7 +101,12 @@ def test_a_deadline_ends_the_decoder(service, slow):
 
 def test_a_client_that_hangs_up_ends_the_decoder(service, slow):
     content = json.dumps({"key": ["image"], "value": [slow]}).encode()
-    head = f"POST /ArcFace/prediction HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n\r\n"
+    lines = (
+        "POST /ArcFace/prediction HTTP/1.1",
+        "host: localhost",
+        f"content-length: {len(content)}",
+    )
+    head = "\r\n".join((*lines, "\r\n"))
     with socket.create_connection(("127.0.0.1", service.http_port), timeout=60) as client:
         client.sendall(head.encode() + content)
         assert wait_until(lambda: busy(service), 60)
