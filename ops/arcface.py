@@ -13,7 +13,11 @@ TASK = "recognition"
 
 
 class ArcFaceWorker(ModelWorker):
-    """Fills `face.embedding` and, where asked for, `face.aligned`."""
+    """Fills `face.embedding` and, where asked for, `face.aligned`.
+
+    Not of faces whose alignment cannot be trusted: the embedding of a crop that shows no upright
+    face is like that of any other such crop, whoever is in it.
+    """
 
     def concerns(self, task: Task) -> bool:
         return not task.options.want.isdisjoint(("embedding", "aligned"))
@@ -21,7 +25,11 @@ class ArcFaceWorker(ModelWorker):
     def run(self, tasks: Sequence[Task], timing: Timing) -> None:
         runner = self.runners[0]
         pairs = [
-            pair for task in tasks if "embedding" in task.options.want for pair in task.faces()
+            (picture, face)
+            for task in tasks
+            if "embedding" in task.options.want
+            for picture, face in task.faces()
+            if face.is_aligned
         ]
         samples = [(picture.rgb, face) for picture, face in pairs]
         found = runner.run(samples, timing)
@@ -30,5 +38,5 @@ class ArcFaceWorker(ModelWorker):
         for task in tasks:
             if "aligned" in task.options.want:
                 for picture, face in task.faces():
-                    if face.landmarks is not None:
+                    if face.landmarks is not None and face.is_aligned:
                         face.aligned = align(picture.rgb, face.landmarks)

@@ -16,11 +16,14 @@ class Detections:
     scores: (N,) float32, 0 to 1.
     keypoints: (N, K, 2) float32, x y in pixels; the detector's own set of points
         (its adapter says which), or None where it gives none.
+    compared: (N,) bool, whether the keypoints are the best of a look at all quarter turns, or None
+        where none is.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     keypoints: Optional[np.ndarray] = None
+    compared: Optional[np.ndarray] = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -63,8 +66,10 @@ class Face:
     box: (4,) float32, x1 y1 x2 y2 in pixels of the upright picture.
     score: 0 to 1, the detector's.
     keypoints: (K, 2) float32, the detector's points, or None.
+    compared: whether these are the best of a look at all quarter turns.
     landmarks: (5, 2) float32, as in :class:`Landmarks`.
     mesh: (468, 3) float32, as in :class:`Landmarks`.
+    is_aligned: whether the landmarks can be trusted; a face without them has no embedding.
     embedding: (D,) float32 of unit length.
     aligned: (112, 112, 3) uint8, RGB, the aligned crop, where it was asked for.
     attributes: JSON-ready dictionary.
@@ -76,8 +81,10 @@ class Face:
     box: np.ndarray
     score: float
     keypoints: Optional[np.ndarray] = None
+    compared: bool = False
     landmarks: Optional[np.ndarray] = None
     mesh: Optional[np.ndarray] = None
+    is_aligned: bool = True
     embedding: Optional[np.ndarray] = None
     aligned: Optional[np.ndarray] = None
     attributes: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Plane geometry of faces: similarity transforms, crops, letterboxing, suppression of doubles.
+"""Plane geometry of faces: similarity transforms, crops, letterboxing.
 
 Points are x, y; a coordinate counts from the centre of the top left pixel, as OpenCV's warps do.
 A transform is a 2x3 matrix that takes a column (x, y, 1) to a point.
@@ -112,6 +112,20 @@ def halvings(picture: np.ndarray, scale: float) -> int:
     """
     wanted = int(-np.log2(max(scale, 1e-6)))
     return max(0, min(wanted, int(np.log2(min(picture.shape[:2])))))
+
+
+def resize(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Resize (H, W, 3) uint8, averaging where it shrinks and interpolating where it grows."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    scale = max(height / picture.shape[0], width / picture.shape[1])
+    picture = halve(picture, halvings(picture, scale))
+    # Averaging needs a table as long as the side, which a strip of millions of pixels would abuse.
+    rows, columns = (-(-length // OPENCV_LIMIT) for length in picture.shape[:2])
+    picture = picture[::rows, ::columns]
+    shrinks = picture.shape[0] > height or picture.shape[1] > width
+    mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(picture, (width, height), interpolation=mode)
 
 
 def warp(
@@ -242,53 +256,3 @@ class Letterbox:
         """Points (..., 2) of the picture as points of the square, float32."""
         scale = np.array([self.scale_x, self.scale_y], dtype=np.float32)
         return points * scale + np.array([self.left, self.top], dtype=np.float32)
-
-
-def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of every box (N, 4) with every other (M, 4); (N, M) float32."""
-    top_left = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    bottom_right = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
-    area = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
-    other_area = np.clip(others[:, 2:] - others[:, :2], 0, None).prod(axis=1)
-    union = area[:, None] + other_area[None, :] - shared
-    return (shared / np.maximum(union, 1e-9)).astype(np.float32, copy=False)
-
-
-def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
-    """Greedy non-maximum suppression: indices of the boxes that stay, best score first.
-
-    boxes: (N, 4); scores: (N,); a box goes when a better one that stays overlaps it by more than
-    ``threshold`` (IoU). Repeating "drop what a box that is still in suppresses" until nothing
-    changes ends in the greedy result (Zheng et al., Cluster-NMS, IEEE Trans. Cybernetics 2022)
-    and needs no loop over boxes. Memory is N x N; the adapters keep N low by their score floor.
-    """
-    order = np.argsort(-scores, kind="stable")
-    if len(order) < 2:
-        return order
-    suppresses = np.triu(overlaps(boxes[order], boxes[order]) > threshold, k=1)
-    stays = np.ones(len(order), dtype=bool)
-    while True:
-        still = ~suppresses[stays].any(axis=0)
-        if np.array_equal(still, stays):
-            return order[stays]
-        stays = still
-
-
-def blend(
-    values: np.ndarray, boxes: np.ndarray, scores: np.ndarray, kept: np.ndarray, threshold: float
-) -> np.ndarray:
-    """Replace each kept detection by the mean of its doubles, weighted by score.
-
-    BlazeFace's remedy for boxes that jitter between anchors (Bazarevsky et al., 2019, section 5).
-    A double belongs to the best kept box that overlaps it by more than ``threshold``.
-
-    values: (N, D); boxes: (N, 4); scores: (N,); kept: (K,) indices as of :func:`suppress`.
-    Returns (K, D) float32.
-    """
-    overlapping = overlaps(boxes[kept], boxes) > threshold
-    overlapping[np.arange(len(kept)), kept] = True
-    first = np.cumsum(overlapping, axis=0) == 1
-    weights = (overlapping & first) * scores[None, :]
-    mixed: np.ndarray = weights @ values / weights.sum(axis=1, keepdims=True)
-    return mixed.astype(np.float32, copy=False)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
+from ops.alignment import align_faces
 from ops.pose import face_outlines, head_angles, head_rotations
 from ops.quality import face_quality
 from ops.runner import Timing
@@ -14,10 +16,6 @@ from ops.stage import ModelWorker
 from ops.task import Task
 
 TASK = "landmark"
-
-# What the detector took for a face scores near 0 with the landmark model where it is none
-# (0.006 in a group picture whose doubtful box scored 0.44), a full profile still 0.58.
-MIN_SCORE = 0.25
 
 
 class LandmarkWorker(ModelWorker):
@@ -40,11 +38,12 @@ class LandmarkWorker(ModelWorker):
     def _find(self, tasks: Sequence[Task], timing: Timing) -> None:
         pairs = [pair for task in tasks for pair in task.faces()]
         samples = [(picture.rgb, face) for picture, face in pairs]
-        found = self.runners[0].run(samples, timing)
-        for (picture, face), landmarks in zip(pairs, found):
-            face.landmarks = landmarks.points
-            face.mesh = landmarks.mesh
-            if landmarks.score < MIN_SCORE:
+        look = partial(self.runners[0].run, timing=timing)
+        for (picture, face), alignment in zip(pairs, align_faces(look, samples)):
+            face.landmarks = alignment.landmarks.points
+            face.mesh = alignment.landmarks.mesh
+            face.is_aligned = alignment.is_sure
+            if not alignment.is_face:
                 picture.faces = [other for other in picture.faces if other is not face]
 
 

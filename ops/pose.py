@@ -8,6 +8,8 @@ then pitch, so that turning the picture changes nothing but the roll.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 # Vertex: x to the right, y down, z away from the camera, in widths between the outer eye corners.
@@ -72,6 +74,40 @@ _REFERENCE = np.array(list(_UPRIGHT.values()), dtype=np.float32)
 _OUTLINE = np.array([*_JAW, *(_UPRIGHT[vertex] for vertex in _BROW)], dtype=np.float32)
 _OUTLINE -= _REFERENCE.mean(axis=0)
 _REFERENCE -= _REFERENCE.mean(axis=0)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The heads of N meshes: how the upright head is laid over the rigid part of each.
+
+    rotations: (N, 3, 3), as of :func:`head_rotations`. middles: (N, 1, 3) in pixels and scales:
+    (N,) in pixels a width between the outer eye corners, of the rigid part.
+    bends: (N,) in those widths, root mean square distance of the rigid part's coordinates from the
+    upright head's; 0.015 in the median of upright faces.
+    """
+
+    rotations: np.ndarray
+    middles: np.ndarray
+    scales: np.ndarray
+    bends: np.ndarray
+
+    @classmethod
+    def of(cls, meshes: np.ndarray) -> Heads:
+        """Of meshes (N, 468, 3), x y z in pixels, as in :class:`ops.face.Landmarks`."""
+        rotations = head_rotations(meshes)
+        points = meshes[:, _VERTICES]
+        middles = points.mean(axis=1, keepdims=True)
+        turned = (points - middles) @ rotations
+        scales = (turned * _REFERENCE).sum(axis=(1, 2)) / np.square(_REFERENCE).sum()
+        scales = np.maximum(scales, 1e-6)
+        offsets = turned / scales[:, None, None] - _REFERENCE
+        bends = np.sqrt(np.square(offsets).mean(axis=(1, 2)))
+        return cls(rotations, middles, scales, np.maximum(bends, 1e-6))
+
+    def in_frame(self, points: np.ndarray) -> np.ndarray:
+        """Points (N, K, 3) in the upright head's frame: in widths from its middle."""
+        placed: np.ndarray = (points - self.middles) @ self.rotations / self.scales[:, None, None]
+        return placed
 
 
 def head_rotations(meshes: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ from ops.stage import Worker
 from ops.task import Picture, Task
 
 ANGLES = ("yaw", "pitch", "roll")
+# Why a face has no embedding; the name never changes its meaning.
+UNALIGNED = "ALIGNMENT_UNSURE"
 
 
 class ResponseWorker(Worker):
@@ -61,6 +63,8 @@ def _face(face: Face, options: Options, scale: int) -> dict[str, Any]:
         result["landmarks"] = _rounded(face.landmarks * scale)
     if face.embedding is not None:
         result["embedding"] = _embedding(face.embedding, options.embedding_format)
+    elif "embedding" in options.want and not face.is_aligned:
+        result["no_embedding"] = UNALIGNED
     if "attributes" in options.want:
         result["attributes"] = face.attributes
     if face.liveness is not None:

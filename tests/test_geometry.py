@@ -9,7 +9,6 @@ import pytest
 from ops.geometry import (
     ARCFACE_POINTS,
     Letterbox,
-    blend,
     compose,
     eye_angle,
     fit_similarity,
@@ -17,12 +16,11 @@ from ops.geometry import (
     halve,
     halvings,
     invert,
-    overlaps,
     rotated_square,
-    suppress,
     transform,
     warp,
 )
+from ops.suppression import blend, overlaps, suppress
 
 
 def similarity(scale: float, angle: float, shift: tuple[float, float]) -> np.ndarray:

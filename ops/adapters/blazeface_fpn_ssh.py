@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ops.adapters.base import Adapter, write_channels
-from ops.adapters.detector import resize
 from ops.face import Detections, Face
+from ops.geometry import resize
 from ops.manifest import Manifest
 
 # Of ImageNet, of pixels as shares of 255, RGB.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from ops.adapters.base import Adapter, Triple, write_channels
 from ops.face import Detections
-from ops.geometry import OPENCV_LIMIT, Letterbox, blend, halve, halvings, suppress
+from ops.geometry import Letterbox, halve, halvings, resize
 from ops.manifest import Manifest, ManifestError
+from ops.suppression import blend, suppress
 
 # More candidates than this a picture (the best are kept) are an adversary's, not a crowd's.
 MAX_CANDIDATES = 1500
@@ -95,20 +95,6 @@ class Detector(Adapter):
         # A coordinate of a point counts from the centre of a pixel, that of a box from its edge.
         found = None if keypoints is None else points[some, 2:] - np.float32(0.5)
         return Detections(boxes=corners[some], scores=best[some], keypoints=found)
-
-
-def resize(picture: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Resize (H, W, 3) uint8, averaging where it shrinks and interpolating where it grows."""
-    if picture.shape[:2] == (height, width):
-        return picture
-    scale = max(height / picture.shape[0], width / picture.shape[1])
-    picture = halve(picture, halvings(picture, scale))
-    # Averaging needs a table as long as the side, which a strip of millions of pixels would abuse.
-    rows, columns = (-(-length // OPENCV_LIMIT) for length in picture.shape[:2])
-    picture = picture[::rows, ::columns]
-    shrinks = picture.shape[0] > height or picture.shape[1] > width
-    mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(picture, (width, height), interpolation=mode)
 
 
 def above(scores: np.ndarray, floor: float) -> np.ndarray:

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from ops.adapters.base import Adapter, portrait_box, write_channels
-from ops.adapters.detector import resize
 from ops.face import Face
+from ops.geometry import resize
 from ops.manifest import Manifest, ManifestError
 
 LIVE = 1
