@@ -87,7 +87,8 @@ class FaceAnswer:
 
     box: x1 y1 x2 y2 in pixels of the upright picture. score: 0 to 1.
     landmarks: (5, 2) float32, x y in pixels, or None where not asked for.
-    embedding: (D,) float32 of unit length, or None. liveness: 0 to 1, 1 is live, or None.
+    embedding: (D,) float32 of unit length, or None; no_embedding: why there is none, although it
+    was asked for, or None. liveness: 0 to 1, 1 is live, or None.
     aligned: the face upright in its square as PNG, or None.
     angle: degrees, or None. quality: or None. mesh: (468, 3) float32, x y z in pixels, or None.
     """
@@ -102,6 +103,7 @@ class FaceAnswer:
     angle: Angle | None = None
     quality: Quality | None = None
     mesh: np.ndarray | None = None
+    no_embedding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def _read_face(face: Mapping[str, Any]) -> FaceAnswer:
     liveness = face.get("liveness")
     aligned = face.get("aligned")
     mesh = face.get("mesh")
+    reason = face.get("no_embedding")
     return FaceAnswer(
         box=(x1, y1, x2, y2),
         score=score,
@@ -178,6 +181,7 @@ def _read_face(face: Mapping[str, Any]) -> FaceAnswer:
         angle=_read_angle(face.get("angle")),
         quality=_read_quality(face.get("quality")),
         mesh=None if mesh is None else np.asarray(mesh, np.float32).reshape(MESH_POINTS, 3),
+        no_embedding=None if reason is None else str(reason),
     )
 
 

@@ -41,7 +41,7 @@ class FaceTable:
             box = " ".join(f"{value:.0f}" for value in face.box)
             points = "" if face.landmarks is None else str(len(face.landmarks))
             row = (name if number == 1 else "", str(number), box, f"{face.score:.2f}", points)
-            self._rows.append((*row, _embedding(face.embedding), escape(extras)))
+            self._rows.append((*row, escape(_embedding(face)), escape(extras)))
 
     def show(self, console: Console) -> None:
         """Prints the table, the models that made the answers, and the failures."""
@@ -71,10 +71,14 @@ def _note_rest(count: int, what: str, console: Console) -> None:
         console.print(f"... and {count - MAX_ROWS} more {what} (--json has them all)")
 
 
-def _embedding(vector: np.ndarray | None) -> str:
-    """Dimension, length and first values, e.g. ``128-d |1.000| +0.02 -0.11 +0.05 ...``."""
+def _embedding(face: FaceAnswer) -> str:
+    """Dimension, length and first values, e.g. ``128-d |1.000| +0.02 -0.11 +0.05 ...``.
+
+    Or why there is none.
+    """
+    vector = face.embedding
     if vector is None:
-        return ""
+        return face.no_embedding or ""
     first = " ".join(f"{value:+.2f}" for value in vector[:SHOWN_VALUES])
     return f"{len(vector)}-d |{np.linalg.norm(vector):.3f}| {first} ..."
 

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+import numpy as np
+
 from gateway.errors import ApiError, ErrorCode
 from gateway.levels import liveness_passes, quality_fault
 from gateway.parameters import ControlledImage, Image
@@ -21,6 +23,7 @@ from library.records import Face as StoredFace
 # later calls go on with, and where it is controlled.
 _ALWAYS = ("embedding", "angle")
 _PICTURE_NEEDED = "the picture itself is needed, not a face_token"
+_NO_EMBEDDING = np.empty(0, np.float32)
 _FAULTS = {
     "covered": ErrorCode.COVERED,
     "blurred": ErrorCode.BLURRED,
@@ -42,6 +45,11 @@ class Found:
         return self.seen is None and not self.known.location
 
     @property
+    def is_comparable(self) -> bool:
+        """Whether it has an embedding: not so where nobody knows how it stands in its picture."""
+        return self.known.embedding.size > 0
+
+    @property
     def token(self) -> str:
         """The face's token."""
         return self.known.token
@@ -53,11 +61,14 @@ async def faces_of(
     images: Sequence[Image],
     want: Collection[str] = (),
     max_faces: int = 1,
+    compared: bool = True,
 ) -> list[list[Found]]:
     """The faces of each image, largest first, at least one; their tokens are good from now on.
 
-    want: parts of the pipeline's answer beside those that a token needs. Raises ApiError: what is
-    wrong with the first image that cannot be used, NO_FACE, TOKEN_NOT_FOUND, PIPELINE.
+    want: parts of the pipeline's answer beside those that a token needs. compared: whether they
+    are to be compared or enrolled; faces without an embedding are left out then. Raises ApiError:
+    what is wrong with the first image that cannot be used, NO_FACE, INCOMPLETE where its faces
+    have no embeddings, TOKEN_NOT_FOUND, PIPELINE.
     """
     found: list[list[Found]] = [[] for _ in images]
     for aligned in (False, True):
@@ -77,7 +88,7 @@ async def faces_of(
     for place, image in enumerate(images):
         if image.image_type == "FACE_TOKEN":
             found[place] = [Found(await _by_token(services, call, image.image))]
-    return found
+    return [_comparable(faces) for faces in found] if compared else found
 
 
 def check_controls(services: Services, image: ControlledImage, face: Found) -> None:
@@ -138,6 +149,14 @@ async def _base64(services: Services, image: Image) -> str:
     return await base64_of(image.image, image.image_type, services.urls, services.picture_bytes)
 
 
+def _comparable(faces: Sequence[Found]) -> list[Found]:
+    """The faces that have an embedding. Raises ApiError INCOMPLETE where none has."""
+    left = [face for face in faces if face.is_comparable]
+    if not left:
+        raise ApiError(ErrorCode.INCOMPLETE, "how the face stands in the picture is not sure")
+    return left
+
+
 def _named(services: Services, call: Call, picture: PictureSeen) -> list[Found]:
     """Faces of a picture, each with a token. Raises ApiError."""
     if picture.error is not None:
@@ -150,13 +169,13 @@ def _named(services: Services, call: Call, picture: PictureSeen) -> list[Found]:
         raise ApiError(ErrorCode.PIPELINE, f"the pipeline's recogniser is {told}, not {model}")
     found = []
     for face in picture.faces:
-        if face.embedding is None:
+        if face.embedding is None and face.no_embedding is None:
             raise ApiError(ErrorCode.PIPELINE, "the pipeline gave no embedding")
         known = KnownFace(
             token=new_token(),
             app=call.app,
             model=model,
-            embedding=face.embedding,
+            embedding=_NO_EMBEDDING if face.embedding is None else face.embedding,
             location=location_of(face.box, (face.angle or {}).get("roll", 0.0)),
             probability=face.score,
             quality=face.quality,

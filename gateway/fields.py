@@ -44,7 +44,7 @@ def shown(face: Found, fields: Collection[str]) -> dict[str, Any]:
         result["quality"] = known.quality
     if known.liveness is not None and "spoofing" in fields:
         result["spoofing"] = round(1.0 - known.liveness, 4)
-    if "feature" in fields:
+    if "feature" in fields and face.is_comparable:
         result["feature"] = base64.b64encode(known.embedding.astype("<f4").tobytes()).decode()
     if face.seen is not None:
         result.update(_attributes(face.seen.attributes, fields))

@@ -42,7 +42,8 @@ class FaceSeen:
 
     box: x1 y1 x2 y2 in pixels of the upright picture. score: 0 to 1, the detector's.
     landmarks: 5 points x y in pixels: left eye, right eye, nose, left and right mouth corner.
-    embedding: (D,) float32 of unit length. liveness: 0 to 1, 1 is live.
+    embedding: (D,) float32 of unit length; no_embedding: why there is none, where it was asked for.
+    liveness: 0 to 1, 1 is live.
     angle: yaw, pitch and roll in degrees. quality: as the pipeline says it.
     mesh: (468, 3) float32, x y z in pixels. aligned: PNG of the aligned crop.
     """
@@ -57,6 +58,7 @@ class FaceSeen:
     mesh: Optional[np.ndarray]
     liveness: Optional[float]
     aligned: Optional[bytes]
+    no_embedding: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,7 @@ def _face(face: Mapping[str, Any]) -> FaceSeen:
         mesh=None if mesh is None else mesh.reshape(-1, 3),
         liveness=None if liveness is None else float(liveness["score"]),
         aligned=None if aligned is None else pybase64.b64decode(aligned, validate=True),
+        no_embedding=face.get("no_embedding"),
     )
 
 

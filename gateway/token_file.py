@@ -42,7 +42,8 @@ Row = tuple[str, float, str, str, bytes, str]
 class KnownFace:
     """A face that an application may name by its token.
 
-    model: what made the embedding, (D,) float32 of unit length. location: as it was answered.
+    model: what made the embedding, (D,) float32 of unit length, or empty where the face has none.
+    location: as it was answered.
     probability: 0 to 1, that it is a face. liveness: 0 to 1, 1 is live. quality, angle and
     liveness are None where they were not looked at.
     """

@@ -46,9 +46,11 @@ _CONFIDENT = 0.5
 # score that makes a face of it whatever the mesh is.
 _COMPARED = 4.0
 _COMPARED_SCORE = 0.75
-# What else is asked for of what was not plausible at first: of the mesh in the end, and of the
-# detector; or so much of the detector for a face of which nobody knows how it stands.
+# What else is asked for of what was not plausible at first: of the mesh in the end, more where the
+# detector is not sure either; or so much of the detector for a face of which nobody knows how it
+# stands.
 _PLAUSIBLE = -4.0
+_ALONE_PLAUSIBLE = -1.5
 _DETECTED = 0.55
 _SURELY_DETECTED = 0.7
 # A mesh that leans further in its crop than this, in degrees, is looked for once more: of upright
@@ -136,8 +138,8 @@ class _Search:
         if self.face.compared:
             sure = found.score >= MIN_SCORE
             return Alignment(found, is_face=sure or detected >= _COMPARED_SCORE, is_sure=sure)
-        plausible = self.chosen.plausibility > _PLAUSIBLE and detected >= _DETECTED
-        sure = self.is_convincing and plausible
+        least = _PLAUSIBLE if detected >= _DETECTED else _ALONE_PLAUSIBLE
+        sure = self.is_convincing and self.chosen.plausibility > least
         some = found.score >= MIN_SCORE and detected >= _SURELY_DETECTED
         return Alignment(found, is_face=sure or some, is_sure=sure)
 

@@ -36,7 +36,7 @@ _SECOND_SCORE = 0.6
 # A box of which more than this share lies in a better one, or the other way round, is the same
 # face: its eyes and mouth, or its head. In doubt, less is enough: of a face that lies on its side
 # the detector finds one half and the other.
-_NESTED = 0.6
+_NESTED = 0.5
 _NESTED_IN_DOUBT = 0.3
 
 

@@ -9,13 +9,18 @@ from functools import partial
 import numpy as np
 
 from ops.alignment import align_faces
+from ops.face import Face
 from ops.pose import face_outlines, head_angles, head_rotations
 from ops.quality import face_quality
 from ops.runner import Timing
 from ops.stage import ModelWorker
+from ops.suppression import nesting, suppress
 from ops.task import Task
 
 TASK = "landmark"
+
+# Two boxes round five points that share more than this of the smaller one are round one face's.
+_SAME_POINTS = 0.5
 
 
 class LandmarkWorker(ModelWorker):
@@ -45,6 +50,23 @@ class LandmarkWorker(ModelWorker):
             face.is_aligned = alignment.is_sure
             if not alignment.is_face:
                 picture.faces = [other for other in picture.faces if other is not face]
+        for task in tasks:
+            for picture in task.usable_pictures():
+                picture.faces = distinct(picture.faces)
+
+
+def distinct(faces: Sequence[Face]) -> list[Face]:
+    """The faces without those whose eyes, nose and mouth are also a surer one's, in order.
+
+    Of a face that lies on its side a detector may find two halves, in each of which the landmark
+    model then sees the whole.
+    """
+    points = [face.landmarks for face in faces if face.landmarks is not None]
+    if len(faces) < 2 or len(points) < len(faces):
+        return list(faces)
+    boxes = np.array([[*five.min(axis=0), *five.max(axis=0)] for five in points])
+    kept = suppress(boxes, np.array([face.score for face in faces]), _SAME_POINTS, nesting)
+    return [faces[number] for number in sorted(kept)]
 
 
 def _fill(tasks: Sequence[Task]) -> None:

@@ -20,7 +20,7 @@ async def detect(services: Services, call: Call, asked: Detect) -> dict[str, Any
     want = wants(fields) | {"quality"}
     if asked.liveness_control != "NONE":
         want.add("liveness")
-    (faces,) = await faces_of(services, call, [asked], want, asked.max_face_num)
+    (faces,) = await faces_of(services, call, [asked], want, asked.max_face_num, compared=False)
     if asked.liveness_control != "NONE":
         for face in faces[:1]:
             check_liveness(services, asked.liveness_control, face)
@@ -50,7 +50,7 @@ async def liveness(services: Services, call: Call, asked: Sequence[Liveness]) ->
         raise ApiError(ErrorCode.IMAGE_TYPE, "liveness is of a picture, not of a face_token")
     fields = [split(image.face_field) for image in asked]
     want = {"liveness"}.union(*map(wants, fields))
-    faces = [found[0] for found in await faces_of(services, call, asked, want)]
+    faces = [found[0] for found in await faces_of(services, call, asked, want, compared=False)]
     scores = [face.known.liveness for face in faces]
     known = [score for score in scores if score is not None]
     if len(known) < len(scores):

@@ -18,6 +18,7 @@ REASONS: dict[str, str] = {
     "no_folder": "the picture is in no person's folder",
     "too_large": "the file has more bytes than limits.picture_bytes of config.yml",
     "no_face": "no face was found",
+    "alignment_unsure": "how the face stands in the picture is not sure",
     "several_faces": "there are several faces, and --several is refuse",
     "too_small": "the face's shorter side is below --min-size",
     "blurred": "the face's sharpness is below --min-sharpness",
@@ -69,6 +70,8 @@ class Selection:
         if len(faces) > 1 and self.several == "refuse":
             raise RefusedError("several_faces", f"{len(faces)} faces")
         face = faces[0]
+        if face.no_embedding is not None:
+            raise RefusedError("alignment_unsure")
         x1, y1, x2, y2 = face.box
         size = min(x2 - x1, y2 - y1)
         if size < self.min_size:
