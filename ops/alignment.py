@@ -33,6 +33,8 @@ MIN_SCORE = 0.25
 _EIGHTHS = 8
 _EIGHTH = 2 * np.pi / _EIGHTHS
 _QUARTERS = (2, 4, 6)
+# Less than this of the model's confidence is nothing at all.
+_SOMETHING = 0.1
 # No face is seen in the best of four quarters: of faces, one of them always is within an eighth.
 _HOPELESS = 0.05
 # Weight of the head's bend beside the confidence when turns are compared, and where logits of
@@ -121,13 +123,22 @@ class _Search:
         return self._rank(best) - max(far, default=-np.inf)
 
     @property
+    def is_worth_turning(self) -> bool:
+        """Whether it is no upright face, and the model or the detector sees something in it."""
+        least = _COMPARED_SCORE if self.face.compared else _DETECTED
+        some = self.first.landmarks.score >= _SOMETHING or self.face.score >= least
+        return self.first.plausibility <= 0 and some
+
+    @property
     def is_tilted(self) -> bool:
         """Whether the one chosen is to be looked at in a crop that stands as it does."""
         return self.chosen is not self.first or abs(self.chosen.lean) > _LEANS
 
     @property
     def is_convincing(self) -> bool:
-        """Whether the best is so much better and so sure that it is believed."""
+        """Whether the best of several is so much better and so sure that it is believed."""
+        if len(self.looks) == 1:
+            return False
         return self.lead >= _LEAD and self.looks[self.best].landmarks.score >= _CONFIDENT
 
     def alignment(self) -> Alignment:
@@ -154,7 +165,7 @@ def align_faces(look: Look, samples: Sequence[Sample]) -> list[Alignment]:
     angles = [_angle(samples[number]) for number in given]
     seen = dict(zip(given, _seen([firsts[number] for number in given], angles)))
     searches = {n: _Search(samples[n], one) for n, one in seen.items()}
-    _survey(look, [search for search in searches.values() if search.first.plausibility <= 0])
+    _survey(look, [search for search in searches.values() if search.is_worth_turning])
     _straighten(look, [search for search in searches.values() if search.is_tilted])
     return [
         searches[n].alignment()

@@ -29,6 +29,12 @@ TASK = "detection"
 # turned by a quarter most are.
 _SURE = 0.85
 _LARGE = 0.3  # the box's longer side as a share of the picture's
+# Where nothing is so sure, nothing may have been found: in small and noisy pictures the detector
+# takes a nose or a shadow for a face before it sees the face.
+_LEAST = 0.55
+# What is smaller than the detector's input is blown up with its noise, under which faces look like
+# nothing.
+_BLOWN_UP = 256
 # What the second look finds has to be so sure. Of 30 pictures without a face one reaches it; of 62
 # portraits, however turned, all have 0.82 and more, noisy 0.76, and of those cut too tight all but
 # one of 30 pixels 0.6.
@@ -71,8 +77,8 @@ class DetectionWorker(ModelWorker):
         ]
         unsure = [
             n
-            for n, (_, options) in enumerate(samples)
-            if is_unsure(found[n], doubts[n], options.min_score)
+            for n, (picture, options) in enumerate(samples)
+            if is_unsure(found[n], doubts[n], max(picture.shape[:2]), options.min_score)
         ]
         views = [Quarters.of(samples[n][0]) for n in unsure]
         looked = runner.run([(view.pixels, None) for view in views], timing)
@@ -89,17 +95,28 @@ def doubtful(found: Detections, side: int, min_score: float) -> np.ndarray:
     below min_score.
     """
     good = found.scores >= min_score
-    sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1, initial=0.0)
-    large = good & (sides > _LARGE * side)
+    large = good & _are_large(found, side)
     shared = (nesting(found.boxes, found.boxes) > _NESTED_IN_DOUBT) & large & large[:, None]
     doubt: np.ndarray = ~good | large & ((found.scores < _SURE) | (shared.sum(axis=1) > 1))
     return doubt
 
 
-def is_unsure(found: Detections, doubt: np.ndarray, min_score: float) -> bool:
-    """Whether a second look is worth it: nothing was found, or something that is doubtful."""
+def is_unsure(found: Detections, doubt: np.ndarray, side: int, min_score: float) -> bool:
+    """Whether a second look is worth it.
+
+    So where what was found is doubtful, and where nothing was found surely that could be a large
+    face: there is at least a trace of it, or the picture is too small to be sure.
+    """
     good = found.scores >= min_score
-    return not good.any() or bool(doubt[good].any())
+    if (good & (found.scores >= _LEAST)).any():
+        return bool(doubt[good].any())
+    return side < _BLOWN_UP or bool(_are_large(found, side).any())
+
+
+def _are_large(found: Detections, side: int) -> np.ndarray:
+    sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1, initial=0.0)
+    large: np.ndarray = sides > _LARGE * side
+    return large
 
 
 def distinct(found: Detections) -> Detections:

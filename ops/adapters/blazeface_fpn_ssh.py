@@ -26,7 +26,7 @@ class BlazeFaceFpnSsh(Adapter):
 
     def __init__(self, manifest: Manifest) -> None:
         super().__init__(manifest)
-        self.min_score = manifest.option("min_score", 0.3)
+        self.min_score = manifest.option("min_score", 0.15)
 
     def prepare(self, picture: np.ndarray, face: Face | None, out: np.ndarray) -> Context:
         """Stretch and normalise; the context is the picture's (height, width)."""
