@@ -44,10 +44,12 @@ _LEAST = 1e-7
 # From the best turn on it is believed: with a lead of so much in rank, and so sure.
 _LEAD = 3.0
 _CONFIDENT = 0.5
-# What the first look is ahead by where the detector has compared all quarters, and the detector's
-# score that makes a face of it whatever the mesh is.
+# What the first look is ahead by where the detector has compared all quarters; the detector's score
+# that then makes a face of it whatever the mesh is; and the one that also says how it stands, as
+# for a profile, of which the model makes little. A cat has 0.78.
 _COMPARED = 4.0
 _COMPARED_SCORE = 0.75
+_SURELY_COMPARED = 0.8
 # What else is asked for of what was not plausible at first: of the mesh in the end, more where the
 # detector is not sure either; or so much of the detector for a face of which nobody knows how it
 # stands.
@@ -132,7 +134,8 @@ class _Search:
     @property
     def is_tilted(self) -> bool:
         """Whether the one chosen is to be looked at in a crop that stands as it does."""
-        return self.chosen is not self.first or abs(self.chosen.lean) > _LEANS
+        settled = self.first.plausibility > 0 or self.is_convincing
+        return self.chosen is not self.first or (settled and abs(self.chosen.lean) > _LEANS)
 
     @property
     def is_convincing(self) -> bool:
@@ -147,10 +150,12 @@ class _Search:
         if self.first.plausibility > 0:
             return Alignment(found, is_face=True, is_sure=True)
         if self.face.compared:
-            sure = found.score >= MIN_SCORE
-            return Alignment(found, is_face=sure or detected >= _COMPARED_SCORE, is_sure=sure)
+            some = found.score >= MIN_SCORE
+            sure = some and (self.is_convincing or detected >= _SURELY_COMPARED)
+            return Alignment(found, is_face=some or detected >= _COMPARED_SCORE, is_sure=sure)
         least = _PLAUSIBLE if detected >= _DETECTED else _ALONE_PLAUSIBLE
-        sure = self.is_convincing and self.chosen.plausibility > least
+        plausible = self.chosen.plausibility > least and found.score >= _CONFIDENT
+        sure = self.is_convincing and plausible
         some = found.score >= MIN_SCORE and detected >= _SURELY_DETECTED
         return Alignment(found, is_face=sure or some, is_sure=sure)
 
