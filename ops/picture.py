@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+import zlib
 from dataclasses import dataclass
 from typing import Optional
 
@@ -26,6 +27,11 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_COLOR_RGB,
     8: cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_COLOR_RGB,
 }
+# Where a PNG says how many bits a channel has, and the bytes of its last chunk.
+_PNG_DEPTH = 24
+_PNG_END = 12
+# Bits that are used of 16.
+_DEPTHS = (8, 10, 12, 14, 16)
 _JPEG_END = b"\xff\xd9"
 _TAIL = 64  # bytes in which the end is looked for: some cameras fill up with zeros
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,64};base64,")
@@ -112,7 +118,8 @@ def upright_size(header: PictureHeader) -> tuple[int, int]:
 def pixels_of(data: bytes, header: PictureHeader, reduction: int = 1) -> np.ndarray:
     """Decode to (H, W, 3) uint8, RGB, turned upright by the orientation.
 
-    Grey, palette, CMYK and 16-bit pictures are converted, alpha is dropped; of an animation
+    Grey, palette and CMYK pictures are converted, those of 16 bits by what they use of them (see
+    `narrowed`), alpha is dropped; of an animation
     the first frame is taken. header: what `open_picture` said. reduction: see `reduction_of`.
     Raises ServiceError: BROKEN_PICTURE; BUSY where there is no memory for it.
     """
@@ -161,6 +168,8 @@ def _by_opencv(data: bytes, header: PictureHeader, reduction: int) -> Optional[n
 def _by_pillow(data: bytes, header: PictureHeader, reduction: int) -> np.ndarray:
     if header.form == "PNG":
         data = essential_png(data)
+        if data[_PNG_DEPTH] == 16:
+            return _of_sixteen_bits(data)
     elif header.form == "JPEG":
         data = essential_jpeg(data)
     image = Image.open(io.BytesIO(data), formats=(header.form,))
@@ -185,10 +194,36 @@ def _has_memory(header: PictureHeader) -> bool:
     return True
 
 
+def _of_sixteen_bits(data: bytes) -> np.ndarray:
+    """RGB of a PNG with 16 bits a channel; Pillow keeps the high byte of colours only.
+
+    data: as of `essential_png`, whose pixels have no checksum; libpng wants one.
+    """
+    chunk, end = data.index(b"IDAT", _PNG_DEPTH), len(data) - _PNG_END
+    checksum = zlib.crc32(memoryview(data)[chunk : end - 4])
+    whole = b"".join([data[: end - 4], checksum.to_bytes(4, "big"), data[end:]])
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB
+    pixels: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(whole, np.uint8), flags)
+    if pixels is None:
+        raise ServiceError(ErrorKind.BROKEN_PICTURE)
+    return narrowed(pixels)
+
+
+def narrowed(pixels: np.ndarray) -> np.ndarray:
+    """8 bits of values of up to 16, (...) unsigned integers, by as many bits as they use.
+
+    Cameras and scanners put 10, 12 or 14 bits into 16 as they are, of which the high byte is black.
+    """
+    highest = int(pixels.max(initial=0))
+    used = next(bits for bits in _DEPTHS if highest < 1 << bits)
+    shifted: np.ndarray = (pixels >> (used - 8)).astype(np.uint8)
+    return shifted
+
+
 def _rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):
-        # 16-bit grey: the high byte; Pillow's own conversion would clip at 255.
-        grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        # Pillow's own conversion would clip at 255.
+        grey = narrowed(np.asarray(image).astype(np.int64).clip(0, 0xFFFF).astype(np.uint16))
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode != "RGB":
         image = image.convert("RGB")

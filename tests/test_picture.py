@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -61,6 +62,39 @@ def test_grey_alpha_palette_and_one_bit_pictures_become_rgb():
 def test_sixteen_bit_grey_keeps_its_brightness():
     decoded = decode_picture(pictures.png16(MARKED), LIMITS)
     assert np.abs(decoded[:, :, 0].astype(int) - MARKED.mean(axis=2).astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_pictures_of_sixteen_bits_are_scaled_by_those_that_they_use(bits):
+    values = (MARKED.astype(np.uint16) << 8 | MARKED) >> (16 - bits)
+    opaque = np.full((40, 60, 1), 65535, np.uint16)
+    forms = {
+        "colour": (values[:, :, ::-1], MARKED),
+        "grey": (values[:, :, :1], MARKED[:, :, :1]),
+        "alpha": (np.dstack([values[:, :, ::-1], opaque]), MARKED),
+    }
+    for stored, expected in forms.values():
+        decoded = decode_picture(cv2.imencode(".png", stored)[1].tobytes(), LIMITS)
+        assert decoded.dtype == np.uint8
+        assert decoded.shape == MARKED.shape
+        assert np.abs(decoded.astype(int) - expected).max() <= 1
+
+
+def test_black_of_sixteen_bits_is_black_and_half_a_file_is_broken():
+    black = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint16))[1].tobytes()
+    assert decode_picture(black, LIMITS).max() == 0
+    noise = np.random.RandomState(1).randint(0, 4096, (40, 60, 3)).astype(np.uint16)
+    data = cv2.imencode(".png", noise)[1].tobytes()
+    assert kind_of(decode_picture, data[: len(data) // 2], LIMITS) is ErrorKind.BROKEN_PICTURE
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 255, 65535])
+def test_an_orientation_that_means_nothing_is_as_none(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = pictures.encode(MARKED, exif=exif.tobytes())
+    assert upright_size(open_picture(data, LIMITS.max_pixels)) == MARKED.shape[1::-1]
+    assert np.abs(decode_picture(data, LIMITS).astype(int) - MARKED).mean() < 5
 
 
 def test_a_cmyk_jpeg_keeps_its_colours():
