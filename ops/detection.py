@@ -20,7 +20,7 @@ from ops.options import Options
 from ops.quarters import Quarters
 from ops.runner import Timing
 from ops.stage import ModelWorker
-from ops.suppression import nesting, suppress
+from ops.suppression import nesting, overlaps, suppress
 from ops.task import Task
 
 TASK = "detection"
@@ -44,6 +44,9 @@ _SECOND_SCORE = 0.6
 # the detector finds one half and the other.
 _NESTED = 0.5
 _NESTED_IN_DOUBT = 0.3
+# Two looks agree on a face whose boxes overlap by more (IoU), and which stands the same to them.
+_AGREED = 0.5
+_AGREED_DEGREES = 30.0
 
 
 class DetectionWorker(ModelWorker):
@@ -96,8 +99,10 @@ def doubtful(found: Detections, side: int, min_score: float) -> np.ndarray:
     """
     good = found.scores >= min_score
     large = good & _are_large(found, side)
-    shared = (nesting(found.boxes, found.boxes) > _NESTED_IN_DOUBT) & large & large[:, None]
-    doubt: np.ndarray = ~good | large & ((found.scores < _SURE) | (shared.sum(axis=1) > 1))
+    doubt: np.ndarray = ~good | large & (found.scores < _SURE)
+    if large.sum() > 1:
+        shared = (nesting(found.boxes, found.boxes) > _NESTED_IN_DOUBT) & large & large[:, None]
+        doubt |= large & (shared.sum(axis=1) > 1)
     return doubt
 
 
@@ -121,6 +126,8 @@ def _are_large(found: Detections, side: int) -> np.ndarray:
 
 def distinct(found: Detections) -> Detections:
     """One box a face, best score first."""
+    if len(found) < 2:
+        return found
     return _picked(found, suppress(found.boxes, found.scores, _NESTED, nesting))
 
 
@@ -131,6 +138,7 @@ def merged(first: Detections, doubt: np.ndarray, second: Detections) -> Detectio
     """
     if not len(second):
         return first
+    second = confirmed(first, second)
     stays = _picked(first, np.flatnonzero(~doubt))
     given = [look.keypoints for look in (stays, second) if look.keypoints is not None]
     both = Detections(
@@ -140,6 +148,32 @@ def merged(first: Detections, doubt: np.ndarray, second: Detections) -> Detectio
         np.repeat([False, True], [len(stays), len(second)]),
     )
     return _picked(both, suppress(both.boxes, both.scores, _NESTED_IN_DOUBT, nesting))
+
+
+def confirmed(first: Detections, second: Detections) -> Detections:
+    """The second look, with the first one's box and keypoints for a face on which they agree.
+
+    In the first look the face is three times as large.
+    """
+    if not len(first):
+        return second
+    shared = overlaps(second.boxes, first.boxes)
+    match = shared.argmax(axis=1)
+    agree = shared.max(axis=1) > _AGREED
+    points = second.keypoints
+    if points is not None and first.keypoints is not None:
+        ways = [_eye_lines(first.keypoints[match]), _eye_lines(points)]
+        agree &= (ways[0] * ways[1]).sum(axis=1) > np.cos(np.radians(_AGREED_DEGREES))
+        points = np.where(agree[:, None, None], first.keypoints[match], points)
+    boxes = np.where(agree[:, None], first.boxes[match], second.boxes)
+    return Detections(boxes, second.scores, points)
+
+
+def _eye_lines(keypoints: np.ndarray) -> np.ndarray:
+    """Directions from the left to the right eye, (N, 2) of unit length; keypoints: (N, K, 2)."""
+    lines = keypoints[:, 1] - keypoints[:, 0]
+    unit: np.ndarray = lines / np.maximum(np.linalg.norm(lines, axis=1, keepdims=True), 1e-6)
+    return unit
 
 
 def _picked(found: Detections, kept: np.ndarray) -> Detections:
