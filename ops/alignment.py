@@ -36,7 +36,7 @@ _QUARTERS = (2, 4, 6)
 # Less than this of the model's confidence is nothing at all.
 _SOMETHING = 0.1
 # No face is seen in the best of four quarters: of faces, one of them always is within an eighth.
-_HOPELESS = 0.05
+_HOPELESS = 0.15
 # Weight of the head's bend beside the confidence when turns are compared, and where logits of
 # confidences, which differ after many nines, are cut off.
 _BEND = 4.0
