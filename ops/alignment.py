@@ -9,7 +9,7 @@ detector itself has compared the quarters (:mod:`ops.detection`), another turn h
 
 The limits were chosen on 62 of 124 portraits, upright and turned, and on what the detector takes
 for faces in 30 pictures without one (scikit-image's samples and textures, also cut and turned).
-Of the latter none stays, of 128 boxes; `python -m bench turned` measures both.
+Of the latter none stays, of 128 boxes. `python -m bench turned` and `bench quality` measure it.
 """
 
 from __future__ import annotations
