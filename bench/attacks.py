@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -28,9 +26,10 @@ from rich.console import Console
 from bench.attacking.clients import Target
 from bench.attacking.senders import ATTACKS
 from bench.attacking.watch import Clients, Memory, Phase, held_by, processes_of
+from bench.child import PIPE, start_child
 from bench.load.cpu import machine
 from bench.load.outputs import output_file
-from bench.service import ROOT, Service, ended_by_sigterm, free_ports, started
+from bench.service import Service, ended_by_sigterm, free_ports, started
 from terminal.console import open_console
 from terminal.table import FittingTable
 
@@ -101,15 +100,7 @@ class _Run:
 
 def send(attack: str, target: Target) -> None:
     """Send an attack once, in a process of its own. Raises RuntimeError where that fails."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "bench.attacking.senders", attack],
-        cwd=ROOT,
-        env={**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())},
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with start_child(["bench.attacking.senders", attack], stdin=PIPE, stderr=PIPE) as process:
         try:
             _, said = process.communicate(json.dumps(asdict(target)) + "\n", _SEND_S)
         except subprocess.TimeoutExpired:

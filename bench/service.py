@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -16,9 +14,9 @@ from typing import Any, Callable, Optional
 
 import yaml
 
+from bench.child import PIPE, start_child
 from bench.load.affinity import on_cores
 
-ROOT = Path(__file__).resolve().parent.parent
 # Longer than any request may take (limits.request_timeout_ms), which a clean end waits for.
 END_TIMEOUT_S = 60.0
 
@@ -52,14 +50,8 @@ def started(
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         copy, url, address = _on_free_ports(config.resolve(), Path(folder), change)
         with on_cores(cores):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "bench.tethered", "web_service.py", "--config", str(copy)],
-                cwd=ROOT,
-                env={**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())},
-                stdout=subprocess.PIPE,
-                text=True,
-                # A Ctrl-C in the terminal reaches the benchmark, which ends the service then.
-                start_new_session=True,
+            process = start_child(
+                ["bench.tethered", "web_service.py", "--config", str(copy)], stdout=PIPE
             )
         with process:
             try:

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Optional
 
 import numpy as np
@@ -21,9 +20,9 @@ from ops.decoder_process import ANSWER, PICTURE_CPU_S, REQUEST
 from ops.errors import ErrorKind, ServiceError
 from ops.headers.header import PictureHeader
 from ops.picture import NO_MEMORY, reduced_size
+from ops.process import child_environment
 
 _LOGGER = logging.getLogger(__name__)
-_ROOT = Path(__file__).resolve().parents[1]
 # Of memory for a picture: the coefficients of a progressive JPEG are 8 bytes a pixel; those of a
 # WebP 4, and a third of a gigabyte of codes.
 _BYTES_PER_PIXEL = 16
@@ -124,14 +123,8 @@ class Decoder:
 
     def _start(self) -> None:
         self._socket, theirs = socket.socketpair()
-        paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
-        environment = {
-            **os.environ,
-            "FACE_SERVICE_PARENT": str(os.getpid()),
-            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-            # Each of its threads would take memory at start.
-            "OPENBLAS_NUM_THREADS": "1",
-        }
+        # Each of its threads would take memory at start.
+        environment = {**child_environment(), "OPENBLAS_NUM_THREADS": "1"}
         with theirs:
             # With these settings no copy of this process is made, which is large and has threads.
             self._process = subprocess.Popen(

@@ -9,12 +9,29 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Callable
 
+_ROOT = Path(__file__).resolve().parents[1]
+PARENT = "FACE_SERVICE_PARENT"  # the environment's name for the process that a child ends with
 _PR_SET_PDEATHSIG = 1
 # Memory is given back where so much more is held than at the least, looked at so often.
 _GROWTH_BYTES, _LOOK_S = 64 * 1024 * 1024, 5.0
 _LOOKS = 3
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a Python process that this one starts.
+
+    It finds the project's modules wherever it runs, and can tell in `die_with_parent` that it came
+    too late.
+    """
+    paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        PARENT: str(os.getpid()),
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+    }
 
 
 def die_with_parent() -> None:
@@ -28,7 +45,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     except (AttributeError, OSError):
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    expected = os.environ.get("FACE_SERVICE_PARENT")
+    expected = os.environ.get(PARENT)
     if expected is not None and int(expected) != os.getppid():
         os._exit(1)  # the parent died before the kernel was asked
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import socket
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Callable, Optional
 
 from ops.child import START_TIMEOUT_S, Child, Program
@@ -18,9 +16,9 @@ from ops.config import Config, ConfigError
 from ops.life import NOTICE, Notice
 from ops.listening import LISTENING, listen
 from ops.probe import PIXEL
+from ops.process import child_environment
 from ops.stopgap import Stopgap
 
-ROOT = Path(__file__).resolve().parents[1]
 GATEWAY = "gateway"
 _POLL_S = 0.1
 # To end everything takes as long as a request may take, and so much more at most.
@@ -114,11 +112,9 @@ class Supervisor:
         print(f"ready: {', '.join(addresses)}", flush=True)
 
     def _spawn(self, child: Child) -> None:
-        environment = {**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())}
+        environment = child_environment()
         for name, value in _library_settings(self._config).items():
             environment.setdefault(name, value)
-        paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         environment[NOTICE] = str(self._notice.file)
         files = [self._notice.file]
         if child.title == GATEWAY and self._listening is not None:

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 import psutil
 
 from bench.attacking.clients import TIMEOUT_S, Seen, Target
+from bench.child import PIPE, end_child, pipes_of, start_child
 from bench.memory import total_pss, usage_of
 
-ROOT = Path(__file__).resolve().parents[2]
 _LOOK_S = 0.25
 
 
@@ -29,35 +25,21 @@ class Clients:
     """The process of the clients; use it in a `with` block."""
 
     def __init__(self, target: Target, clients: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.attacking.clients"],
-            cwd=ROOT,
-            env={**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            # A Ctrl-C in the terminal is for the benchmark, which ends the clients then.
-            start_new_session=True,
-        )
+        self._process = start_child(["bench.attacking.clients"], stdin=PIPE, stdout=PIPE)
+        stdin, self._stdout = pipes_of(self._process)
         self._seen: list[Seen] = []
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
-        if self._process.stdin is None:
-            raise TypeError("the process was started without pipes")
-        self._process.stdin.write(json.dumps({"target": asdict(target), "clients": clients}) + "\n")
-        self._process.stdin.flush()
+        stdin.write(json.dumps({"target": asdict(target), "clients": clients}) + "\n")
+        stdin.flush()
 
     def __enter__(self) -> Clients:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._process.kill()
-        self._process.wait()
         self._thread.join()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        end_child(self._process)
 
     def answered(self) -> int:
         """How many requests have been answered so far. Raises RuntimeError where they ended."""
@@ -81,9 +63,8 @@ class Clients:
         return [one for one in list(self._seen) if one.began < end and one.began + one.took > start]
 
     def _read(self) -> None:
-        if self._process.stdout is not None:
-            for line in self._process.stdout:
-                self._seen.append(Seen(**json.loads(line)))
+        for line in self._stdout:
+            self._seen.append(Seen(**json.loads(line)))
 
 
 class Memory:

@@ -20,8 +20,9 @@ import signal
 import sys
 from typing import Any
 
-from bench.service import ROOT
-from ops.process import die_with_parent
+from bench.child import ROOT
+from ops.life import READY
+from ops.process import PARENT, die_with_parent
 
 # With main(argv) -> status, each.
 GATEWAY, KEYS, LIBRARY = "gateway.server", "gateway.__main__", "library.__main__"
@@ -81,8 +82,8 @@ class Nursery:
         if pid == 0:
             os.close(reading)
             self._selector.close()
-            os.environ["FACE_SERVICE_PARENT"] = str(parent)
-            os.environ["FACE_SERVICE_READY"] = str(writing)
+            os.environ[PARENT] = str(parent)
+            os.environ[READY] = str(writing)
             _become(asked)
         os.close(writing)
         self._pids[number] = pid

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-from bench.service import ROOT
+from bench.child import ROOT
+from ops.process import child_environment
 
 _END_S = 60.0
 # Of the bench's own children: gRPC complains about its poller when a process ends while it starts.
-_ENVIRONMENT = {"PYTHONPATH": str(ROOT), "GRPC_VERBOSITY": "NONE"}
+_ENVIRONMENT = {"GRPC_VERBOSITY": "NONE"}
 
 
 class Supervisor:
@@ -75,12 +76,7 @@ async def supervisor(name: str, config: Path, log: Path) -> Supervisor:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bench.tethered", "web_service.py", "--config", str(config)),
             cwd=ROOT,
-            env={
-                **os.environ,
-                **_ENVIRONMENT,
-                "PGAPPNAME": name,
-                "FACE_SERVICE_PARENT": str(os.getpid()),
-            },
+            env={**child_environment(), **_ENVIRONMENT, "PGAPPNAME": name},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=file,
@@ -176,7 +172,7 @@ class Programs:
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bench.killing.nursery"),
             cwd=ROOT,
-            env={**os.environ, **_ENVIRONMENT, "FACE_SERVICE_PARENT": str(os.getpid())},
+            env={**child_environment(), **_ENVIRONMENT},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,

@@ -21,9 +21,8 @@ import yaml
 
 from bench.load.pictures import PictureSet
 from ops.manifest import Manifest
-from ops.process import die_with_parent
+from ops.process import PARENT, child_environment, die_with_parent
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = "Published"
 OP = "Recognition"
 FETCH = "embedding"
@@ -96,7 +95,7 @@ def become_child() -> None:
     Paddle Serving's Manager, op processes and gateway outlive a main process that is killed.
     """
     die_with_parent()
-    os.environ.pop("FACE_SERVICE_PARENT", None)
+    os.environ.pop(PARENT, None)
     os.register_at_fork(after_in_child=die_with_parent)
 
 
@@ -117,7 +116,7 @@ def started(model: Path, ports: tuple[int, int], layout: Layout) -> Iterator[Pub
                 [sys.executable, "-m", "bench.published.service", str(file), str(side)],
                 # Paddle Serving writes its logs and its list of processes where it is started.
                 cwd=folder,
-                env=_environment(),
+                env={**child_environment(), "GLOG_minloglevel": "2"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -133,16 +132,6 @@ def started(model: Path, ports: tuple[int, int], layout: Layout) -> Iterator[Pub
             yield service
         finally:
             _end(process)
-
-
-def _environment() -> dict[str, str]:
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "FACE_SERVICE_PARENT": str(os.getpid()),
-        "GLOG_minloglevel": "2",
-    }
 
 
 def _wait_until_ready(

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.child import PIPE, end_child, pipes_of, start_child
 from bench.load.figures import Load, latencies_ms
 from bench.load.pictures import PictureSet
 from ops.config import load_config
@@ -31,7 +31,6 @@ from ops.stage import Worker
 from ops.stages import Stages
 from ops.task import Picture, Task
 
-ROOT = Path(__file__).resolve().parents[2]
 BATCHES = (1, 2, 4, 8)  # requests that a thread takes at once
 MAX_BATCH = 8  # model inputs a run
 SKIPPED = ("Attributes", "Liveness", "Response")
@@ -60,37 +59,29 @@ class Raw:
     """The process, driven from the benchmark's. Use it in a `with` block."""
 
     def __init__(self, config: Path) -> None:
-        environment = {**os.environ, "GLOG_minloglevel": "2", "OMP_NUM_THREADS": "1"}
-        # As the service's processes: glibc's heaps by thread cost time when memory comes and goes.
-        environment.setdefault("MALLOC_ARENA_MAX", "2")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.load.raw", str(config.resolve())],
-            cwd=ROOT,
-            env={**environment, "FACE_SERVICE_PARENT": str(os.getpid())},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+        environment = {
+            "GLOG_minloglevel": "2",
+            "OMP_NUM_THREADS": "1",
+            # As the service: glibc's heaps by thread cost time when memory comes and goes.
+            "MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "2"),
+        }
+        self._process = start_child(
+            ["bench.load.raw", str(config.resolve())], environment, stdin=PIPE, stdout=PIPE
         )
+        self._stdin, self._stdout = pipes_of(self._process)
         self.pid = self._process.pid
 
     def __enter__(self) -> Raw:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        end_child(self._process)
 
     def run(self, job: Job) -> Result:
         """Raises RuntimeError when the process has ended."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
-            raise TypeError("the process was started without pipes")
-        stdin.write(json.dumps(asdict(job)) + "\n")
-        stdin.flush()
-        line = stdout.readline()
+        self._stdin.write(json.dumps(asdict(job)) + "\n")
+        self._stdin.flush()
+        line = self._stdout.readline()
         if not line:
             raise RuntimeError(f"the raw process ended with status {self._process.wait()}")
         return Result(**json.loads(line))

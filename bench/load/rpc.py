@@ -16,15 +16,14 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Optional
 
 import grpc
 
+from bench.child import ROOT
 from bench.load.figures import Load, latencies_ms, steady_rate
 from client.rpc import METHOD
 
-ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0
 OK = "OK"
 _LIMIT = 256 * 1024 * 1024

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import select
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Optional
 
 import psutil
 
+from bench.child import PIPE, end_child, pipes_of, start_child
 from bench.load.growth import ALLOWANCES, FEWEST, WARM_UP, Growth, growth
 from bench.memory import total_pss, usage_of
 from bench.soaking.clients import TIMEOUT_S, Job, Report
 
-ROOT = Path(__file__).resolve().parents[2]
 QUIET_CORES = 0.1  # that other programs may use while latency is judged
 _LATENCIES = ("p50", "p99")
 _ENOUGH = int(FEWEST / (1.0 - WARM_UP)) + 1  # samples of which something can be said
@@ -149,28 +145,16 @@ class Clients:
 
     def __init__(self, job: Job) -> None:
         self._silent_s = job.interval + _SILENT_S
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.soaking.clients"],
-            cwd=ROOT,
-            env={**os.environ, "FACE_SERVICE_PARENT": str(os.getpid())},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            # A Ctrl-C in the terminal is for the benchmark, which ends the clients then.
-            start_new_session=True,
-        )
-        self._write(json.dumps(asdict(job)) + "\n")
+        self._process = start_child(["bench.soaking.clients"], stdin=PIPE, stdout=PIPE)
+        self._stdin, self._stdout = pipes_of(self._process)
+        self._stdin.write(json.dumps(asdict(job)) + "\n")
+        self._stdin.flush()
 
     def __enter__(self) -> Clients:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        end_child(self._process)
 
     @property
     def pid(self) -> int:
@@ -178,33 +162,23 @@ class Clients:
 
     def reports(self) -> Iterator[Report]:
         """One an interval, until `stop`. Raises RuntimeError when the clients fail."""
-        lines = self._process.stdout
-        if lines is None:
-            raise TypeError("the process was started without pipes")
         while True:
             # Each line is written at once, and the next one a whole interval later.
-            if not select.select([lines], [], [], self._silent_s)[0]:
+            if not select.select([self._stdout], [], [], self._silent_s)[0]:
                 raise RuntimeError("the clients say nothing any more")
-            line = lines.readline()
+            line = self._stdout.readline()
             if not line:
                 return
             yield Report(**json.loads(line))
 
     def stop(self) -> list[Report]:
         """No further requests; what was not reported yet."""
-        if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
         rest = list(self.reports())
         if self._process.wait(TIMEOUT_S):
             raise RuntimeError(f"the clients ended with status {self._process.returncode}")
         return rest
-
-    def _write(self, text: str) -> None:
-        if self._process.stdin is None:
-            raise TypeError("the process was started without pipes")
-        self._process.stdin.write(text)
-        self._process.stdin.flush()
 
 
 def rows(samples: Sequence[Sample], name: str) -> tuple[list[float], list[float]]:
