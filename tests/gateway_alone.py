@@ -1,4 +1,4 @@
-"""A gateway's process without a pipeline behind it: groups can be made, faces not."""
+"""A gateway in a process of its own, which starts quickly: without a pipeline, or a service's."""
 
 from __future__ import annotations
 
@@ -15,28 +15,44 @@ import httpx
 import yaml
 
 from bench.service import free_ports
-from tests.service import ROOT, wait_until
+from ops.life import READY
+from tests.service import ROOT, Service, wait_until
 
 START_S = 60
 
 
 class LoneGateway:
-    """``python -m gateway.server`` with a configuration of its own below `directory`."""
+    """``python -m gateway.server`` with a configuration of its own below `directory`.
 
-    def __init__(self, directory: Path, **gateway: Any) -> None:
+    service: whose pipeline is asked; without one groups can be made, and faces not. environment:
+    beside this process's own. library, gateway: settings that differ.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        service: Optional[Service] = None,
+        environment: Optional[dict[str, str]] = None,
+        library: Optional[dict[str, Any]] = None,
+        **gateway: Any,
+    ) -> None:
         self.directory = directory
         self.port, nowhere = free_ports()
-        settings = yaml.safe_load((ROOT / "config.yml").read_text())
+        base = service.config if service else ROOT / "config.yml"
+        settings = yaml.safe_load(base.read_text())
         settings["models_dir"] = str(ROOT / "models")
+        settings["log"]["dir"] = str(directory)
+        pipeline = service.rpc_port if service else nowhere
         settings["gateway"].update(
-            {"port": self.port, "pipelines": [f"127.0.0.1:{nowhere}"], **gateway}
+            {"port": self.port, "pipelines": [f"127.0.0.1:{pipeline}"], **gateway}
         )
+        settings["library"].update(library or {})
         self.config = directory / "config.yml"
         self.config.write_text(yaml.safe_dump(settings))
         self.process: Optional[subprocess.Popen[bytes]] = None
-        self._client = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False
-        )
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        self._client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
     @property
     def logs(self) -> Path:
@@ -49,7 +65,7 @@ class LoneGateway:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gateway.server", str(self.config)],
             cwd=self.directory,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "FACE_SERVICE_READY": str(writing)},
+            env={**self._environment, READY: str(writing)},
             pass_fds=[writing],
         )
         os.close(writing)

@@ -151,7 +151,9 @@ def test_refusals_without_a_key_wash_nothing_away(access_service, log):
     before = (folder / "audit.log").stat().st_size
     address = f"127.0.0.{next(_ADDRESSES)}"
     transport = httpx.HTTPTransport(local_address=address)
-    with httpx.Client(base_url=access_service.gateway_url, transport=transport) as stranger:
+    with httpx.Client(
+        base_url=access_service.gateway_url, transport=transport, timeout=60
+    ) as stranger:
         for number in range(500):
             path = f"{PRIVATE}/group/delete?x={number}"
             sent = stranger.post(path, json={"appid": f"a{number}"}, timeout=60)
@@ -167,7 +169,9 @@ def test_refusals_without_a_key_wash_nothing_away(access_service, log):
 def test_one_address_takes_few_lines_whatever_it_tries(access_service, log):
     address = f"127.0.0.{next(_ADDRESSES)}"
     transport = httpx.HTTPTransport(local_address=address)
-    with httpx.Client(base_url=access_service.gateway_url, transport=transport) as stranger:
+    with httpx.Client(
+        base_url=access_service.gateway_url, transport=transport, timeout=60
+    ) as stranger:
         for path, start in itertools.product([*CHANGES, ("face/list", {})], (PRIVATE, CLOUD)):
             stranger.post(f"{start}/{path[0]}", timeout=60)
         for path in ("face/detect", "face/match", "user/get", "user/list", "group/list"):

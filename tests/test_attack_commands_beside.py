@@ -16,9 +16,9 @@ import pytest
 from gateway.__main__ import _parser as gateway_parser
 from library.__main__ import _parser as library_parser
 from tests.command_server import ROOT, Commands
+from tests.gateway_alone import LoneGateway
 from tests.gateway_client import FACE, App
 from tests.live_files import Watch
-from tests.lone_gateway import LoneGateway
 from tests.service import wait_until
 
 pytestmark = [pytest.mark.attack, pytest.mark.service]
@@ -40,7 +40,11 @@ def gateway(service, tmp_path, watch):
     """A gateway that asks for keys."""
     (tmp_path / "home").mkdir()
     made = LoneGateway(
-        tmp_path / "home", service, watch.environment, {"access": "on"}, {"store_crops": True}
+        tmp_path / "home",
+        service,
+        watch.environment,
+        {"database": "sqlite:///faces.db", "store_crops": True},
+        access="on",
     )
     yield made
     made.kill()
@@ -156,7 +160,7 @@ def test_commands_beside_a_service_cost_nothing_that_was_acknowledged(
         before_backup = list(enrolling.done)
         commands.done("library", "backup", tmp_path / "meanwhile.backup")
         model = json.loads(commands.done("library", "stats", "--json"))["apps"][0]["recogniser"]
-        used = run_every_command(commands, gateway.folder, picture, model)
+        used = run_every_command(commands, gateway.directory, picture, model)
         assert used == names_of(library_parser()), "every command there is takes part"
         assert names_of(gateway_parser()) == {"keys"}
         assert wait_until(lambda: revoked.code == INVALID_KEY, 30)
@@ -181,14 +185,19 @@ def test_commands_beside_a_service_cost_nothing_that_was_acknowledged(
 def test_no_command_takes_the_database_for_a_file_of_its_own(commands, gateway, watch, tmp_path):
     """Under no name: it would be replaced, or lose its locks."""
     commands.done("library", "stats")
-    database = gateway.folder / "faces.db"
+    database = gateway.directory / "faces.db"
     before = database.stat().st_ino
     commands.done("library", "backup", tmp_path / "good.backup")
     linked, symlink = tmp_path / "linked.db", tmp_path / "people" / "someone" / "a.png"
     os.link(database, linked)
     symlink.parent.mkdir(parents=True)
     os.link(database, symlink)
-    for path in (database, linked, Path(f"{database}-journal"), gateway.folder / "data/tokens.db"):
+    for path in (
+        database,
+        linked,
+        Path(f"{database}-journal"),
+        gateway.directory / "data/tokens.db",
+    ):
         for arguments in (
             ("backup", path),
             ("restore", path, "--replace"),

@@ -15,8 +15,8 @@ from library import page_check, write_probe
 from library.config import LibraryConfig
 from library.store import Store
 from tests.faces import enrolment
+from tests.gateway_alone import LoneGateway
 from tests.gateway_client import FACE, App
-from tests.lone_gateway import LoneGateway
 from tests.service import wait_until
 from tests.shop import fails, one_user
 from tests.test_library_store_files import file_size_limit, small_disk  # noqa: F401 - a fixture
@@ -211,8 +211,8 @@ def test_damage_that_a_call_meets_is_told_at_once(tmp_path):
 
 def turns(gateway: LoneGateway, status: int) -> list[str]:
     """The reasons of /health once it answers with a status."""
-    assert wait_until(lambda: gateway.health()[0] == status, SOON_S), gateway.health()
-    return gateway.health()[1]
+    assert wait_until(lambda: gateway.health().status_code == status, SOON_S), gateway.health().text
+    return list(gateway.health().json()["reasons"])
 
 
 @pytest.fixture
@@ -221,8 +221,9 @@ def started(service, tmp_path):
     made = []
 
     def start(**library):
-        made.append(LoneGateway(tmp_path, service, library=library))
-        made[-1].start()
+        library = {"database": "sqlite:///faces.db", **library}
+        made.append(LoneGateway(tmp_path, service, library=library).start())
+        assert turns(made[-1], 200) == []
         return made[-1]
 
     yield start

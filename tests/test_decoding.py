@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from ops.request import RequestWorker
 from ops.runner import Timing
 from ops.task import Picture, Task
 from tests import pictures
+from tests.decoders import decoders_among, is_at_work
 from tests.service import wait_until
 
 pytestmark = pytest.mark.attack
@@ -51,14 +51,7 @@ def decoder():
 
 def of_this_process() -> list[psutil.Process]:
     """The decoders that this process has started."""
-    found = []
-    for child in psutil.Process().children():
-        try:
-            if "ops.decoder_process" in child.cmdline():
-                found.append(child)
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    return decoders_among(psutil.Process().children())
 
 
 def kind_of(call, *arguments) -> ErrorKind:
@@ -78,20 +71,11 @@ def during(endless, decoder, attack) -> ErrorKind:
         target=lambda: result.append(kind_of(decoder.decode, *endless, 1, always))
     )
     thread.start()
-    assert wait_until(lambda: of_this_process() and _is_at_work(of_this_process()[0]), 60)
+    assert wait_until(lambda: of_this_process() and is_at_work(of_this_process()[0]), 60)
     attack(of_this_process()[0].pid)
     thread.join(60)
     assert result
     return result[0]
-
-
-def _is_at_work(process: psutil.Process) -> bool:
-    """Whether it has a file and room for its pixels."""
-    shared = 0
-    for descriptor in os.listdir(f"/proc/{process.pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            shared += "memfd" in os.readlink(f"/proc/{process.pid}/fd/{descriptor}")
-    return shared > 1
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -201,7 +185,7 @@ def test_a_process_dies_with_a_parent_that_was_killed(tmp_path, endless):
     try:
         assert wait_until(psutil.Process(parent.pid).children, 60)
         (child,) = psutil.Process(parent.pid).children()
-        assert wait_until(lambda: _is_at_work(child), 60)
+        assert wait_until(lambda: is_at_work(child), 60)
     finally:
         parent.kill()
         parent.wait()

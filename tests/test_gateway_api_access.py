@@ -245,7 +245,7 @@ def test_an_expired_token_says_that_it_has_expired(access_service):
 
 
 def test_comparing_files_needs_a_key_as_well(access_service):
-    answer = httpx.post(f"{access_service.gateway_url}/compare", files={"image1": b"x"})
+    answer = httpx.post(f"{access_service.gateway_url}/compare", files={"image1": b"x"}, timeout=60)
     assert answer.status_code in (401, 403)
 
 
@@ -259,13 +259,17 @@ def test_monitoring_reads_health_without_a_key_and_metrics_with_an_admins(access
         told = httpx.get(health, headers={"x-api-key": f"{key}.{secret}"}, timeout=60).json()
         assert {"versions", "models", "uptime_s"} <= told.keys()
     metrics = f"{access_service.gateway_url}/metrics"
-    assert httpx.get(metrics).status_code == 401
+    assert httpx.get(metrics, timeout=60).status_code == 401
     key, secret = access_service.new_key("admin")
-    assert httpx.get(metrics, headers={"x-api-key": f"{key}.{secret}"}).status_code == 200
+    assert (
+        httpx.get(metrics, headers={"x-api-key": f"{key}.{secret}"}, timeout=60).status_code == 200
+    )
     key, secret = access_service.new_key("write")
-    assert httpx.get(metrics, headers={"x-api-key": f"{key}.{secret}"}).status_code == 403
+    assert (
+        httpx.get(metrics, headers={"x-api-key": f"{key}.{secret}"}, timeout=60).status_code == 403
+    )
 
 
 def test_no_key_is_told_so_in_the_apis_frame(access_service):
-    answer = httpx.get(f"{access_service.gateway_url}{PRIVATE}/app/list")
+    answer = httpx.get(f"{access_service.gateway_url}{PRIVATE}/app/list", timeout=60)
     assert document(answer)["error_code"] == 110

@@ -255,4 +255,7 @@ def test_more_requests_than_are_allowed_at_once_are_told_so(make_service):
     with ThreadPoolExecutor(len(clients)) as pool:
         codes = list(pool.map(ask, clients))
     assert set(codes) == {0, 18}
-    assert document(httpx.get(f"{service.gateway_url}{PRIVATE}/app/list"))["error_code"] == 0
+    assert (
+        document(httpx.get(f"{service.gateway_url}{PRIVATE}/app/list", timeout=60))["error_code"]
+        == 0
+    )

@@ -142,7 +142,9 @@ def test_a_client_that_hangs_up_leaves_nothing_behind(service):
         with socket.create_connection(("127.0.0.1", service.http_port), timeout=10) as client:
             client.sendall(head + content)
     # All but a few are given up before they are worked on, or this would be told "busy".
-    assert wait_until(lambda: httpx.post(service.url, content=content).status_code == 200, 30)
+    assert wait_until(
+        lambda: httpx.post(service.url, content=content, timeout=60).status_code == 200, 30
+    )
     assert len(faces(service.post(ONE))) == 1
 
 

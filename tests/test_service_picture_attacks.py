@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from bench.attacking import pictures as attacks
 from ops.errors import ErrorKind
+from tests.decoders import decoders_among, is_at_work
 from tests.pictures import ONE, base64_of
 from tests.service import document, faces, wait_until
 
@@ -37,24 +37,11 @@ def slow() -> str:
 
 
 def decoders(service) -> list[psutil.Process]:
-    found = []
-    for process in service.processes():
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-            if "ops.decoder_process" in process.cmdline():
-                found.append(process)
-    return found
+    return decoders_among(service.processes())
 
 
 def busy(service) -> list[psutil.Process]:
-    """Those that hold a file and room for its pixels."""
-    found = []
-    for process in decoders(service):
-        with contextlib.suppress(OSError):
-            place = f"/proc/{process.pid}/fd"
-            names = [os.readlink(f"{place}/{number}") for number in os.listdir(place)]
-            if sum("memfd" in name for name in names) > 1:
-                found.append(process)
-    return found
+    return [process for process in decoders(service) if is_at_work(process)]
 
 
 def ask(service, picture: str, seconds: float = 60.0):

@@ -73,7 +73,8 @@ def test_a_gateway_that_keeps_dying_is_started_later_each_time_and_503_is_answer
         time.sleep(0.2)
     said = "the gateway ended with status -9; it is started again in 2 s"
     assert wait_until(lambda: said in "".join(running.output), SOON_S)
-    answer = httpx.post(f"{running.gateway_url}/face-api/v3/face/detect", json={"image": ONE})
+    url = f"{running.gateway_url}/face-api/v3/face/detect"
+    answer = httpx.post(url, json={"image": ONE}, timeout=60)
     assert answer.status_code in (200, 503)
     assert "error_code" in answer.json()
     assert wait_until(lambda: is_well(running), SOON_S)
@@ -105,7 +106,7 @@ def test_an_end_waits_for_no_client_that_stalls(make_service):
             client = socket.create_connection(("127.0.0.1", port))
             client.sendall(body.replace(b"/x", path) if number % 2 else b"")
             stalled.append(client)
-    idle = httpx.Client()
+    idle = httpx.Client(timeout=60)
     idle.get(f"{service.gateway_url}/health")
     with (
         attack_grpc.calls_without_message(service.rpc_port, 64) as calls,
