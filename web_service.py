@@ -1,9 +1,8 @@
 """Start the face recognition service: ``python web_service.py [--config config.yml]``.
 
 It starts the pipeline, prints ``ready`` when it answers, and ends it on SIGTERM or Ctrl-C, after
-the requests under way. Exit status 0 after a clean end, 1 when a
-process died before that, 2 for a configuration that cannot be used, or data that another
-service uses.
+the requests under way. Exit status 0 after a clean end, 1 when a process died before that, 2 for a
+configuration that cannot be used, or data that another service uses.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ import time
 
 from ops.config import Config, ConfigError, load_config
 from ops.data_lock import DataLock, data_files
-from ops.supervisor import Supervisor, check_port
+from ops.listening import check_places
+from ops.supervisor import Supervisor
 from terminal.command import outlive_readers
 
 # Seconds within which the children of a service that was killed are gone, and with them its ports.
@@ -59,15 +59,10 @@ def take(lock: DataLock) -> bool:
 
 def wait_for_ports(config: Config) -> None:
     """Wait for the ports of a service that was killed; whoever needs them says what is wrong."""
-    ports = [("rpc_port", config.rpc_host, config.rpc_port)]
-    if config.http_port:
-        ports.append(("http_port", config.http_host, config.http_port))
-    ports.append(("gateway.port", config.gateway.host, config.gateway.port))
     give_up = time.monotonic() + _CHILDREN_END_S
     while time.monotonic() < give_up:
         try:
-            for key, host, port in ports:
-                check_port(config, key, host, port)
+            check_places(config)
         except ConfigError:
             time.sleep(0.1)
         else:

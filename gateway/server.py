@@ -23,7 +23,7 @@ from gateway.url_images import UrlImages
 from library.scores import Recogniser
 from ops.config import Config, ConfigError, load_config, own_address
 from ops.life import say_ready
-from ops.listening import inherited, listen
+from ops.listening import gateway_place, inherited, listen
 from ops.liveness import thresholds
 from ops.manifest import ManifestError
 from ops.process import (
@@ -61,13 +61,7 @@ async def _serve(config: Config) -> None:
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     settings = config.gateway
-    try:
-        socket = inherited() or listen(settings.host, settings.port, shared=False)
-    except OSError as error:
-        raise ConfigError(
-            f"{config.path}: gateway.port: cannot listen on {settings.host}:{settings.port}: "
-            f"{error.strerror}"
-        ) from None
+    socket = inherited() or listen(config, gateway_place(config), shared=False)
     parts = _make_parts(config)
     http = HttpServer(make_app(parts), settings.request_timeout_ms, lifespan="on")
     serving = asyncio.ensure_future(http.serve(sockets=[socket]))

@@ -8,9 +8,10 @@ from typing import Any
 import grpc
 from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
-from ops.config import Config, ConfigError
+from ops.config import Config
 from ops.errors import ErrorKind, ServiceError
 from ops.executor import Answer, Executor
+from ops.listening import rpc_place
 from ops.rpc_calls import Call, Calls, aborted
 from ops.rpc_guard import Guard
 from ops.rpc_message import MalformedMessageError, read_message
@@ -142,13 +143,10 @@ class RpcServer:
         )
         self._server = grpc.aio.server(options=_options(config, shared))
         self._server.add_generic_rpc_handlers((service,))
-        address = f"{config.rpc_host}:{config.rpc_port}"
         try:
-            self._server.add_insecure_port(address)
+            self._server.add_insecure_port(f"{config.rpc_host}:{config.rpc_port}")
         except RuntimeError:
-            raise ConfigError(
-                f"{config.path}: rpc_port: cannot listen on {address}: the port is taken"
-            ) from None
+            raise rpc_place(config).refusal(config, "the port is taken") from None
 
     async def start(self) -> None:
         """Begin to serve."""

@@ -12,7 +12,7 @@ import sys
 
 from ops.config import Config, ConfigError, load_config
 from ops.life import say_ready
-from ops.listening import listen
+from ops.listening import http_place, listen
 from ops.process import (
     allow_many_connections,
     die_with_parent,
@@ -81,13 +81,7 @@ async def _serve(config: Config, replica: int) -> None:
     http = HttpServer(PipelineApp(config, executor), config.limits.request_timeout_ms)
     serving = None
     if config.http_port:
-        try:
-            socket = listen(config.http_host, config.http_port, shared)
-        except OSError as error:
-            raise ConfigError(
-                f"{config.path}: http_port: cannot listen on "
-                f"{config.http_host}:{config.http_port}: {error.strerror}"
-            ) from None
+        socket = listen(config, http_place(config), shared)
         serving = asyncio.ensure_future(http.serve(sockets=[socket]))
     _LOGGER.info("serving with models %s", executor.stages.models)
     give_memory_back()

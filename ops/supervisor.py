@@ -12,9 +12,9 @@ import time
 from typing import Callable, Optional
 
 from ops.child import START_TIMEOUT_S, Child, Program
-from ops.config import Config, ConfigError
+from ops.config import Config
 from ops.life import NOTICE, Notice
-from ops.listening import LISTENING, listen
+from ops.listening import LISTENING, check_places, gateway_place, listen
 from ops.probe import PIXEL
 from ops.process import child_environment
 from ops.stopgap import Stopgap
@@ -59,11 +59,10 @@ class Supervisor:
         """Serve until a signal; the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        check_port(self._config, "rpc_port", self._config.rpc_host, self._config.rpc_port)
-        if self._config.http_port:
-            check_port(self._config, "http_port", self._config.http_host, self._config.http_port)
+        check_places(self._config)
         if self._config.gateway.port:
-            self._listening = self._listen()
+            # Held here, so that it outlives every gateway.
+            self._listening = listen(self._config, gateway_place(self._config), shared=False)
         try:
             self._start()
             self._watch()
@@ -84,17 +83,6 @@ class Supervisor:
         if self._signals > 1:
             for child in self._children:
                 child.kill()
-
-    def _listen(self) -> socket.socket:
-        """The gateway's socket, held here so that it outlives every gateway."""
-        settings = self._config.gateway
-        try:
-            return listen(settings.host, settings.port, shared=False)
-        except OSError as error:
-            raise ConfigError(
-                f"{self._config.path}: gateway.port: cannot listen on "
-                f"{settings.host}:{settings.port}: {error.strerror}"
-            ) from None
 
     def _start(self) -> None:
         config = self._config
@@ -225,22 +213,6 @@ def _library_settings(config: Config) -> dict[str, str]:
         # gRPC complains about its own poller when a process ends while it starts.
         "GRPC_VERBOSITY": "NONE",
     }
-
-
-def check_port(config: Config, key: str, host: str, port: int) -> None:
-    """Raise ConfigError if something listens on the port already, or it may not be used.
-
-    Replicas share their port with whoever asks for that, so a second service has to look first.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(
-                f"{config.path}: {key}: cannot listen on {host}:{port}: {error.strerror}"
-            ) from None
 
 
 def _answers(config: Config) -> bool:
