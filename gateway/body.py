@@ -15,8 +15,6 @@ from ops.json_text import parse_json
 from ops.turns import Turns
 from ops.uploads import Body, FullError, TooLargeError, TooSlowError
 
-# Above this a body is parsed on a thread, so that other requests do not wait for it.
-_LARGE = 512 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 
@@ -84,10 +82,8 @@ class Bodies:
 
     async def _parsed(self, parse: Callable[[Body], T], body: Body, deadline: float) -> T:
         try:
-            if len(body) <= _LARGE:
-                return parse(body)
             seconds = max(deadline - time.monotonic(), 0.0)
-            return await self._turns.run(parse, body, seconds=seconds)
+            return await self._turns.parse(parse, body, seconds)
         except ValueError as error:
             sentence = str(error)
             detail = sentence[:1].lower() + sentence[1:]

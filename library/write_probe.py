@@ -9,7 +9,7 @@ from typing import Optional
 from sqlalchemy import Connection, delete, insert
 
 from library.database import Database
-from library.errors import DatabaseError, LibraryError
+from library.errors import DatabaseError
 from library.rows import now_ms
 from library.tables import backup
 
@@ -68,8 +68,6 @@ class WriteProbe:
             self._error = None if is_locked else error
             if not is_locked:
                 self._locked_since = None
-        except LibraryError:
-            raise AssertionError("no other error comes from the database") from None
         else:
             self._error = self._locked_since = None
 

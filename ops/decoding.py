@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from ops.decoder import Decoder, GaveUpError, memory_for
 from ops.errors import ErrorKind, ServiceError, without_frames
+from ops.headers.header import PictureHeader
 from ops.picture import pixels_of
 from ops.task import Picture, Task
 
 _LOGGER = logging.getLogger(__name__)
+Decode = Callable[[bytes, PictureHeader, int], np.ndarray]
 # A picture that takes longer at most, on one core, goes to a process of its own. Lanes can do
 # nothing else meanwhile; shorter work is not worth the way there and back.
 COSTLY_S = 0.4
@@ -25,8 +30,11 @@ def is_costly(picture: Picture) -> bool:
     return picture.header is not None and picture.header.seconds > COSTLY_S
 
 
-def decode(picture: Picture) -> None:
-    """Decode in this thread; a picture that fails has its error."""
+def decode(picture: Picture, pixels_of: Decode = pixels_of) -> None:
+    """Decode a picture that waits for it, in this thread by default; one that fails has its error.
+
+    What else `pixels_of` raises is not caught.
+    """
     data, header, picture.data, picture.header = picture.data, picture.header, None, None
     if data is None or header is None:
         return
@@ -150,13 +158,10 @@ class Decoders:
             return place.work.get()
 
     def _decode_all(self, decoder: Decoder, task: Task) -> None:
-        for picture in filter(is_costly, task.pictures):
-            data, header, picture.data, picture.header = picture.data, picture.header, None, None
-            if data is None or header is None or not task.live:
-                continue
-            try:
-                picture.pixels = decoder.decode(data, header, picture.scale, lambda: task.live)
-            except ServiceError as error:
-                picture.error = without_frames(error)
-            except GaveUpError:
-                return
+        def pixels_of(data: bytes, header: PictureHeader, reduction: int) -> np.ndarray:
+            return decoder.decode(data, header, reduction, lambda: task.live)
+
+        with contextlib.suppress(GaveUpError):
+            for picture in filter(is_costly, task.pictures):
+                if task.live:
+                    decode(picture, pixels_of)

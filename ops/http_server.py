@@ -37,8 +37,6 @@ Send = Callable[[Message], Awaitable[None]]
 _LOGGER = logging.getLogger(__name__)
 # Requests whose bodies are on their way: they take memory only.
 MOST_UPLOADS = 1024
-# Above this a body is parsed on a thread, so that other requests do not wait for it.
-_LARGE = 512 * 1024
 _FIELDS = {"key", "value", "tensors", "logid", "clientip", "name", "method"}
 
 
@@ -67,6 +65,8 @@ class PipelineApp:
             return
         except _RefusedError as refused:
             await _send(send, refused.status, Answer(refused.error, ""), close=True)
+        except FullError:
+            await _send(send, 429, Answer(ServiceError(ErrorKind.BUSY), ""), close=True)
         except ServiceError as error:
             status = HTTP_STATUS[error.kind.grpc_status or ""]
             await _send(send, status, Answer(error, ""), close=False)
@@ -84,10 +84,7 @@ class PipelineApp:
             raise _RefusedError(405, ServiceError(ErrorKind.MALFORMED_REQUEST, "Use POST."))
         # Before a byte of the body is read: refusing must cost less than answering.
         self._executor.admission.check()
-        try:
-            upload = self._uploads.begin()
-        except FullError:
-            raise _RefusedError(429, ServiceError(ErrorKind.BUSY)) from None
+        upload = self._uploads.begin()
         try:
             keys, values = await self._parse(await self._read(scope, receive, upload))
             answer = await _unless_gone(self._executor.answer(keys, values), receive)
@@ -107,17 +104,13 @@ class PipelineApp:
             raise _RefusedError(413, ServiceError(ErrorKind.REQUEST_TOO_LARGE)) from None
         except TooSlowError:
             raise _RefusedError(408, ServiceError(ErrorKind.TIMEOUT)) from None
-        except FullError:
-            raise _RefusedError(429, ServiceError(ErrorKind.BUSY)) from None
 
     async def _parse(self, body: Body) -> tuple[list[str], list[str]]:
         """Keys and values; those of a large body on a thread, one after the other."""
         try:
-            if len(body) <= _LARGE:
-                return parse_body(body)
-            return await self._turns.run(parse_body, body, seconds=self._timeout_s)
+            return await self._turns.parse(parse_body, body, self._timeout_s)
         except asyncio.TimeoutError:
-            raise _RefusedError(429, ServiceError(ErrorKind.BUSY)) from None
+            raise FullError from None
         except ServiceError as error:
             raise _RefusedError(400, error) from None
 

@@ -119,8 +119,8 @@ def pixels_of(data: bytes, header: PictureHeader, reduction: int = 1) -> np.ndar
     """Decode to (H, W, 3) uint8, RGB, turned upright by the orientation.
 
     Grey, palette and CMYK pictures are converted, those of 16 bits by what they use of them (see
-    `narrowed`), alpha is dropped; of an animation
-    the first frame is taken. header: what `open_picture` said. reduction: see `reduction_of`.
+    `narrowed`), alpha is dropped; of an animation the first frame is taken.
+    header: what `open_picture` said. reduction: see `reduction_of`.
     Raises ServiceError: BROKEN_PICTURE; BUSY where there is no memory for it.
     """
     size = reduced_size(header, reduction)
@@ -179,7 +179,7 @@ def _by_pillow(data: bytes, header: PictureHeader, reduction: int) -> np.ndarray
         # draft() takes the scale that leaves at least this size in both directions.
         image.draft(image.mode, (header.width // reduction, header.height // reduction))
     image.load()
-    return _rgb(image)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _has_memory(header: PictureHeader) -> bool:
@@ -218,16 +218,6 @@ def narrowed(pixels: np.ndarray) -> np.ndarray:
     used = next(bits for bits in _DEPTHS if highest < 1 << bits)
     shifted: np.ndarray = (pixels >> (used - 8)).astype(np.uint8)
     return shifted
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I"):
-        # Pillow's own conversion would clip at 255.
-        grey = narrowed(np.asarray(image).astype(np.int64).clip(0, 0xFFFF).astype(np.uint16))
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    return np.asarray(image)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -6,7 +6,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Optional, TypeVar
 
+from ops.uploads import Body
+
 T = TypeVar("T")
+# Above these bytes a body is parsed on a thread, so that other requests do not wait for it.
+_SMALL = 512 * 1024
 
 
 class Turns:
@@ -15,6 +19,15 @@ class Turns:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="bodies")
         self._turn: Optional[asyncio.Lock] = None
+
+    async def parse(self, parse: Callable[[Body], T], body: Body, seconds: float) -> T:
+        """What `parse` makes of a body: at once of a small one, in its turn of a large one.
+
+        Raises as `run`.
+        """
+        if len(body) <= _SMALL:
+            return parse(body)
+        return await self.run(parse, body, seconds=seconds)
 
     async def run(self, work: Callable[..., T], *arguments: object, seconds: float) -> T:
         """What `work` returns. Raises what it raises, and asyncio.TimeoutError after `seconds`.

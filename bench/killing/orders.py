@@ -252,8 +252,3 @@ class Operator:
 def is_of(ledger: Ledger, key: Key) -> bool:
     """Whether a user is one of a ledger's."""
     return key[1].startswith(f"{ledger.owner}_")
-
-
-def may_fail(done: Done, was_away: bool) -> bool:
-    """Whether a command that failed has a right to. was_away: the database, meanwhile."""
-    return was_away or "database_locked" in done.errors

@@ -10,7 +10,7 @@ from ops.headers.header import MAX_CHUNKS, PictureHeader, broken, too_complex
 
 START, FORM = b"RIFF", b"WEBP"
 _FIRST = 12  # where the first chunk starts
-_ALPHA, _EXIF, _XMP, _ANIMATION = 0x10, 0x08, 0x04, 0x02
+_ALPHA, _ANIMATION = 0x10, 0x02
 _KEY_FRAME = b"\x9d\x01\x2a"
 _LOSSLESS = 0x2F
 
