@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Optional
 
+from ops.file_identity import identity
+
 
 class LogFile:
     """For one thread. It is opened when it is used, and anew after an error.
@@ -49,7 +51,7 @@ class LogFile:
 
     def _open(self) -> int:
         # A file that was moved or deleted would take lines that nobody will find.
-        if self._descriptor is not None and _identity(self._descriptor) == self._on_disk():
+        if self._descriptor is not None and identity(self._descriptor) == identity(self.path):
             return self._descriptor
         self.close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,13 +65,6 @@ class LogFile:
             os.write(self._descriptor, b"\n")
         return self._descriptor
 
-    def _on_disk(self) -> Optional[tuple[int, int]]:
-        try:
-            status = os.stat(self.path)
-        except FileNotFoundError:
-            return None
-        return status.st_dev, status.st_ino
-
     def _rotate(self) -> None:
         """Rename the file and the older ones; the oldest goes."""
         for number in range(self._backups, 0, -1):
@@ -79,11 +74,6 @@ class LogFile:
 
     def _backup(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
-
-
-def _identity(descriptor: int) -> tuple[int, int]:
-    status = os.fstat(descriptor)
-    return status.st_dev, status.st_ino
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import orjson
 
 from gateway.likeness import leading_halves, same
 from library import live_files
+from ops.file_identity import identity
 
 # Seconds that a call waits for others' locks.
 _PATIENCE_S = 1.0
@@ -190,13 +190,13 @@ class TokenFile:
 
     def _open(self) -> sqlite3.Connection:
         # A file that was replaced or deleted would take faces that nobody will read.
-        if self._connection is not None and self._identity == self._on_disk():
+        if self._connection is not None and self._identity == identity(self._file):
             return self._connection
         self.close()
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         live_files.make(self._file)
         live_files.note(self._file)
-        identity = self._on_disk()
+        opened = identity(self._file)
         connection = sqlite3.connect(
             f"file:{quote(str(self._file))}?mode=rw",
             uri=True,
@@ -216,15 +216,8 @@ class TokenFile:
         except sqlite3.Error:
             connection.close()
             raise
-        self._connection, self._identity = connection, identity
+        self._connection, self._identity = connection, opened
         return connection
-
-    def _on_disk(self) -> Optional[tuple[int, int]]:
-        try:
-            status = os.stat(self._file)
-        except FileNotFoundError:
-            return None
-        return status.st_dev, status.st_ino
 
 
 def _entry(row: Row) -> Entry:

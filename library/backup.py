@@ -120,9 +120,8 @@ def _copy_rows(database: Database, target: Path, progress: Optional[Progress]) -
 def _drop_others(connection: sqlite3.Connection) -> None:
     """Without what else is kept in the database, the keys of the gateway for one."""
     for kind, name in foreign(connection):
-        quoted = name.replace('"', '""')
         # An index goes with its table.
-        connection.execute(f'DROP {kind} IF EXISTS "{quoted}"')
+        connection.execute(f"DROP {kind} IF EXISTS {sqlite.quoted(name)}")
 
 
 def _finish(file: Path) -> None:

@@ -14,6 +14,9 @@ import stat
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Optional
+
+from ops.file_identity import identity
 
 # What SQLite puts beside a database, and the database itself.
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -38,12 +41,12 @@ def note(file: Path) -> None:
 
 def is_live(path: Path) -> bool:
     """Whether a path is such a database, or what SQLite has beside one; also by another name."""
-    wanted = _identity(str(path))
+    wanted = _found(str(path))
     with _CHANGING:
         names = [f"{file}{suffix}" for file in _FILES for suffix in _SUFFIXES]
     if wanted is None:
         return os.path.realpath(path) in map(os.path.realpath, names)
-    return any(wanted == _identity(name) for name in names)
+    return any(wanted == _found(name) for name in names)
 
 
 def refuse(path: Path) -> None:
@@ -52,9 +55,8 @@ def refuse(path: Path) -> None:
         raise OSError(errno.EBUSY, "it is the database in use", str(path))
 
 
-def _identity(name: str) -> tuple[int, int] | None:
+def _found(name: str) -> Optional[tuple[int, int]]:
     try:
-        status = os.stat(name)
+        return identity(name)
     except OSError:
         return None
-    return status.st_dev, status.st_ino

@@ -134,13 +134,13 @@ def _walks(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     {} in the query is where the portion's beginning goes.
     """
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    for table in (_quoted(name) for (name,) in names):
+    for table in (sqlite.quoted(name) for (name,) in names):
         yield _portion(table, "NOT INDEXED", "rowid"), "rowid"
         for _, index, *_ in connection.execute(f"PRAGMA index_list({table})").fetchall():
-            info = connection.execute(f"PRAGMA index_info({_quoted(index)})").fetchall()
+            info = connection.execute(f"PRAGMA index_info({sqlite.quoted(index)})").fetchall()
             if all(row[2] is not None for row in info):
-                columns = ", ".join(_quoted(row[2]) for row in info)
-                yield _portion(table, f"INDEXED BY {_quoted(index)}", columns), columns
+                columns = ", ".join(sqlite.quoted(row[2]) for row in info)
+                yield _portion(table, f"INDEXED BY {sqlite.quoted(index)}", columns), columns
 
 
 def _portion(table: str, index: str, columns: str) -> str:
@@ -149,8 +149,3 @@ def _portion(table: str, index: str, columns: str) -> str:
         f"SELECT {columns} FROM {table} {index} {{}} "  # noqa: S608
         f"ORDER BY {columns} LIMIT 1 OFFSET {PORTION - 1}"
     )
-
-
-def _quoted(name: str) -> str:
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'

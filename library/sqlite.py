@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 import time
@@ -19,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from library import live_files
 from library.errors import DatabaseError
 from library.faults import translated
+from ops.file_identity import identity
 
 # Bytes a page, of new databases. 512-d embeddings take 2 KiB: larger pages waste less of
 # themselves, smaller ones make smaller commits.
@@ -42,13 +42,13 @@ def make_engine(url: URL, file: Path, timeout_s: float, **pool: Any) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _note_file(connection: sqlite3.Connection, record: Any) -> None:
-        record.info["file"] = _identity(file)
+        record.info["file"] = identity(file)
 
     @event.listens_for(engine, "checkout")
     def _same_file(connection: sqlite3.Connection, record: Any, _: Any) -> None:
         # A file that was replaced, by a copy put back for instance, would take writes that
         # nobody will read.
-        if record.info["file"] != _identity(file):
+        if record.info["file"] != identity(file):
             raise DisconnectionError("the database file is another one now")
 
     @event.listens_for(engine, "begin")
@@ -135,14 +135,6 @@ def _address(file: Path, mode: str) -> str:
     return f"file:{quote(str(file))}?mode={mode}"
 
 
-def _identity(file: Path) -> tuple[int, int]:
-    try:
-        status = os.stat(file)
-    except FileNotFoundError:
-        return (0, 0)
-    return (status.st_dev, status.st_ino)
-
-
 def _begin_immediate(connection: Connection, timeout_s: float) -> None:
     """Take the lock for writing.
 
@@ -176,3 +168,9 @@ def _waiting(connection: Connection, seconds: float, usually_s: float) -> Iterat
         yield
     finally:
         cursor.execute(f"PRAGMA busy_timeout = {round(usually_s * 1000)}")
+
+
+def quoted(name: str) -> str:
+    """A table's, a column's or an index's name as it stands in a statement."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'

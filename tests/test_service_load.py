@@ -47,10 +47,13 @@ def test_under_load_every_answer_is_the_one_that_the_picture_gets_alone(service)
                 if answer["err_no"] == 0:
                     assert difference(faces(answer), faces(alone[number])) < 0.02
 
-    run(requests[:400])
-    memory = service.memory()
-    run(requests[400:])
-    assert service.memory() <= memory * 1.05
+    memory = []
+    for start in range(0, len(requests), 400):
+        run(requests[start : start + 400])
+        memory.append(service.memory())
+    # What is lost adds up from round to round; what the allocator holds for the next one comes and
+    # goes by some percent.
+    assert min(memory[2:]) <= max(memory[:2]) * 1.05
     assert {p.pid for p in service.processes()} == before
 
 

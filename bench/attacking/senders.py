@@ -40,13 +40,8 @@ def _post(url: str, kind: str, body: bytes) -> None:
         )
 
 
-def _picture(make: Callable[[], bytes], target: Target) -> None:
-    image = base64.b64encode(make()).decode("ascii")
-    _post(target.url, bodies.JSON, json.dumps({"key": ["image"], "value": [image]}).encode())
-
-
 def _pictures(make: Callable[[], bytes], count: int, target: Target) -> None:
-    """So many of them in one request."""
+    """So many of a picture in one request."""
     images = [base64.b64encode(make()).decode("ascii")] * count
     keys = ["image"] * count
     _post(target.url, bodies.JSON, json.dumps({"key": keys, "value": images}).encode())
@@ -135,7 +130,7 @@ def _named(make: Callable[..., Any]) -> str:
 
 
 ATTACKS: dict[str, Send] = {
-    **{name: partial(_picture, make) for name, make in _PICTURES.items()},
+    **{name: partial(_pictures, make, 1) for name, make in _PICTURES.items()},
     "16 WebPs of 49 megapixels": partial(_pictures, pictures.webp_of_one_colour, 16),
     **{f"REST: {_named(make)}": partial(_gateway_body, make) for make in _BODIES},
     "REST: chunks of a byte": _tiny_chunks,

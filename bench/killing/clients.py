@@ -59,6 +59,7 @@ class Client:
         self._numbers = itertools.count()
         self._stopping = False
         self._seen = 0
+        self._wanted: Optional[asyncio.Event] = None
 
     async def run(self, writes: bool = True) -> None:
         """Work until `stop`; after each restart what is there is looked at first."""
@@ -85,8 +86,6 @@ class Client:
         self.checked = asyncio.Event()
         self._wanted = self.checked
         return self.checked
-
-    _wanted: Optional[asyncio.Event] = None
 
     async def _look(self) -> None:
         generation = self._front.number

@@ -6,7 +6,14 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from bench.killing.asking import GROUP_NOT_FOUND, SUCCESS, USER_NOT_FOUND, Answer, Asker
+from bench.killing.asking import (
+    GROUP_NOT_FOUND,
+    INVALID_TOKEN,
+    SUCCESS,
+    USER_NOT_FOUND,
+    Answer,
+    Asker,
+)
 from bench.killing.keys import Keys, LiveKey
 from bench.killing.record import Record
 from bench.killing.truth import GROUP, Finding, Key, Ledger, Person, State
@@ -42,7 +49,7 @@ class Looking:
         key = self._tools.keys.pick(self.ledger.app)
         answer = await self._asker.ask(key.credential, path, **parameters)
         self._tools.record.codes[str(answer.code)] += 1
-        if answer.code == 110 and self._tools.keys.is_live(key):
+        if answer.code == INVALID_TOKEN and self._tools.keys.is_live(key):
             said = f"{path} is refused with it, though nobody has revoked it"
             self._tools.record.found([Finding("key lost", f"key {key.id}", said)])
         return answer, key
