@@ -29,7 +29,8 @@ from bench.attacking.watch import Clients, Memory, Phase, held_by, processes_of
 from bench.child import PIPE, start_child
 from bench.load.cpu import machine
 from bench.load.outputs import output_file
-from bench.service import Service, ended_by_sigterm, free_ports, started
+from bench.ports import free_ports
+from bench.service import Service, ended_by_sigterm, started
 from terminal.console import open_console
 from terminal.table import FittingTable
 

@@ -20,7 +20,7 @@ from typing import Any, Optional
 import psycopg
 import pymysql
 
-from bench.service import free_ports
+from bench.ports import free_ports
 from ops.process import die_with_parent
 
 START_S = 60

@@ -30,8 +30,9 @@ from bench.load.generators import Target
 from bench.load.outputs import output_file
 from bench.load.pictures import PictureSet, make_sets
 from bench.load.session import best_level, levels
+from bench.ports import free_ports
 from bench.searching.faces import FaceModel, default_effective
-from bench.service import ended_by_sigterm, free_ports, started
+from bench.service import ended_by_sigterm, started
 from library.config import LibraryConfig
 from library.records import Enrolment, NewFace
 from library.store import Store

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterator
@@ -16,6 +15,7 @@ import yaml
 
 from bench.child import PIPE, start_child
 from bench.load.affinity import on_cores
+from bench.ports import free_ports
 
 # Longer than any request may take (limits.request_timeout_ms), which a clean end waits for.
 END_TIMEOUT_S = 60.0
@@ -73,14 +73,6 @@ def ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def free_ports() -> tuple[int, int]:
-    """Two ports of this machine that nobody listens on."""
-    with socket.socket() as one, socket.socket() as other:
-        for unused in (one, other):
-            unused.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 
 def _on_free_ports(config: Path, folder: Path, change: Optional[Change]) -> tuple[Path, str, str]:

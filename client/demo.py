@@ -167,7 +167,8 @@ def _service(arguments: argparse.Namespace, console: Console) -> Iterator[FaceSe
             yield service
             return
     # Only here: whoever has a service needs nothing of what starts one.
-    from bench.service import free_ports, started
+    from bench.ports import free_ports
+    from bench.service import started
 
     port = free_ports()[0]
 

@@ -14,7 +14,7 @@ from typing import Any, Optional
 import httpx
 import yaml
 
-from bench.service import free_ports
+from bench.ports import free_ports
 from ops.life import READY
 from tests.service import ROOT, Service, wait_until
 

@@ -10,19 +10,18 @@ import itertools
 import lzma
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
 import yaml
 
+from bench.ports import unused_ports
 from convert.environment import ROOT, environment_python
 from convert.errors import UnreachableError
 from library.index.base import Collection
@@ -73,7 +72,7 @@ class MilvusServer:
         self._programs = installed_server()
         self._directory = directory
         self._process: Optional[subprocess.Popen[bytes]] = None
-        ports = _free_ports(len(_SERVICES) + 6)
+        ports = unused_ports(len(_SERVICES) + 6)
         self.port, self._health_port = ports[:2]
         (directory / "configs").mkdir(parents=True)
         (directory / "logs").mkdir()
@@ -187,14 +186,6 @@ def _registry_settings(client_port: int, peer_port: int) -> dict[str, Any]:
         "initial-advertise-peer-urls": peer,
         "initial-cluster": f"default={peer}",
     }
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for unused in sockets:
-            unused.bind(("127.0.0.1", 0))
-        return [int(unused.getsockname()[1]) for unused in sockets]
 
 
 # Of every index that a test opens, so that none meets another's.

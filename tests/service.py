@@ -23,7 +23,7 @@ from paddle_serving_server.pipeline.proto import (
     pipeline_service_pb2_grpc,
 )
 
-from bench.service import free_ports
+from bench.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 120

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench.service import free_ports
+from bench.ports import free_ports
 from client import AsyncFaceService, FaceService, FaceServiceError, NoAnswerError, Token, Url
 from client.face_service_records import Guess, Location
 from tests.face_api_server import Error, FaceApi, Status, face_api

@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from bench.service import free_ports
+from bench.ports import free_ports
 from gateway import health
 from gateway.health import Health
 from gateway.people import People

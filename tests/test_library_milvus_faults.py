@@ -14,7 +14,7 @@ import psutil
 import pytest
 from pymilvus import utility
 
-from bench.service import free_ports
+from bench.ports import free_ports
 from library.errors import IndexUnavailableError
 from library.index import milvus_connection
 from library.index.milvus import MilvusIndex

@@ -17,7 +17,7 @@ import pytest
 
 from bench import soak
 from bench.load.growth import ALLOWANCES, FEWEST, MEMORY, growth
-from bench.service import free_ports
+from bench.ports import free_ports
 from bench.soaking.clients import Report
 from bench.soaking.kinds import Manner, Mix, bad_kinds, good_kinds, leaving_kinds
 from bench.soaking.show import plot

@@ -21,7 +21,7 @@ from bench.load.figures import Load
 from bench.load.pictures import NAMES, make_sets
 from bench.load.raw import Job, Raw
 from bench.load.session import SetResult, check_answer
-from bench.service import free_ports
+from bench.ports import free_ports
 from ops.chain import Chain
 from ops.config import load_config
 from tests.service import ROOT
@@ -121,7 +121,7 @@ def test_the_published_layout_answers_and_leaves_no_process_behind(recognition):
 def test_the_published_layout_ends_with_the_process_that_started_it(recognition, tmp_path):
     code = (
         "import sys; from pathlib import Path; from bench.load.published import *;"
-        "from bench.service import free_ports\n"
+        "from bench.ports import free_ports\n"
         f"with started(Path({str(recognition)!r}), free_ports(), "
         "Layout('small', 1, True)) as running:\n"
         "    print(running.pid, flush=True); sys.stdin.read()"
