@@ -18,7 +18,7 @@ demo:  ## enrol a folder of people, find them in a picture (ARGS="people/ group.
 	@scripts/setup && exec $(PYTHON) -m client.demo $(ARGS)
 
 test:  ## run the tests (ARGS="tests/test_setup.py -k name")
-	@scripts/setup --dev && exec $(PYTHON) -m pytest -q $(ARGS)
+	@scripts/setup --dev && exec $(PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 fuzz:  ## look for inputs that break what `make test` tries a few of (ARGS="tests/test_settings_file.py")
 	@scripts/setup --dev && exec $(PYTHON) -m pytest -q -m hypothesis --hypothesis-profile=fuzz $(ARGS)

@@ -14,6 +14,7 @@ import pytest
 from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from bench.attacking import calls as attack_grpc
+from bench.attacking.http2 import Connection
 from client.rpc import METHOD
 from ops.errors import ErrorKind
 from tests.pictures import ONE
@@ -219,7 +220,7 @@ def narrow(models, tmp_path_factory):
     """A service with little room for uploads and little patience."""
 
     def change(settings: dict[str, Any]) -> None:
-        settings["limits"].update(upload_bytes=64 * MB, request_timeout_ms=8000)
+        settings["limits"].update(upload_bytes=16 * MB, request_timeout_ms=8000)
 
     one = Service(tmp_path_factory.mktemp("narrow"), change, gateway=True).start()
     yield one
@@ -231,7 +232,13 @@ def test_messages_on_their_way_have_a_budget(narrow):
         nobody_notices(narrow, 600 * MB),
         attack_grpc.unfinished_messages(narrow.rpc_port, 16, 4, 50) as held,
     ):
-        assert any(b"Too much is being uploaded" in connection.answer for connection in held)
+        assert wait_until(lambda: any(map(was_refused, held)), 60)
+
+
+def was_refused(connection: Connection) -> bool:
+    connection.socket.settimeout(0.05)
+    connection.receive()
+    return b"Too much is being uploaded" in connection.answer
 
 
 def test_a_message_that_does_not_come_in_time_is_told_so(narrow):
