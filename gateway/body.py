@@ -68,12 +68,14 @@ class Bodies:
         Raises ApiError INVALID_PARAMETER, IMAGE_TYPE, TOO_MANY_REQUESTS.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        start = bytes(body[:_START]).removeprefix(MARK).lstrip()
         if not body:
             return {}
-        if kind == _MULTIPART:
-            return _with_picture(await self.fields(request, body, deadline))
-        if _is_form(kind, body):
-            return await self._parsed(parse_urlencoded, body, deadline)
+        if not start.startswith((b"{", b"[")):
+            if kind == _MULTIPART:
+                return _with_picture(await self.fields(request, body, deadline))
+            if kind == _FORM or _PAIR.match(start):
+                return await self._parsed(parse_urlencoded, body, deadline)
         values = await self._parsed(parse_json, body, deadline)
         if not isinstance(values, (dict, list)):
             raise ApiError(ErrorCode.INVALID_PARAMETER, "a JSON object or array is expected")
@@ -95,14 +97,6 @@ class Bodies:
             raise _invalid(error) from None
         except asyncio.TimeoutError:
             raise ApiError(ErrorCode.TOO_MANY_REQUESTS, "too much is being uploaded") from None
-
-
-def _is_form(kind: str, body: Body) -> bool:
-    """Whether a body of a content type is a form's fields in one line."""
-    start = bytes(body[:_START]).removeprefix(MARK).lstrip()
-    if start[:1] in (b"{", b"["):
-        return False
-    return kind == _FORM or _PAIR.match(start) is not None
 
 
 def _with_picture(fields: Fields) -> dict[str, Any]:

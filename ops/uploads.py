@@ -142,34 +142,24 @@ class Uploads:
     ) -> Body:
         body: Body = b""
         more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise GoneError
-            part: bytes = message.get("body", b"")
-            more = message.get("more_body", False)
-            if unpacker is None:
-                body = self._joined(upload, body, part, most)
-                continue
-            for piece in unpacker.pieces(part):
-                body = self._joined(upload, body, piece, most)
-                # What takes long to unpack keeps nobody else waiting.
-                await asyncio.sleep(0)
-        if unpacker is not None:
-            unpacker.end()
-        return body
-
-    def _joined(self, upload: Upload, body: Body, part: bytes, most: int) -> Body:
-        """The body with one part more, which is held from now on."""
-        if len(body) + len(part) > most:
-            raise TooLargeError
-        self._hold(upload, len(part))
-        if not body:
-            return part
-        # Not a list of parts: of one byte each, they would take sixty times the body.
-        body = bytearray(body) if isinstance(body, bytes) else body
-        body += part
-        return body
+        try:
+            while more:
+                part, more = await _next_part(receive)
+                for piece in (part,) if unpacker is None else unpacker.pieces(part):
+                    if len(body) + len(piece) > most:
+                        raise TooLargeError
+                    self._hold(upload, len(piece))
+                    body = _joined(body, piece)
+                    if unpacker is not None:
+                        # What takes long to unpack keeps nobody else waiting.
+                        await asyncio.sleep(0)
+            if unpacker is not None:
+                unpacker.end()
+            return body
+        finally:
+            # An error holds this frame, and a task the error, until Python looks for circles: what
+            # was refused would take several times what all bodies may.
+            body = part = piece = b""
 
     def _hold(self, upload: Upload, size: int) -> None:
         if upload.is_given_up:
@@ -233,3 +223,21 @@ class Upload:
     def is_stalled(self, now: float) -> bool:
         """Whether it has not brought PROGRESS_BYTES for PROGRESS_S."""
         return now - self._since > PROGRESS_S
+
+
+async def _next_part(receive: Receive) -> tuple[bytes, bool]:
+    """The next bytes of a body, and whether there are more. Raises GoneError."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise GoneError
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _joined(body: Body, part: bytes) -> Body:
+    """Both in one, made of the first one where it can grow."""
+    if not body:
+        return part
+    # Not a list of parts: of one byte each, they would take sixty times the body.
+    body = bytearray(body) if isinstance(body, bytes) else body
+    body += part
+    return body

@@ -18,6 +18,7 @@ from tests.pictures import encode
 pytest_plugins = ["tests.gateway_fixtures"]
 
 FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=b"
 FILE = encode(head(), quality=85)
 NAME = "张三 + José"
 MARK = b"\xef\xbb\xbf"
@@ -119,7 +120,7 @@ def test_a_form_is_read_as_one_under_any_content_type(app, kind):
     assert enrolled(app, form("again", MARK) + b"&action_type=REPLACE", kind) == "again"
 
 
-@pytest.mark.parametrize("kind", [FORM, f"{FORM}; charset=UTF-8", "text/plain", None])
+@pytest.mark.parametrize("kind", [FORM, f"{FORM}; charset=UTF-8", MULTIPART, "text/plain", None])
 @pytest.mark.parametrize("before", [b"", MARK, b" \r\n"])
 def test_json_is_read_as_such_under_any_content_type(app, kind, before):
     body = before + b'{"image": "%b", "image_type": "BASE64"}' % FACE.encode()
