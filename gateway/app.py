@@ -161,6 +161,8 @@ def _add_operation(app: FastAPI, parts: Parts) -> None:
         response_model=HealthResult,
         responses={503: {"model": HealthResult, "description": "Not now."}},
     )
+    # Balancers ask with HEAD; the document has it once.
+    app.add_route("/health", health, methods=["HEAD"], include_in_schema=False)
     app.add_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
     app.add_route("/", index, methods=["GET"], include_in_schema=False)
 

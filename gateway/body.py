@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Any, Callable, Optional, TypeVar, Union
 
+import pybase64
 from starlette.requests import Request
 
 from gateway.errors import ApiError, ErrorCode
 from gateway.forms import Fields, parse_multipart, parse_urlencoded
 from gateway.places import place_of
-from ops.json_text import parse_json
+from ops.json_text import MARK, parse_json
 from ops.turns import Turns
+from ops.unpacking import BrokenEncodingError, UnknownEncodingError, unpacker_of
 from ops.uploads import Body, FullError, TooLargeError, TooSlowError
 
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
+# How a form begins that does not say that it is one; no JSON begins so.
+_PAIR = re.compile(rb"[A-Za-z0-9_.-]{1,64}=")
+_START = 128
 
 T = TypeVar("T")
 Values = Union[dict[str, Any], list[Any]]
@@ -32,7 +38,7 @@ class Bodies:
     async def read(
         self, request: Request, owner: str, deadline: float, most: Optional[int] = None
     ) -> Body:
-        """The body, which holds a part of `upload_bytes` until the request is answered.
+        """The body, unpacked, which holds a part of `upload_bytes` until the request is answered.
 
         owner: whose share of places and bytes the request has, "" for nobody's. deadline: of
         time.monotonic. most: bytes, where fewer than usual are taken.
@@ -43,8 +49,11 @@ class Bodies:
         if declared.isdigit() and int(declared) > most:
             raise _too_large(most)
         try:
+            unpacker = unpacker_of(request.headers.raw)
             seconds = max(deadline - time.monotonic(), 0.0)
-            return await place_of(request).receive(request.receive, owner, seconds, most)
+            return await place_of(request).receive(request.receive, owner, seconds, most, unpacker)
+        except (UnknownEncodingError, BrokenEncodingError) as error:
+            raise _invalid(error) from None
         except TooLargeError:
             raise _too_large(most) from None
         except TooSlowError:
@@ -55,18 +64,18 @@ class Bodies:
     async def values(self, request: Request, body: Body, deadline: float) -> Values:
         """What a body holds: a JSON object or array, or a form's fields; {} for an empty one.
 
-        JSON is known by its first character, since clients send it under any content type.
-        Raises ApiError INVALID_PARAMETER, TOO_MANY_REQUESTS.
+        JSON and forms are known by how they begin, since clients send them under any content type.
+        Raises ApiError INVALID_PARAMETER, IMAGE_TYPE, TOO_MANY_REQUESTS.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        start = body[:64].lstrip()[:1]
+        start = bytes(body[:_START]).removeprefix(MARK).lstrip()
         if not body:
             return {}
-        if kind == _MULTIPART:
-            fields = await self.fields(request, body, deadline)
-            return {name: value for name, value in fields.items() if isinstance(value, str)}
-        if kind == _FORM and start not in (b"{", b"["):
-            return await self._parsed(parse_urlencoded, body, deadline)
+        if not start.startswith((b"{", b"[")):
+            if kind == _MULTIPART:
+                return _with_picture(await self.fields(request, body, deadline))
+            if kind == _FORM or _PAIR.match(start):
+                return await self._parsed(parse_urlencoded, body, deadline)
         values = await self._parsed(parse_json, body, deadline)
         if not isinstance(values, (dict, list)):
             raise ApiError(ErrorCode.INVALID_PARAMETER, "a JSON object or array is expected")
@@ -85,11 +94,27 @@ class Bodies:
             seconds = max(deadline - time.monotonic(), 0.0)
             return await self._turns.parse(parse, body, seconds)
         except ValueError as error:
-            sentence = str(error)
-            detail = sentence[:1].lower() + sentence[1:]
-            raise ApiError(ErrorCode.INVALID_PARAMETER, detail) from None
+            raise _invalid(error) from None
         except asyncio.TimeoutError:
             raise ApiError(ErrorCode.TOO_MANY_REQUESTS, "too much is being uploaded") from None
+
+
+def _with_picture(fields: Fields) -> dict[str, Any]:
+    """The texts of a form, and its picture, which may be a file. Raises ApiError IMAGE_TYPE."""
+    values = {name: value for name, value in fields.items() if isinstance(value, str)}
+    picture = fields.get("image")
+    if isinstance(picture, bytes):
+        image_type = values.get("image_type") or "BASE64"
+        if image_type.upper() != "BASE64":
+            raise ApiError(ErrorCode.IMAGE_TYPE, "a file is the picture itself")
+        values.update(image=pybase64.b64encode_as_string(picture), image_type=image_type)
+    return values
+
+
+def _invalid(error: ValueError) -> ApiError:
+    """The error that has a sentence of elsewhere as its detail."""
+    sentence = str(error)
+    return ApiError(ErrorCode.INVALID_PARAMETER, sentence[:1].lower() + sentence[1:])
 
 
 def _too_large(most: int) -> ApiError:

@@ -10,6 +10,7 @@ from gateway.results import CompareError
 from gateway.table import PRIVATE, Operation
 
 TITLE = "Face recognition"
+_FILE = {"type": "string", "format": "binary"}
 _PICTURE = "/9j/4AAQSkZJRgABAQ..."  # how the base64 of a JPEG begins
 _EXAMPLES: dict[str, Any] = {
     "image": _PICTURE,
@@ -34,7 +35,8 @@ _EXAMPLES: dict[str, Any] = {
 }
 DESCRIPTION = f"""
 Every operation answers HTTP 200 with `error_code` 0 and a `result`, or with another `error_code`.
-Parameters may come in the query or in the body, as JSON or as form fields.
+Parameters may come in the query or in the body, as JSON or as form fields; a picture also as a file
+named `image` of a multipart form.
 
 {error_table()}
 """
@@ -60,6 +62,8 @@ def described(operation: Operation) -> dict[str, Any]:
         }
     else:
         content["application/x-www-form-urlencoded"] = {"schema": schema}
+        if "image" in schema["properties"]:
+            content["multipart/form-data"] = {"schema": _with_file(schema)}
     required = bool(operation.most or schema.get("required"))
     return {
         "requestBody": {"required": required, "content": content},
@@ -67,15 +71,22 @@ def described(operation: Operation) -> dict[str, Any]:
     }
 
 
+def _with_file(schema: dict[str, Any]) -> dict[str, Any]:
+    """The form of an operation that has its picture as a file, which is BASE64 and nothing else."""
+    properties = {**schema["properties"], "image": _FILE}
+    del properties["image_type"]
+    required = [name for name in schema["required"] if name != "image_type"]
+    return {**schema, "properties": properties, "required": required}
+
+
 def described_compare() -> dict[str, Any]:
     """The form of POST /compare."""
-    file = {"type": "string", "format": "binary"}
     schema = {
         "type": "object",
         "required": ["image1", "image2"],
         "properties": {
-            "image1": file,
-            "image2": file,
+            "image1": _FILE,
+            "image2": _FILE,
             "aligned": {
                 "type": "string",
                 "enum": ["true", "false"],

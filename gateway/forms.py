@@ -8,7 +8,7 @@ from typing import Union
 import numpy as np
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
-from ops.json_text import MOST_WIDE
+from ops.json_text import MARK, MOST_WIDE
 from ops.uploads import Body
 
 MOST_FIELDS = 64
@@ -30,13 +30,16 @@ class FormError(ValueError):
 
 
 def parse_urlencoded(body: Body) -> dict[str, str]:
-    """The fields of a form; of several of one name the last. Raises FormError."""
+    """The fields of a form; of several of one name the last.
+
+    In UTF-8, whatever charset it says (as the URL standard has it), which curl sends as it is.
+    Raises FormError.
+    """
     if body.count(b"&") >= MOST_FIELDS:
         raise FormError(f"The form has more than {MOST_FIELDS} fields")
-    if not body.isascii():
-        raise FormError("The form is not urlencoded")
     fields = {}
-    for pair in body.split(b"&"):
+    first, *others = body.split(b"&")
+    for pair in (first.removeprefix(MARK), *others):
         name, equals, value = pair.partition(b"=")
         if name or equals:
             fields[_text(_unquoted(name))] = _text(_unquoted(value))

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from gateway.config import GatewayConfig
 from gateway.errors import ApiError, ErrorCode
+from ops.unpacking import Unpacker
 from ops.uploads import Body, Quota, Receive, TooSlowError, Upload, Uploads
 
 # Requests that send their bodies, for each that may be worked on: they take memory only.
@@ -46,16 +47,24 @@ class Place:
         self._upload: Optional[Upload] = None
         self.is_stalled = False  # the rest of the body is not waited for any longer
 
-    async def receive(self, receive: Receive, owner: str, seconds: float, most: int) -> Body:
+    async def receive(
+        self,
+        receive: Receive,
+        owner: str,
+        seconds: float,
+        most: int,
+        unpacker: Optional[Unpacker] = None,
+    ) -> Body:
         """The request's body; from then on it is worked on, in a place of the owner's share.
 
+        unpacker: of a packed body.
         Raises ApiError TOO_MANY_REQUESTS, and what `Uploads` raises.
         """
         uploads = self._places.uploads
         self._stop_working()
         self._upload = upload = uploads.begin(owner)
         try:
-            body = await uploads.receive(upload, receive, seconds, most)
+            body = await uploads.receive(upload, receive, seconds, most, unpacker)
         except TooSlowError:
             self.is_stalled = True
             raise

@@ -3,29 +3,77 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ops.errors import ErrorKind, ServiceError
 
-# Weight of the newest gap between two answers in their running mean.
-_NEWEST = 0.05
+# What requests have met is known of so many, and for so many seconds, or for as long as the new one
+# has where that is longer: of slow ones there would be too few.
+_MOST_KNOWN = 32
+_KNOWN_S = 10.0
+# Fewer say nothing, so that a single request that took long does not speak for the service.
+_QUORUM = 4
+# So many may always be inside.
+_FEW = 2
+# A request that needs more of its time than this part is late. Simulated, three times the load
+# that a service can bear: of those let in a third were late without it, and with it a tenth.
+_ENOUGH = 0.8
+# Given up after this part of its time, a request has waited in vain; earlier, its client left.
+_NEARLY = 0.95
+
+
+@dataclass(frozen=True)
+class Place:
+    """One request's, from `enter` to `leave`.
+
+    number: in the queue, 1 for a request that nobody was before. entered: on the clock of the
+    admission. seconds: in which the request has to be answered. is_trial: let in against the odds.
+    """
+
+    number: int
+    entered: float
+    seconds: float
+    is_trial: bool
+
+
+@dataclass(frozen=True)
+class _Met:
+    """What a request met: answered or not, so many seconds after it came to its place."""
+
+    number: int
+    seconds: float
+    is_answered: bool
+    when: float
 
 
 class Admission:
-    """Counts requests in the service and estimates how long a new one would wait.
+    """Counts requests in the service and judges whether a new one would be answered in its time.
 
-    While requests wait, the gaps between answers are what one request costs the service; that
-    cost times the requests before a new one is how long it would take. Requests whose pictures
-    processes of their own decode hold a place, but hold up nobody. For one thread.
+    By what the last ones met: from twice as far back it takes twice as long. Only those count whose
+    place was at least half of the new one's, since batches form where many wait; a request is
+    refused where most of these say that it would be late. All of it is forgotten after seconds, as
+    requests differ, and a refused one teaches nothing. For the same reason two may always be
+    inside, and of all that seem to be late one on trial: what is no longer true is found out by
+    the next answers.
+
+    Requests whose pictures processes of their own decode hold a place, but hold up nobody. For
+    one thread.
     """
 
-    def __init__(self, queue_length: int, aside: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        queue_length: int,
+        aside: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """queue_length: requests in the service. aside: how many of them hold up nobody now."""
         self._queue_length = queue_length
         self._aside = aside
-        self._last_answer = 0.0
-        self._busy_since_last = False
-        self._cost = 0.0
+        self._clock = clock
+        self._met: deque[_Met] = deque(maxlen=_MOST_KNOWN)
+        self._on_trial = False
         self.in_flight = 0
 
     @property
@@ -38,30 +86,44 @@ class Admission:
         if self.full:
             raise ServiceError(ErrorKind.BUSY)
 
-    def enter(self, seconds: float) -> None:
+    def enter(self, seconds: float) -> Place:
         """Take a place for a request that has to be answered within `seconds`.
 
         Raises ServiceError(BUSY) when the queue is full or the time would not be enough.
         """
         self.check()
-        before = self._before()
-        if before and (before + 1) * self._cost > seconds:
+        now = self._clock()
+        number = max(self.in_flight - self._aside(), 0) + 1
+        is_trial = number > _FEW and self._would_be_late(number, seconds, now)
+        if is_trial and self._on_trial:
             raise ServiceError(ErrorKind.BUSY, "It would not be answered in its time.")
+        self._on_trial = self._on_trial or is_trial
         self.in_flight += 1
+        return Place(number, now, seconds, is_trial)
 
-    def leave(self, aside: bool = False) -> None:
-        """Give the place back, when the request has been answered or given up.
+    def leave(self, place: Place, is_answered: bool, aside: bool = False) -> None:
+        """Give a place back, when the request has been answered or given up.
 
-        aside: it held up nobody for a part of its time, which says nothing about others' cost.
+        is_answered: with what it asked for; an error tells nothing of the time that takes. aside:
+        it held up nobody for a part of its time, which says nothing about others either.
         """
-        now = time.monotonic()
         self.in_flight -= 1
-        if self._busy_since_last and not aside:
-            gap = now - self._last_answer
-            self._cost += _NEWEST * (gap - self._cost) if self._cost else gap
-        self._last_answer = now
-        self._busy_since_last = self._before() > 0
+        if place.is_trial:
+            self._on_trial = False
+        now = self._clock()
+        took = now - place.entered
+        if not aside and (is_answered or took > _NEARLY * place.seconds):
+            seconds = took if is_answered else max(took, place.seconds)
+            self._met.append(_Met(place.number, seconds, is_answered, now))
 
-    def _before(self) -> int:
-        """Requests that a new one would have to wait for."""
-        return max(self.in_flight - self._aside(), 0)
+    def _would_be_late(self, number: int, seconds: float, now: float) -> bool:
+        oldest, most = now - max(_KNOWN_S, seconds), _ENOUGH * seconds
+        late = in_time = 0
+        for met in self._met:
+            if met.when < oldest or 2 * met.number < number:
+                continue
+            if met.seconds * number >= most * met.number:
+                late += 1
+            elif met.is_answered:  # the others would have taken longer, nobody knows how long
+                in_time += 1
+        return late > in_time and late + in_time >= _QUORUM

@@ -32,6 +32,7 @@ class ErrorKind(enum.Enum):
     UNSUPPORTED_TENSOR = (5005, None, "Tensors are not taken; send pictures as base64 strings.")
     REQUEST_TOO_LARGE = (5006, None, "Send fewer or smaller pictures in a request.")
     FOREIGN_PAGE = (5007, None, "Web pages call the gateway, with a key; programs use an address.")
+    BAD_ENCODING = (5008, None, "Send the body as it is, or whole and packed with gzip or deflate.")
 
     NOT_BASE64 = (5101, None, "Send the picture's bytes in standard base64.")
     EMPTY_PICTURE = (5102, None, "The picture has no bytes.")

@@ -106,7 +106,7 @@ class Executor(DAGExecutor):
         allowed = self._config.limits.request_timeout_ms / 1000.0
         deadline = arrived + (allowed if seconds is None else min(seconds, allowed))
         number = next(self._numbers)
-        self.admission.enter(deadline - arrived)
+        place = self.admission.enter(deadline - arrived)
         success = False
         task: Optional[Task] = None
         try:
@@ -119,7 +119,7 @@ class Executor(DAGExecutor):
                 raise
             return Answer(error, "")
         finally:
-            self.admission.leave(aside=task is not None and task.costly)
+            self.admission.leave(place, success, aside=task is not None and task.costly)
             self._trace(number, arrived, success)
 
     async def _answer(self, task: Task, number: int) -> Answer:

@@ -20,6 +20,7 @@ from ops.executor import Answer, Executor
 from ops.json_text import parse_json
 from ops.origins import is_loopback, is_of_elsewhere, is_own_host
 from ops.turns import Turns
+from ops.unpacking import BrokenEncodingError, UnknownEncodingError, unpacker_of
 from ops.uploads import (
     Body,
     FullError,
@@ -37,6 +38,8 @@ Send = Callable[[Message], Awaitable[None]]
 _LOGGER = logging.getLogger(__name__)
 # Requests whose bodies are on their way: they take memory only.
 MOST_UPLOADS = 1024
+# What a refusal says of how it is to be done (RFC 9110, 15.5.6 and 15.5.16).
+_HEADERS = {405: (b"allow", b"POST"), 415: (b"accept-encoding", b"gzip, deflate")}
 _FIELDS = {"key", "value", "tensors", "logid", "clientip", "name", "method"}
 
 
@@ -94,12 +97,17 @@ class PipelineApp:
             await _send(send, 200, answer, close=False)
 
     async def _read(self, scope: Message, receive: Receive, upload: Upload) -> Body:
-        """The body, within the limits on bytes and time."""
+        """The body, unpacked, within the limits on bytes and time."""
         declared = next((int(v) for k, v in scope["headers"] if k == b"content-length"), 0)
         if declared > self._limits.request_bytes:
             raise _RefusedError(413, ServiceError(ErrorKind.REQUEST_TOO_LARGE))
         try:
-            return await self._uploads.receive(upload, receive, self._timeout_s)
+            unpacker = unpacker_of(scope["headers"])
+            return await self._uploads.receive(upload, receive, self._timeout_s, unpacker=unpacker)
+        except UnknownEncodingError as error:
+            raise _RefusedError(415, ServiceError(ErrorKind.BAD_ENCODING, f"{error}.")) from None
+        except BrokenEncodingError as error:
+            raise _RefusedError(400, ServiceError(ErrorKind.BAD_ENCODING, f"{error}.")) from None
         except TooLargeError:
             raise _RefusedError(413, ServiceError(ErrorKind.REQUEST_TOO_LARGE)) from None
         except TooSlowError:
@@ -180,6 +188,8 @@ async def _send(send: Send, status: int, answer: Answer, close: bool) -> None:
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode("ascii")),
     ]
+    if status in _HEADERS:
+        headers.append(_HEADERS[status])
     if close:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -11,6 +11,8 @@ from typing import Any, Union
 
 import orjson
 
+# Of UTF-8, which some programs write before every text.
+MARK = b"\xef\xbb\xbf"
 # Values of a document beside those that are first in their list or object. The largest request
 # that is meant well, two lists of 1024 pictures, has some 2,100.
 MOST_VALUES = 10_000
@@ -21,7 +23,7 @@ _MARKS = (b",", b"[", b"{")
 
 
 def parse_json(body: Union[bytes, bytearray]) -> Any:
-    """The document in a body; of an object that has a name twice, the last value.
+    """The document in a body of UTF-8; of an object that has a name twice, the last value.
 
     Takes at most about twice the body's size. Raises ValueError, with a sentence that tells why
     and holds nothing of the body.
@@ -32,7 +34,7 @@ def parse_json(body: Union[bytes, bytearray]) -> Any:
         if left < 0:
             raise ValueError(f"The JSON has more than {MOST_VALUES} values")
     try:
-        document = orjson.loads(body)
+        document = orjson.loads(memoryview(body)[len(MARK) :] if body.startswith(MARK) else body)
     except ValueError:
         raise ValueError("The body is not JSON") from None
     if _wide_characters(document) > MOST_WIDE:

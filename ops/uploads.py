@@ -1,6 +1,7 @@
 """Bodies of requests: how many are on their way, what all of them hold, and which are given up.
 
 A body's bytes count until its request has been answered, since what is made of them lives as long.
+Those of a packed one count as they are unpacked, which is done as they come.
 Where there is no room for a new one, those that do not get on make it.
 """
 
@@ -10,6 +11,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, MutableMapping
 from typing import Any, Callable, Optional, Union
+
+from ops.unpacking import Unpacker
 
 Body = Union[bytes, bytearray]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -100,15 +103,21 @@ class Uploads:
         return upload
 
     async def receive(
-        self, upload: Upload, receive: Receive, seconds: float, most: Optional[int] = None
+        self,
+        upload: Upload,
+        receive: Receive,
+        seconds: float,
+        most: Optional[int] = None,
+        unpacker: Optional[Unpacker] = None,
     ) -> Body:
         """The whole body.
 
         seconds: in which it has to arrive. most: bytes, where fewer than usual are taken.
-        Raises FullError, TooLargeError, TooSlowError, GoneError.
+        unpacker: of a packed body. Raises FullError, TooLargeError, TooSlowError, GoneError,
+        BrokenEncodingError.
         """
         most = self._one_bytes if most is None else most
-        upload.collecting = asyncio.ensure_future(self._collect(upload, receive, most))
+        upload.collecting = asyncio.ensure_future(self._collect(upload, receive, most, unpacker))
         try:
             return await asyncio.wait_for(upload.collecting, seconds)
         except asyncio.TimeoutError:
@@ -128,25 +137,29 @@ class Uploads:
             self._bytes.give(upload.owner, upload.held)
             upload.held = 0
 
-    async def _collect(self, upload: Upload, receive: Receive, most: int) -> Body:
+    async def _collect(
+        self, upload: Upload, receive: Receive, most: int, unpacker: Optional[Unpacker]
+    ) -> Body:
         body: Body = b""
         more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise GoneError
-            part: bytes = message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) + len(part) > most:
-                raise TooLargeError
-            self._hold(upload, len(part))
-            if body:
-                # Not a list of parts: of one byte each, they would take sixty times the body.
-                body = bytearray(body) if isinstance(body, bytes) else body
-                body += part
-            else:
-                body = part
-        return body
+        try:
+            while more:
+                part, more = await _next_part(receive)
+                for piece in (part,) if unpacker is None else unpacker.pieces(part):
+                    if len(body) + len(piece) > most:
+                        raise TooLargeError
+                    self._hold(upload, len(piece))
+                    body = _joined(body, piece)
+                    if unpacker is not None:
+                        # What takes long to unpack keeps nobody else waiting.
+                        await asyncio.sleep(0)
+            if unpacker is not None:
+                unpacker.end()
+            return body
+        finally:
+            # An error holds this frame, and a task the error, until Python looks for circles: what
+            # was refused would take several times what all bodies may.
+            body = part = piece = b""
 
     def _hold(self, upload: Upload, size: int) -> None:
         if upload.is_given_up:
@@ -210,3 +223,21 @@ class Upload:
     def is_stalled(self, now: float) -> bool:
         """Whether it has not brought PROGRESS_BYTES for PROGRESS_S."""
         return now - self._since > PROGRESS_S
+
+
+async def _next_part(receive: Receive) -> tuple[bytes, bool]:
+    """The next bytes of a body, and whether there are more. Raises GoneError."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise GoneError
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _joined(body: Body, part: bytes) -> Body:
+    """Both in one, made of the first one where it can grow."""
+    if not body:
+        return part
+    # Not a list of parts: of one byte each, they would take sixty times the body.
+    body = bytearray(body) if isinstance(body, bytes) else body
+    body += part
+    return body

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -21,6 +22,46 @@ _LAST_S = 0.25
 _LAST_STALL_S = 1.0
 
 
+def _words(value: bytes) -> list[bytes]:
+    """The words of a header that lists some."""
+    return [word.strip() for word in value.lower().split(b",")]
+
+
+class _Parser(httptools.HttpRequestParser):
+    """httptools' parser for a connection that is upgraded to nothing.
+
+    A request that asks for an upgrade is answered as if it did not (RFC 9110, 7.8); Java's client
+    asks with every first one for HTTP/2. httptools ends it behind its headers, whatever body
+    follows: another parser is given the head again, without the wish, and goes on from there.
+    """
+
+    def __init__(self, connection: _Protocol) -> None:
+        super().__init__(connection)
+        self._connection = connection
+        # As uvicorn has it: a request may be sent before the last one's answer closes all.
+        self.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def feed_data(self, data: Any) -> None:
+        parse = super().feed_data
+        left = memoryview(data)
+        while left:
+            try:
+                parse(left)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._connection.parser.ignores_upgrade():
+                    raise
+                left = left[upgrade.args[0] :]
+                head = self._connection.head_without_upgrade()
+                fresh = self._connection.parser = _Parser(self._connection)
+                parse = super(_Parser, fresh).feed_data
+                parse(head)
+
+    def ignores_upgrade(self) -> bool:
+        """Whether the request's head is not the one to go by; CONNECT is an upgrade by itself."""
+        return self.should_upgrade() and self.get_method() != b"CONNECT"
+
+
 class _Protocol(HttpToolsProtocol):
     """uvicorn's connection, closed when it sits idle or sends its headers drop by drop.
 
@@ -28,7 +69,12 @@ class _Protocol(HttpToolsProtocol):
     collects them without end.
     """
 
+    parser: _Parser
     _ending = False
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.parser = _Parser(self)
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -47,11 +93,28 @@ class _Protocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(HEADER_BYTES)
+        if name.lower() == b"connection" and b"close" in _words(value):
+            value = b"close"  # as uvicorn looks for it
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.ignores_upgrade():
+            return
         self._in_head = False
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # RFC 9110, 10.1.1
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self.parser.ignores_upgrade():
+            super().on_message_complete()
+
+    def head_without_upgrade(self) -> bytes:
+        """The request's head as it was sent, but for the header Upgrade."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+        lines += [b"%b: %b" % pair for pair in self.headers if pair[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     def on_body(self, body: bytes) -> None:
         if self.transport.is_closing():

@@ -10,6 +10,7 @@ import pytest
 
 from tests.gateway_client import FACE, STYLES, App, new_app
 from tests.gateway_service import GuardedService
+from tests.http_ports import Port, port_of
 from tests.service import Service
 
 
@@ -46,6 +47,12 @@ def any_app(service: Service, request: pytest.FixtureRequest) -> Iterator[App]:
     made = App(service.gateway_url, new_app(), STYLES[request.param])
     yield made
     made.client.close()
+
+
+@pytest.fixture(params=["pipeline", "gateway"])
+def port(service: Service, request: pytest.FixtureRequest) -> Port:
+    """Each of the two ports for HTTP."""
+    return port_of(service, request.param)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
+import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -112,6 +115,23 @@ def test_the_pipeline_reads_a_body_at_little_cost(service, bystander, name):
         answer = posted(service.url, kind, content)
     assert answer.status_code in (200, 400)
     assert answer.json()["err_no"] != 0
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+def test_many_packed_bombs_at_once_are_no_burden(service, bystander, pack):
+    bomb = pack(bytes(70_000_000))
+    encoding = "gzip" if pack is gzip.compress else "deflate"
+    headers = {"content-type": JSON, "content-encoding": encoding}
+    for url, process, ask in (
+        (f"{service.gateway_url}{DETECT}", gateway_of(service), bystander.groups),
+        (service.url, service.pipeline(), lambda: httpx.get(service.url, timeout=60)),
+    ):
+        with watched(process, ask), ThreadPoolExecutor(16) as pool:
+            sent = [
+                pool.submit(httpx.post, url, content=bomb, headers=headers, timeout=60)
+                for _ in range(16)
+            ]
+            assert {one.result().status_code for one in sent} <= {200, 413, 429}
 
 
 def test_a_body_in_chunks_of_one_byte_is_no_burden(service, bystander):

@@ -189,7 +189,7 @@ def test_a_body_of_another_type_than_it_says_is_refused(service, kind):
     still_there(service)
 
 
-def test_a_packed_body_is_not_unpacked(service):
+def test_what_a_packed_body_unpacks_to_is_read_like_any_other(service):
     answer = httpx.post(
         f"{service.gateway_url}{DETECT}",
         content=gzip.compress(bytes(30_000_000)),

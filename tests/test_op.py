@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
-from ops.admission import Admission
 from ops.config import Limits
 from ops.errors import ErrorKind
 from ops.executor import Executor
@@ -158,22 +157,6 @@ def test_work_that_finds_no_memory_makes_the_service_busy():
     tasks = [task(1), task(2)]
     op._work(Hungry(), tasks, Timing())
     assert {t.error.kind for t in tasks} == {ErrorKind.BUSY}
-
-
-def test_requests_that_hold_up_nobody_cost_the_others_nothing():
-    aside = [0]
-    admission = Admission(8, lambda: aside[0])
-    for _ in range(4):
-        admission.enter(30.0)
-    aside[0] = 4
-    admission.leave()
-    assert not admission._busy_since_last
-    aside[0] = 3
-    admission.enter(0.001)
-    admission.leave()
-    admission.leave(aside=True)
-    assert admission._cost == 0.0
-    assert admission.in_flight == 2
 
 
 async def _receive():

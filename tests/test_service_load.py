@@ -99,6 +99,22 @@ def test_calls_beyond_the_queue_are_refused_with_the_number_of_busy_and_the_rest
     assert len(faces(small.call(ONE))) == 1
 
 
+def test_after_a_slow_request_with_a_quick_one_beside_it_two_at_a_time_are_let_in(service):
+    def called(pictures, seconds, **options):
+        content = body(pictures, options)
+        request = pipeline_service_pb2.Request(key=content["key"], value=content["value"])
+        return stub.inference.future(request, timeout=seconds)
+
+    stub = service.stub()
+    slow = called((crowd(8, 6),) * 2, 60, max_faces=100)
+    quick = called((ONE,), 60)
+    assert quick.result().err_no == slow.result().err_no == 0
+    for _ in range(10):
+        errors = [call.exception() for call in [called((ONE,), 3) for _ in range(2)]]
+        # On a machine that is busy with something else they may be late.
+        assert {error.code() for error in errors if error} <= {grpc.StatusCode.DEADLINE_EXCEEDED}
+
+
 def test_a_client_that_is_refused_is_told_that_the_service_is_busy(make_service):
     def change(settings):
         settings["limits"]["queue_length"] = 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import tracemalloc
 from typing import Any, Optional
 
 import pytest
@@ -96,6 +98,25 @@ def test_what_is_refused_makes_room_for_the_others():
         assert sum(isinstance(answer, FullError) for answer in answers) == 2
 
     asyncio.run(work())
+
+
+def test_a_body_that_is_refused_is_gone_without_the_collector():
+    async def work() -> None:
+        bodies = Uploads(4, 10_000_000, 1_000_000)
+        for _ in range(20):
+            with pytest.raises(TooLargeError):
+                await received(bodies, Sender(*[bytes(100_000)] * 11))
+
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        asyncio.run(work())
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert left < 1_000_000, "less than one of them"
 
 
 def test_where_there_is_no_room_a_body_that_stalls_is_given_up(monkeypatch):
