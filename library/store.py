@@ -108,11 +108,14 @@ class Store(IndexFeed, Maintenance):
         enrolments: Sequence[Enrolment],
         replace: bool = False,
         create_users: bool = True,
+        same_info: bool = False,
     ) -> list[str]:
         """Enrol faces, all or none; their tokens in the same order.
 
         replace: the users named lose the faces they had in those groups.
         create_users: False raises user_not_found for a user that is not there.
+        same_info: raises ExistsError user_exists for a user that is there with another info than
+            is given, instead of changing it.
 
         A token that the app has already may be given again, with the same embedding, for another
         user, who then shares the face. Raises ExistsError face_exists for any other use of it,
@@ -121,7 +124,11 @@ class Store(IndexFeed, Maintenance):
         self._check.app(app)
         batch = self._check.enrolments(enrolments)
         enroller = enrolling.Enroller(
-            self._config.store_crops, self._config.limits.faces_per_user, replace, create_users
+            self._config.store_crops,
+            self._config.limits.faces_per_user,
+            replace,
+            create_users,
+            same_info,
         )
         write = self._database.erase if replace else self._database.write
         return write(lambda c: enroller.enrol(c, app, batch))
