@@ -171,6 +171,13 @@ def holds_user(path: Path, app_name: str, user: str) -> bool:
         return bool(source.scalar(query))
 
 
+def holds_app(path: Path, app_name: str) -> bool:
+    """Whether a backup has an app. Raises BackupError for a file that is none."""
+    query = select(func.count()).select_from(app).where(app.c.name == app_name)
+    with opened(path) as source:
+        return bool(source.scalar(query))
+
+
 def _restore_rows(
     connection: Connection, source: Connection, replace: bool, progress: Optional[Progress]
 ) -> None:

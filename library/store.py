@@ -22,8 +22,17 @@ from library.database import Database
 from library.feed import IndexFeed
 from library.maintenance import Maintenance
 from library.page_check import PageCheck
-from library.records import Enrolment, Face, FaceSummary, Person, Statistics, User
-from library.rows import group_id_of, group_ids
+from library.records import (
+    AppRecord,
+    AppState,
+    Enrolment,
+    Face,
+    FaceSummary,
+    Person,
+    Statistics,
+    User,
+)
+from library.rows import group_id_of, group_ids, not_found
 from library.validation import Validator
 from library.write_probe import WriteProbe
 
@@ -77,6 +86,31 @@ class Store(IndexFeed, Maintenance):
         """Names of all apps in the order of their making; an app is made with its first group."""
         with self._database.reading() as connection:
             return listing.apps(connection)
+
+    def app_records(self) -> list[AppRecord]:
+        """The same apps, and when they were made."""
+        with self._database.reading() as connection:
+            return listing.app_records(connection)
+
+    def clear_app(self, app: str) -> AppState:
+        """Delete all groups, users and faces of an app; what an index of it is to be dropped by.
+
+        The app itself is left for `delete_app`. Raises NotFoundError app_not_found.
+        """
+        self._check.app(app)
+        self._database.erase(lambda c: removing.clear_app(c, app))
+        state = self.versions(app).get(app)
+        if state is None:
+            raise not_found("app_not_found", app)
+        return state
+
+    def delete_app(self, app: str) -> None:
+        """Delete an app with all that it has. Nobody can tell of its index any more then.
+
+        Raises NotFoundError app_not_found.
+        """
+        self._check.app(app)
+        self._database.erase(lambda c: removing.delete_app(c, app))
 
     def groups(self, app: str, start: int = 0, length: Optional[int] = None) -> list[str]:
         """Names of an app's groups in the order of their making; none for an unknown app.
