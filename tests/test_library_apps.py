@@ -16,6 +16,8 @@ from gateway.__main__ import main
 from gateway.key_store import KeyStore
 from gateway.token_file import KnownFace, TokenFile, new_entry
 from library.errors import DatabaseError, IndexUnavailableError
+from library.index.milvus import MilvusIndex
+from library.shelf import collection_of
 from library.tables import METADATA
 from tests.faces import enrolment, vectors
 from tests.libraries import library_config, open_library, snapshots
@@ -83,6 +85,19 @@ def test_the_index_goes_with_the_app_here_and_elsewhere(tmp_path, kind):
         assert "shop" not in library._follower._apps
         assert snapshots(tmp_path) == both[1:]
         assert library.search("bank", [vectors(1, 9)[0]])[0][0].user == "other"
+
+
+def test_the_collection_in_milvus_goes_with_the_app(milvus_file, tmp_path):
+    with open_library(tmp_path, index={"kind": "milvus", "milvus_uri": milvus_file}) as library:
+        shop(library)
+        assert library.search("shop", [vectors(1)[0]])[0][0].user == "u0"
+        collection = collection_of(library.store.versions("shop")["shop"])
+        library.delete_app("shop")
+        again = MilvusIndex(collection, milvus_file)
+        assert (again.version, len(again)) == (0, 0)
+        again.drop()
+        assert library.search("bank", [vectors(1, 9)[0]])[0][0].user == "other"
+        library.delete_app("bank")
 
 
 def test_a_deletion_that_was_cut_off_is_done_by_the_next(tmp_path, monkeypatch):
