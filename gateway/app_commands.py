@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 
 from gateway.key_store import KeyStore
-from gateway.token_file import TokenFile
+from gateway.token_file import forget_in
 from library import backup, live_files
 from library.config import LibraryConfig
-from library.errors import BackupError, NotFoundError
+from library.errors import NotFoundError
 from library.shelf import make_shelf
 from library.store import Store
 from ops.config import Config
@@ -89,36 +89,22 @@ def delete(desk: Desk, arguments: argparse.Namespace) -> int:
             if not revoked:
                 raise
         print(f"app {app} is deleted, and {revoked} of its keys are revoked")
-        holding = _backups_with(store, app)
-    for text in holding:
-        print(text)
-    return FAILED if holding else DONE
+        holding, unreadable = backup.holding(
+            store.backups(), lambda path: backup.holds_app(path, app)
+        )
+    for path in holding:
+        print(f"still in the backup {path}: delete it, or write it anew")
+    for path, reason in unreadable:
+        print(f"perhaps still in the backup {path}, which cannot be read: {reason}")
+    return FAILED if holding or unreadable else DONE
 
 
 def _forget_tokens(path: Path, app: str) -> bool:
     """Whether no token is left in the file; a gateway drops them from memory in half a minute."""
-    if not path.exists():
-        return True
-    file = TokenFile(path)
     try:
-        file.forget(app, None)
-        if not file.scrub():
+        if path.exists() and not forget_in(path, app, None):
             print(f"the log of {path} may still have faces until the next deletion")
     except (sqlite3.Error, OSError) as error:
         print(f"gateway: {path} may still have faces: {error}; try again", file=sys.stderr)
         return False
-    finally:
-        file.close()
     return True
-
-
-def _backups_with(store: Store, app: str) -> list[str]:
-    """A line for each backup that has the app, or may have."""
-    lines = []
-    for record in store.backups():
-        try:
-            if record.path.exists() and backup.holds_app(record.path, app):
-                lines.append(f"still in the backup {record.path}: delete it, or write it anew")
-        except BackupError as error:
-            lines.append(f"perhaps still in the backup {record.path}: {error.message}")
-    return lines
