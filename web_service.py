@@ -1,8 +1,9 @@
 """Start the face recognition service: ``python web_service.py [--config config.yml]``.
 
-It starts the pipeline, prints ``ready`` when it answers, and ends it on SIGTERM or Ctrl-C, after
-the requests under way. Exit status 0 after a clean end, 1 when a process died before that, 2 for a
-configuration that cannot be used, or data that another service uses.
+It starts the pipeline and the gateway, prints ``ready`` when they answer, and ends them on SIGTERM
+or Ctrl-C, after the requests under way. Exit status 0 after a clean end, 1 when a process died
+before the service was ready or it was not ready in time, 2 for a configuration that cannot be used,
+or data that another service uses. A process that dies later is started again.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from client.face_service import FaceService
     from client.face_service_async import AsyncFaceService
     from client.face_service_records import FaceServiceError, NoAnswerError, Token, Url
+    from client.user_ids import user_id_of
 
 __all__ = [
     "AsyncFaceService",
@@ -37,6 +38,7 @@ __all__ = [
     "NoAnswerError",
     "Token",
     "Url",
+    "user_id_of",
 ]
 
 _HOMES = {
@@ -46,6 +48,7 @@ _HOMES = {
     "NoAnswerError": "client.face_service_records",
     "Token": "client.face_service_records",
     "Url": "client.face_service_records",
+    "user_id_of": "client.user_ids",
 }
 
 

@@ -27,6 +27,7 @@ from client.errors import UnreadableError
 from client.face_service import FaceService
 from client.face_service_exchange import DEFAULT_URL
 from client.face_service_records import FaceServiceError, FoundFace, FoundUser, NoAnswerError
+from client.user_ids import user_id_of
 from terminal.command import run_command
 from terminal.console import open_console
 from terminal.table import FittingTable
@@ -107,14 +108,11 @@ class _Demo:
         return [self._recognised(face, names) for face in found]
 
     def _enrol(self, people: Sequence[Person]) -> tuple[dict[str, str], int]:
-        """The people's names by their ids, and how many pictures were enrolled.
-
-        Folders have names that ids cannot have.
-        """
+        """The people's names by their ids, and how many pictures were enrolled."""
         names, total = {}, 0
         table = FittingTable().words("person").figures("pictures").words("refused")
-        for position, person in enumerate(people, 1):
-            user = f"person_{position}"
+        for person in people:
+            user = user_id_of(person.name)
             names[user] = person.name
             refused = []
             for title, picture in person.pictures:

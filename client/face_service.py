@@ -109,7 +109,7 @@ class FaceService:
         """The faces of a picture, largest first; none is an empty tuple.
 
         fields: of age, gender, expression, emotion, landmark, landmark72, landmark150, quality,
-        spoofing, eye_status and feature. max_faces: 1 to 120.
+        spoofing and feature. max_faces: 1 to 120.
         """
         return self._send(calls.detect(picture, fields, max_faces, liveness))
 
@@ -248,6 +248,10 @@ class FaceService:
     def apps(self) -> tuple[str, ...]:
         """Names of the apps that the key may see."""
         return self._send(calls.listing("app/list", "app_id_list"))
+
+    def delete_app(self, app: str) -> None:
+        """Delete an app with its people and keys; where keys are asked for, an admin's."""
+        self._send(calls.change("app/delete", appid=app))
 
     def app_statistics(self, apps: Names = ()) -> tuple[AppStatistics, ...]:
         """Apps in numbers: those named, of what the key may see, or all that it may see."""

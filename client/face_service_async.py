@@ -1,7 +1,9 @@
 """The REST gateway from Python with asyncio: ``client.face_service`` as coroutines.
 
-async with AsyncFaceService("http://127.0.0.1:8300") as service:
-faces = await service.detect(picture)
+::
+
+    async with AsyncFaceService("http://127.0.0.1:8300") as service:
+        faces = await service.detect(Path("face.jpg"))
 """
 
 from __future__ import annotations
@@ -227,6 +229,10 @@ class AsyncFaceService:
     async def apps(self) -> tuple[str, ...]:
         """See FaceService.apps."""
         return await self._send(calls.listing("app/list", "app_id_list"))
+
+    async def delete_app(self, app: str) -> None:
+        """See FaceService.delete_app."""
+        await self._send(calls.change("app/delete", appid=app))
 
     async def app_statistics(self, apps: Names = ()) -> tuple[AppStatistics, ...]:
         """See FaceService.app_statistics."""

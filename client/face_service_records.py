@@ -27,7 +27,7 @@ Picture = Union[bytes, "os.PathLike[str]", Token, Url]
 class FaceServiceError(Exception):
     """A call that the service refused.
 
-    code: the number in the answer's error_code, see the table in the README; for what answers
+    code: the number in the answer's error_code, see docs/errors.md; for what answers
         with an HTTP status only, that. message: one sentence for a person.
     """
 

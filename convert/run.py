@@ -45,7 +45,7 @@ class Run:
             if not self.force and stand_in is not None and self.is_converted(stand_in):
                 CONSOLE.print(
                     f"{stand_in.name} stands in for {entry.name}; "
-                    f"to try that again: python -m convert {entry.name}"
+                    f"to try that again: .venv/bin/python -m convert {entry.name}"
                 )
                 continue
             try:

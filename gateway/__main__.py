@@ -1,4 +1,4 @@
-"""``python -m gateway keys``: what an operator does with the keys of the gateway."""
+"""``python -m gateway``: what an operator does with the gateway's keys and apps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 from client.arguments import number
-from gateway.key_store import MAX_RATE, KeyStore
+from gateway import app_commands
+from gateway.app_commands import Desk
+from gateway.key_store import MAX_RATE
 from gateway.keys import ADMIN, ROLES, Key
 from library.errors import InvalidError, LibraryError
 from ops.config import ConfigError, load_config
@@ -41,13 +43,12 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     try:
         config = load_config(arguments.config)
-        library = config.library_config()
+        desk = Desk(config, config.library_config())
     except ConfigError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return WRONG_USAGE
-    store = KeyStore(library)
     try:
-        status = int(arguments.run(store, arguments))
+        status = int(arguments.run(desk, arguments))
         sys.stdout.flush()
         return status
     except InvalidError as error:
@@ -67,11 +68,12 @@ def main(argv: Sequence[str]) -> int:
         print("gateway: interrupted", file=sys.stderr)
         return INTERRUPTED
     finally:
-        store.close()
+        desk.keys.close()
 
 
-def create(store: KeyStore, arguments: argparse.Namespace) -> int:
+def create(desk: Desk, arguments: argparse.Namespace) -> int:
     """Make a key and show it, this once with its secret."""
+    store = desk.keys
     key, secret = store.create(arguments.app, arguments.role, arguments.comment, arguments.rate)
     try:
         if arguments.json:
@@ -88,9 +90,9 @@ def create(store: KeyStore, arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def show(store: KeyStore, arguments: argparse.Namespace) -> int:
+def show(desk: Desk, arguments: argparse.Namespace) -> int:
     """List the keys, as a table or as JSON."""
-    keys = store.list()
+    keys = desk.keys.list()
     if arguments.json:
         print(json.dumps([_document(key) for key in keys]))
         return DONE
@@ -106,11 +108,11 @@ def show(store: KeyStore, arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def revoke(store: KeyStore, arguments: argparse.Namespace) -> int:
+def revoke(desk: Desk, arguments: argparse.Namespace) -> int:
     """Revoke keys; 1 where one of them is unknown."""
     status = DONE
     for id_ in arguments.id:
-        if store.revoke(id_) is None:
+        if desk.keys.revoke(id_) is None:
             print(f"gateway: there is no key {id_!r}", file=sys.stderr)
             status = FAILED
         else:
@@ -138,7 +140,7 @@ def _shown(time: Optional[datetime]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m gateway",
-        description="Make, list and revoke the keys that applications call the gateway with.",
+        description="The keys that applications call the gateway with, and their apps.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -154,10 +156,23 @@ def _parser() -> argparse.ArgumentParser:
     parser_of_revoke = commands.add_parser("revoke", help="take keys back for ever")
     parser_of_revoke.set_defaults(run=revoke)
     parser_of_revoke.add_argument("id", nargs="+", metavar="ID", help="ak_...")
-    for command in commands.choices.values():
+    of_apps = subjects.add_parser("apps", help="the apps").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    _add_apps(of_apps)
+    for command in (*commands.choices.values(), *of_apps.choices.values()):
         # Also behind the command; what is not given there leaves what stands in front of it.
         _add_config(command, argparse.SUPPRESS)
     return parser
+
+
+def _add_apps(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("list", help="show all apps, when they were made, how large")
+    parser.set_defaults(run=app_commands.show)
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser = commands.add_parser("delete", help="delete an app with its people and its keys")
+    parser.set_defaults(run=app_commands.delete)
+    parser.add_argument("app", metavar="APP")
 
 
 def _add_create(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -34,7 +34,9 @@ _EXAMPLES: dict[str, Any] = {
     "length": 100,
 }
 DESCRIPTION = f"""
-Every operation answers HTTP 200 with `error_code` 0 and a `result`, or with another `error_code`.
+Every operation answers HTTP 200 with `error_code` 0 and a `result`, or with another `error_code`;
+`/compare` has statuses of its own. A path that there is not gets 404, another method 405, and
+everything 503 while the gateway is being started again.
 Parameters may come in the query or in the body, as JSON or as form fields; a picture also as a file
 named `image` of a multipart form.
 
@@ -49,6 +51,8 @@ def described(operation: Operation) -> dict[str, Any]:
     example = {
         name: _EXAMPLES[name] for name in schema["properties"] if _EXAMPLES.get(name) is not None
     }
+    if "appid" in schema.get("required", ()):
+        example["appid"] = "shop"
     content: dict[str, Any] = {"application/json": {"schema": schema, "example": example}}
     if operation.most:
         content["application/json"] = {

@@ -1,6 +1,7 @@
 """Errors that an application can meet: one table of numbers, as the face API has them.
 
-The numbers never change their meaning. The first two interfaces answer all of them with HTTP 200.
+The numbers never change their meaning. The operations of the first two interfaces answer all of
+them with HTTP 200; an unknown path gets 404, and everything 503 while the gateway is started again.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def of_library(error: LibraryError) -> ApiError:
 
 
 def error_table() -> str:
-    """The table as Markdown, as it stands in the README."""
+    """The table as Markdown, as it stands in docs/errors.md."""
     rows = ["| number | message |", "|---|---|"]
     rows += [f"| {kind.number} | {kind.message} |" for kind in ErrorCode]
     return "\n".join(rows)

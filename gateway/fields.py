@@ -13,7 +13,7 @@ from ops.face_points import landmark72, landmark150
 
 # Fields by the part of the pipeline's answer that they come from.
 _NEEDS = {
-    "attributes": {"age", "gender", "emotion", "expression", "eye_status"},
+    "attributes": {"age", "gender", "emotion", "expression"},
     "landmarks": {"landmark"},
     "mesh": {"landmark72", "landmark150"},
     "liveness": {"spoofing"},
@@ -59,8 +59,6 @@ def _attributes(attributes: dict[str, Any], fields: Collection[str]) -> dict[str
     for name in ("gender", "expression", "emotion"):
         if name in fields and name in attributes:
             result[name] = {key: attributes[name][key] for key in ("type", "probability")}
-    if "eye_status" in fields and "eye_status" in attributes:
-        result["eye_status"] = attributes["eye_status"]
     return result
 
 

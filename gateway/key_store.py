@@ -141,6 +141,16 @@ class KeyStore:
             database.write(lambda connection: connection.execute(work))
         return self.find(id_)
 
+    def revoke_app(self, app: str) -> int:
+        """Revoke all keys of an app; how many were good."""
+        work = (
+            update(access_key)
+            .where(access_key.c.app == app, access_key.c.revoked.is_(None))
+            .values(revoked=now_ms())
+        )
+        with self._opened() as database:
+            return database.write(lambda connection: connection.execute(work).rowcount)
+
     def note_use(self, id_: str) -> None:
         """Note that a key is used now, unless that was noted within the last hour."""
         now = now_ms()

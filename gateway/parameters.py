@@ -27,7 +27,6 @@ GIVEN = {
     "angle",
     "emotion",
     "expression",
-    "eye_status",
     "feature",
     "gender",
     "landmark",
@@ -36,7 +35,16 @@ GIVEN = {
     "quality",
     "spoofing",
 }
-NOT_GIVEN = {"beauty", "face_shape", "face_type", "faceshape", "glasses", "mask", "race"}
+NOT_GIVEN = {
+    "beauty",
+    "eye_status",
+    "face_shape",
+    "face_type",
+    "faceshape",
+    "glasses",
+    "mask",
+    "race",
+}
 MAX_GROUPS = 10
 MAX_FACES = 120
 MAX_PICTURES = 8
@@ -254,6 +262,12 @@ class Group(Parameters):
     """One group."""
 
     group_id: GroupId
+
+
+class DeleteApp(Parameters):
+    """The app to be deleted; the default app has to be named as well."""
+
+    appid: AppId
 
 
 class Page(Parameters):

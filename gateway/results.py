@@ -79,7 +79,6 @@ class FaceResult(BaseModel):
     gender: Optional[Choice] = None
     expression: Optional[Choice] = None
     emotion: Optional[Choice] = None
-    eye_status: Optional[dict[str, float]] = None
     landmark: Optional[list[Point]] = Field(None, description="Left eye, right eye, nose, mouth.")
     landmark72: Optional[list[Point]] = None
     landmark150: Optional[dict[str, Point]] = None
@@ -204,10 +203,18 @@ class GroupIdsResult(BaseModel):
     group_id_list: list[str]
 
 
+class AppMade(BaseModel):
+    """An app; ctime: when it was made, in UTC."""
+
+    app_id: str
+    ctime: str = Field(examples=["2026-01-31 12:00:00"])
+
+
 class AppIdsResult(BaseModel):
-    """Apps."""
+    """Apps, in the order of their making."""
 
     app_id_list: list[str]
+    app_list: list[AppMade]
 
 
 class AppCounts(BaseModel):

@@ -17,7 +17,7 @@ from gateway.parameters import app_of, parse
 from gateway.parts import Parts
 from gateway.requests import log_id_of
 from gateway.services import Call
-from gateway.table import WRITE, Operation
+from gateway.table import READ, Operation
 
 
 class OperationEndpoint(Endpoint):
@@ -52,7 +52,7 @@ class OperationEndpoint(Endpoint):
 
     def _trail(self, request: Request, asked: Asked, values: Mapping[str, Any]) -> Optional[Trail]:
         audit = self._parts.audit
-        if audit is None or self._operation.role != WRITE:
+        if audit is None or self._operation.role == READ:
             return None
         return trail_of(audit, request, asked.started, self._noted(request), asked.app, values)
 

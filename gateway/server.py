@@ -12,6 +12,8 @@ from pathlib import Path
 from gateway.access import Access
 from gateway.app import make_app
 from gateway.audit import Audit
+from gateway.key_cache import KeyCache
+from gateway.key_store import KeyStore
 from gateway.metrics import Metrics
 from gateway.parts import Parts
 from gateway.people import People
@@ -82,7 +84,8 @@ async def _serve(config: Config) -> None:
 def _make_parts(config: Config) -> Parts:
     settings = config.gateway
     library = config.library_config()
-    access = Access(config)
+    keys = KeyStore(library)
+    access = Access(config, KeyCache(keys))
     audit = None
     if settings.audit:
         file = _log_dir(config) / "audit.log"
@@ -101,6 +104,7 @@ def _make_parts(config: Config) -> Parts:
             config.limits.request_bytes,
         ),
         people=people,
+        keys=keys,
         searches=Searches(people, settings.request_timeout_ms / 1000.0),
         tokens=Tokens(config.path.parent / settings.token_file, settings.token_s, settings.tokens),
         urls=urls,

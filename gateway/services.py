@@ -10,6 +10,7 @@ from typing import Callable, Optional, TypeVar
 
 from gateway.config import GatewayConfig
 from gateway.errors import ApiError, ErrorCode
+from gateway.key_store import KeyStore
 from gateway.metrics import Metrics
 from gateway.noting import Trail
 from gateway.people import People
@@ -37,6 +38,7 @@ class Services:
     metrics: Metrics
     pipeline: Pipeline
     people: People
+    keys: KeyStore
     searches: Searches
     tokens: Tokens
     urls: Optional[UrlImages]

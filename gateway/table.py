@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 
 from gateway import parameters as p
 from gateway import results as r
+from gateway.keys import ADMIN
 from gateway.operations import apps, detect, people, search
 
 PRIVATE = "/face-api/v3/"
@@ -132,6 +133,7 @@ OPERATIONS = (
         ("faceset/group/getlist",),
     ),
     Operation(apps.list_apps, p.Parameters, r.AppIdsResult, ("app/list",), get=True),
+    Operation(apps.delete_app, p.DeleteApp, None, ("app/delete",), role=ADMIN),
     Operation(apps.statistics_of_apps, p.StatApp, r.StatAppResult, hub=("statapp",), get=True),
     Operation(
         apps.statistics_of_groups, p.StatGroup, r.StatGroupResult, hub=("statgroup",), get=True

@@ -220,6 +220,20 @@ class TokenFile:
         return connection
 
 
+def forget_in(file: Path, app: str, embeddings: Optional[Sequence[np.ndarray]]) -> bool:
+    """Delete an app's faces that are the same as these, or all for None, beside a gateway or not.
+
+    Whether its log keeps nothing of them either. Raises sqlite3.Error and OSError.
+    """
+    opened = TokenFile(file)
+    try:
+        for embedding in [None] if embeddings is None else embeddings:
+            opened.forget(app, embedding)
+        return opened.scrub()
+    finally:
+        opened.close()
+
+
 def _entry(row: Row) -> Entry:
     token, created, app, model, embedding, details = row
     values = orjson.loads(details)

@@ -101,13 +101,15 @@ def _add_import(commands: Commands) -> None:
     parser = commands.add_parser("import", help="enrol a folder of pictures per person")
     parser.set_defaults(run=import_command.run)
     add = parser.add_argument
-    add("directory", type=Path, metavar="DIR", help="a folder per person with pictures in it")
+    add("directory", type=Path, metavar="DIR", help="a folder per person, named like the person")
     add("--group", required=True, help="where the users go; made where it is not there")
     _add_app(parser)
     add(
         "--action", choices=("append", "replace"), default="append",
         help="keep the faces that a user has, or exchange them (default: %(default)s)",
     )  # fmt: skip
+    add("--by-id", action="store_true",
+        help="the folders are named by user ids, and the users may have any names")  # fmt: skip
     add(
         "--several", choices=("largest", "refuse"), default="largest",
         help="of several faces in a picture: take the largest, or none (default: %(default)s)",
@@ -118,7 +120,7 @@ def _add_import(commands: Commands) -> None:
         help="of a face's shorter side")  # fmt: skip
     add("--min-sharpness", type=number(float, 0, 1e6), default=0.0, metavar="X",
         help="of the aligned face (variance of its Laplacian); 0 for any")  # fmt: skip
-    add("--report", type=Path, metavar="FILE", help="write what was refused, and why, as JSON")
+    add("--report", type=Path, metavar="FILE", help="write what became of whom, and why, as JSON")
     _add_service(parser, concurrency=True)
 
 

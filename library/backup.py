@@ -170,6 +170,32 @@ def holds_user(path: Path, app_name: str, user: str) -> bool:
         return bool(source.scalar(query))
 
 
+def holds_app(path: Path, app_name: str) -> bool:
+    """Whether a backup has an app. Raises BackupError for a file that is none."""
+    query = select(func.count()).select_from(app).where(app.c.name == app_name)
+    with opened(path) as source:
+        return bool(source.scalar(query))
+
+
+def holding(
+    written: Sequence[BackupRecord], holds: Callable[[Path], bool]
+) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """The backups that hold something, and those that cannot be read, each with the reason.
+
+    holds: whether a file does; it may raise BackupError.
+    """
+    found, unreadable = [], []
+    for record in written:
+        if not record.path.exists():
+            continue
+        try:
+            if holds(record.path):
+                found.append(record.path)
+        except BackupError as error:
+            unreadable.append((record.path, error.message))
+    return found, unreadable
+
+
 def _restore_rows(
     connection: Connection, source: Connection, replace: bool, progress: Optional[Progress]
 ) -> None:

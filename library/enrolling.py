@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
@@ -82,15 +82,22 @@ class Enroller:
 
     store_crops: whether crops are kept. faces_per_user: the limit for one user in one group.
     replace: the users' old faces go. create_users: users that are not there are made.
+    same_info: users that are there must have the info that is given for them.
     """
 
     def __init__(
-        self, store_crops: bool, faces_per_user: int, replace: bool, create_users: bool
+        self,
+        store_crops: bool,
+        faces_per_user: int,
+        replace: bool,
+        create_users: bool,
+        same_info: bool,
     ) -> None:
         self.store_crops = store_crops
         self.faces_per_user = faces_per_user
         self.replace = replace
         self.create_users = create_users
+        self.same_info = same_info
 
     def enrol(self, connection: Connection, app_name: str, batch: PreparedBatch) -> list[str]:
         """Enrol all or raise; tokens in the order of the batch."""
@@ -129,11 +136,12 @@ class Enroller:
             ]
             made = _insert(connection, person, rows)
             found.update({missing[0]: made} if made else _find_persons(connection, missing))
-        for key, info in infos.items():
-            if found[key] in known:
-                connection.execute(
-                    update(person).where(person.c.id == found[key]).values(info=info)
-                )
+        given = {found[key]: info for key, info in infos.items() if found[key] in known}
+        if self.same_info:
+            _check_infos(connection, given)
+        else:
+            for id_, info in given.items():
+                connection.execute(update(person).where(person.c.id == id_).values(info=info))
         return found, known
 
     def _bind_model(self, connection: Connection, locked: LockedApp, batch: PreparedBatch) -> None:
@@ -234,6 +242,15 @@ def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) ->
         return None
     key = connection.execute(insert(table), rows[0]).inserted_primary_key
     return None if key is None else int(key[0])
+
+
+def _check_infos(connection: Connection, infos: Mapping[int, str]) -> None:
+    """Users by their ids have these infos. Raises ExistsError user_exists."""
+    for some in chunks(list(infos)):
+        query = select(person.c.id, person.c.name, person.c.info).where(person.c.id.in_(some))
+        for id_, name, info in connection.execute(query):
+            if info != infos[id_]:
+                raise ExistsError("user_exists", f"User {name} has another info.")
 
 
 def _find_persons(

@@ -6,7 +6,7 @@ code which one it is. What a caller can do about it stands in the message.
 
 from __future__ import annotations
 
-# Each code with the sentence that tells what to do. The README shows the same table.
+# Each code with the sentence that tells what to do; docs/errors.md shows the same table.
 CODES: dict[str, str] = {
     "invalid_id": "Use letters, digits and underscores, within the length that is configured.",
     "invalid_value": "Send text in valid Unicode without NUL, and numbers that are finite.",
@@ -97,3 +97,10 @@ class IndexLostError(IndexUnavailableError):
 
 class SnapshotError(LibraryError):
     """A snapshot of an index that cannot be used: snapshot_damaged, snapshot_mismatch."""
+
+
+def error_table() -> str:
+    """The table as Markdown, as it stands in docs/errors.md."""
+    rows = ["| code | what to do |", "|---|---|"]
+    rows += [f"| {code} | {advice} |" for code, advice in CODES.items()]
+    return "\n".join(rows)

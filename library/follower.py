@@ -59,7 +59,10 @@ class Follower:
 
         An index whose server is away is tried again later. Raises DatabaseError.
         """
-        for name, state in self._states().items():
+        states = self._states()
+        if self._only is None:
+            self._shelf.sweep({state.id for state in states.values()})
+        for name, state in states.items():
             try:
                 app = self._app(name)
                 app.reach(state, app.marked, progress(name))
@@ -103,6 +106,17 @@ class Follower:
         else:
             app.mark()
             self._build(name, partial(app.reach, state, marked))
+
+    def discard(self, name: str, state: AppState) -> None:
+        """Let go of the index of an app that is going, with everything that is kept of it.
+
+        state: of the app. Raises IndexUnavailableError where it cannot be deleted now.
+        """
+        with self._adding:
+            app = self._apps.pop(name, None)
+        if app is not None:
+            app.close()
+        self._shelf.discard_of(state, name)
 
     def save(self, name: str) -> None:
         """Write the snapshot of an app now, where it has changed. Raises OSError."""

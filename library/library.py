@@ -105,6 +105,14 @@ class Library:
         """See Store.create_group."""
         self._write(app, lambda: self.store.create_group(app, group))
 
+    def delete_app(self, app: str) -> None:
+        """Delete an app and its index; what was cut off is done by calling again.
+
+        The app's row goes last: it tells where an index is that is still to be deleted.
+        """
+        self._follower.discard(app, self.store.clear_app(app))
+        self._write(app, lambda: self.store.delete_app(app))
+
     def delete_group(self, app: str, group: str) -> None:
         """See Store.delete_group."""
         self._write(app, lambda: self.store.delete_group(app, group))

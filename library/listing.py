@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Connection, bindparam, func, select
 
 from library.errors import NotFoundError
-from library.records import Face, FaceSummary, GroupStatistics, Person, Statistics, User
+from library.records import AppRecord, Face, FaceSummary, GroupStatistics, Person, Statistics, User
 from library.rows import chunks, group_id_of, moment, not_found, person_id_of, plain
 from library.tables import app, entry, face, face_group, person
 
@@ -27,6 +27,12 @@ _PERSONS_OF_ORIGIN = _PERSONS.where(app.c.origin == bindparam("origin"))
 def apps(connection: Connection) -> list[str]:
     """Names of all apps."""
     return list(connection.scalars(select(app.c.name).order_by(app.c.id)))
+
+
+def app_records(connection: Connection) -> list[AppRecord]:
+    """All apps, and when they were made."""
+    rows = connection.execute(select(app.c.name, app.c.created).order_by(app.c.id))
+    return [AppRecord(name, moment(created)) for name, created in rows]
 
 
 def groups(connection: Connection, app_name: str, start: int, length: int) -> list[str]:

@@ -83,6 +83,14 @@ class Person:
 
 
 @dataclass(frozen=True)
+class AppRecord:
+    """An app and when it was made, in UTC."""
+
+    app: str
+    created: datetime
+
+
+@dataclass(frozen=True)
 class GroupStatistics:
     """users: of the group. faces: that they have in it."""
 

@@ -1,4 +1,4 @@
-"""Taking entries, faces, users and groups out of the database."""
+"""Taking entries, faces, users, groups and apps out of the database."""
 
 from __future__ import annotations
 
@@ -20,6 +20,34 @@ from library.rows import (
     person_id_of,
 )
 from library.tables import app, entry, face, face_group, person, removal
+
+
+def clear_app(connection: Connection, app_name: str) -> None:
+    """Delete all that an app has. Its row stays: indexes follow, and others can be dropped by it.
+
+    Raises NotFoundError app_not_found.
+    """
+    _clear_app(connection, lock_app(connection, app_name))
+
+
+def delete_app(connection: Connection, app_name: str) -> None:
+    """Delete an app with what it has. Raises NotFoundError app_not_found."""
+    locked = lock_app(connection, app_name)
+    _clear_app(connection, locked)
+    connection.execute(delete(app).where(app.c.id == locked.id))
+
+
+def _clear_app(connection: Connection, locked: LockedApp) -> None:
+    # Nobody is told of each entry: the floor says that an index is to look at all of them.
+    connection.execute(delete(entry).where(entry.c.app_id == locked.id))
+    # Pictures and new embeddings go with their faces.
+    connection.execute(delete(face).where(face.c.app_id == locked.id))
+    groups = select(face_group.c.id).where(face_group.c.app_id == locked.id)
+    connection.execute(delete(person).where(person.c.group_id.in_(groups)))
+    connection.execute(delete(face_group).where(face_group.c.app_id == locked.id))
+    connection.execute(delete(removal).where(removal.c.app_id == locked.id))
+    empty = {"faces": 0, "entries": 0, "removals_floor": locked.version}
+    connection.execute(update(app).where(app.c.id == locked.id).values(empty))
 
 
 def delete_group(connection: Connection, app_name: str, group: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import abc
 import logging
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Optional
 
 from library.config import LibraryConfig
-from library.errors import SnapshotError
+from library.errors import IndexUnavailableError, SnapshotError
 from library.index.approximate import ApproximateIndex
 from library.index.base import Collection, VectorIndex
 from library.index.exact import ExactIndex
@@ -43,6 +44,23 @@ class Shelf(abc.ABC):
     @abc.abstractmethod
     def discard(self, collection: Collection) -> None:
         """Delete what is kept of a collection's index, without opening it. Raises OSError."""
+
+    def discard_of(self, state: AppState, name: str) -> None:
+        """Delete what is kept of the index of an app that is going; name: of the app.
+
+        Raises IndexUnavailableError where that cannot be done now.
+        """
+        collection = collection_of(state)
+        if collection is None:
+            return
+        try:
+            self.discard(collection)
+        except OSError as error:
+            detail = f"The snapshot of app {name} is not deleted: {error.strerror}."
+            raise IndexUnavailableError("index_unavailable", detail) from error
+
+    def sweep(self, apps: AbstractSet[int]) -> None:  # noqa: B027 - only those in memory need it
+        """Delete what is kept of other apps than these: they were deleted meanwhile."""
 
     def refresh(self, index: VectorIndex) -> None:  # noqa: B027 - only shared ones need it
         """Take over what other processes have done to an index that they share."""
@@ -91,6 +109,19 @@ class MemoryShelf(Shelf):
             # Another collection's has the same name, and its faces are not these.
             if there is None or there[0] == collection:
                 path.unlink(missing_ok=True)
+
+    def sweep(self, apps: AbstractSet[int]) -> None:
+        if self._folder is None or not self._folder.is_dir():
+            return
+        kept_of = {path for app_id in apps if (path := self.path(app_id)) is not None}
+        for path in self._folder.glob("app-*.index"):
+            if path in kept_of:
+                continue
+            try:
+                with writing_in(self._folder):
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                LOG.warning("%s: not deleted: %s", path, error)
 
     def path(self, app_id: int) -> Optional[Path]:
         return self._folder / f"app-{app_id}.index" if self._folder is not None else None

@@ -22,8 +22,17 @@ from library.database import Database
 from library.feed import IndexFeed
 from library.maintenance import Maintenance
 from library.page_check import PageCheck
-from library.records import Enrolment, Face, FaceSummary, Person, Statistics, User
-from library.rows import group_id_of, group_ids
+from library.records import (
+    AppRecord,
+    AppState,
+    Enrolment,
+    Face,
+    FaceSummary,
+    Person,
+    Statistics,
+    User,
+)
+from library.rows import group_id_of, group_ids, not_found
 from library.validation import Validator
 from library.write_probe import WriteProbe
 
@@ -78,6 +87,31 @@ class Store(IndexFeed, Maintenance):
         with self._database.reading() as connection:
             return listing.apps(connection)
 
+    def app_records(self) -> list[AppRecord]:
+        """The same apps, and when they were made."""
+        with self._database.reading() as connection:
+            return listing.app_records(connection)
+
+    def clear_app(self, app: str) -> AppState:
+        """Delete all groups, users and faces of an app; what an index of it is to be dropped by.
+
+        The app itself is left for `delete_app`. Raises NotFoundError app_not_found.
+        """
+        self._check.app(app)
+        self._database.erase(lambda c: removing.clear_app(c, app))
+        state = self.versions(app).get(app)
+        if state is None:
+            raise not_found("app_not_found", app)
+        return state
+
+    def delete_app(self, app: str) -> None:
+        """Delete an app with all that it has. Nobody can tell of its index any more then.
+
+        Raises NotFoundError app_not_found.
+        """
+        self._check.app(app)
+        self._database.erase(lambda c: removing.delete_app(c, app))
+
     def groups(self, app: str, start: int = 0, length: Optional[int] = None) -> list[str]:
         """Names of an app's groups in the order of their making; none for an unknown app.
 
@@ -108,11 +142,14 @@ class Store(IndexFeed, Maintenance):
         enrolments: Sequence[Enrolment],
         replace: bool = False,
         create_users: bool = True,
+        same_info: bool = False,
     ) -> list[str]:
         """Enrol faces, all or none; their tokens in the same order.
 
         replace: the users named lose the faces they had in those groups.
         create_users: False raises user_not_found for a user that is not there.
+        same_info: raises ExistsError user_exists for a user that is there with another info than
+            is given, instead of changing it.
 
         A token that the app has already may be given again, with the same embedding, for another
         user, who then shares the face. Raises ExistsError face_exists for any other use of it,
@@ -121,7 +158,11 @@ class Store(IndexFeed, Maintenance):
         self._check.app(app)
         batch = self._check.enrolments(enrolments)
         enroller = enrolling.Enroller(
-            self._config.store_crops, self._config.limits.faces_per_user, replace, create_users
+            self._config.store_crops,
+            self._config.limits.faces_per_user,
+            replace,
+            create_users,
+            same_info,
         )
         write = self._database.erase if replace else self._database.write
         return write(lambda c: enroller.enrol(c, app, batch))

@@ -159,7 +159,7 @@ class Config(_Section):
             if not found:
                 raise ConfigError(
                     f"{self.path}: op.{stage}: model {name} is not in {self.model_dir(name)}; "
-                    f"make it with: python -m convert {name}"
+                    f"make it with: .venv/bin/python -m convert {name}"
                 )
             chosen.append(self.model_dir(found[0]))
         return chosen

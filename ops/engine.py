@@ -106,7 +106,7 @@ class Model:
         except Exception as error:  # Paddle's own types come from C++ and differ by build
             raise ManifestError(
                 f"{manifest.program_path}: cannot be loaded; make it again with: "
-                f"python -m convert --force {manifest.name}"
+                f".venv/bin/python -m convert --force {manifest.name}"
             ) from error
         return cls(manifest, predictor, device)
 

@@ -162,7 +162,7 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         document = yaml_file.read_yaml(path)
     except FileNotFoundError:
         raise ManifestError(
-            f"{path}: no such file; make it with: python -m convert {path.parent.name}"
+            f"{path}: no such file; make it with: .venv/bin/python -m convert {path.parent.name}"
         ) from None
     except (OSError, yaml_file.YamlError) as error:
         raise ManifestError(f"{path}: can't be read: {error}") from error

@@ -15,7 +15,7 @@ def load_recogniser(directory: Path) -> Recogniser:
     if manifest.embedding_dim is None or calibration is None:
         raise ManifestError(
             f"{manifest.path}: embedding: dim, impostor_mean and threshold are needed for "
-            f"scores; convert the model again: python -m convert {directory.name} --force"
+            f"scores; convert the model again: .venv/bin/python -m convert {directory.name} --force"
         )
     scores = Scores(calibration.impostor_mean, calibration.threshold)
     return Recogniser(directory.name, manifest.embedding_dim, scores)

@@ -26,7 +26,7 @@ _INSTEAD = {
     "dag.channel_recv_frist_arrive": "nothing: a stage waits for all of its inputs",
     "op.X.timeout": "limits.request_timeout_ms, from arrival to answer",
     "op.X.retry": "nothing: no stage calls another server that could fail",
-    "op.X.auto_batching_timeout": "nothing: a stage takes what waits and never waits for more",
+    "op.X.auto_batching_timeout": "nothing: the load decides how long a batch waits for more",
     "op.X.server_endpoints": "op.X.model, models run in the service itself",
     "op.X.client_config": "op.X.model, its model.yml says what goes in and out",
     "op.X.fetch_list": "op.X.model, its model.yml says what goes in and out",

@@ -13,6 +13,9 @@ from skimage import data
 from library.config import LibraryConfig
 from library.store import Store
 
+# The user id of the people's Eileen Collins.
+EILEEN = "Eileen_Collins_7e608f917cfc86100706"
+
 
 def png(picture):
     return cv2.imencode(".png", picture)[1].tobytes()

@@ -39,7 +39,7 @@ from convert.catalog import load_catalog
 from gateway import __main__ as keys
 from gateway.keys import Key
 from library.commands import import_command, search_command, stats_command, verify_command
-from library.commands.importing import Refused, Report
+from library.commands.importing import Person, Refused, Report
 from library.commands.service import Seen
 from library.library import Hit
 from library.records import GroupStatistics, Problem, Statistics
@@ -226,20 +226,23 @@ def of_library(console):
     hits = [[Hit("g" * 48, "u" * 120, "i" * 250, 100.0, 1.0)]]
     search_command._show(_session(console), Seen(faces, "x"), hits)
     refused = [Refused("p" * 150, "u", "no_face", "There is no face in the picture")]
-    import_command._show(Report("app", "group", refused=refused), console)
+    person = Person("n" * 85, "i" * 61, 12_345, 23_456, {"too_many_faces": 34_567, "no_face": 1})
+    report = Report("app", "group", refused=refused, people={"u": person})
+    import_command._show(report, console)
     problem = Problem("indexed_too_much", "a" * 60, 9_223_372_036_854_775_807, "")
     found = verify_command.Found([problem], {})
     verify_command._show(_session(console), found, argparse.Namespace(json=False, repair=False))
     return [
         "12345678", "34567890", "mobilefacenet_128", "10000 20000 30000 40000", "100.0", "no_face",
-        "9223372036854775807", "indexed_too_much",
+        "9223372036854775807", "indexed_too_much", "i" * 61, "12345", "23456", "34568",
     ]  # fmt: skip
 
 
 def of_keys(console, monkeypatch):
     key = Key("ak_" + "0" * 24, "a" * 60, "admin", "for the gate", 999_999.5, NOW, NOW, NOW, b"")
     monkeypatch.setattr(keys, "open_console", lambda **_: console)
-    keys.show(SimpleNamespace(list=lambda: [key]), argparse.Namespace(json=False))
+    desk = SimpleNamespace(keys=SimpleNamespace(list=lambda: [key]))
+    keys.show(desk, argparse.Namespace(json=False))
     return ["ak_" + "0" * 24, "1e+06/s", "admin", "2026-01-31"]
 
 

@@ -155,6 +155,11 @@ def test_commands_beside_a_service_cost_nothing_that_was_acknowledged(
             commands.done("gateway", "keys", "list")
             enrolling.wait_for_more()
         commands.done("gateway", "keys", "revoke", revoked.id)
+        other = Key(commands, gateway, "--app", "other", "--role", "write")
+        other.app.result("group/add", group_id="staff")
+        assert "other" in commands.done("gateway", "apps", "list")
+        commands.done("gateway", "apps", "delete", "other")
+        assert wait_until(lambda: other.app.code("group/list") == INVALID_KEY, 30)
         later = Key(commands, gateway, "--app", "shop", "--role", "read")
         enrolling.wait_for_more()
         before_backup = list(enrolling.done)
@@ -162,7 +167,7 @@ def test_commands_beside_a_service_cost_nothing_that_was_acknowledged(
         model = json.loads(commands.done("library", "stats", "--json"))["apps"][0]["recogniser"]
         used = run_every_command(commands, gateway.directory, picture, model)
         assert used == names_of(library_parser()), "every command there is takes part"
-        assert names_of(gateway_parser()) == {"keys"}
+        assert names_of(gateway_parser()) == {"keys", "apps"}
         assert wait_until(lambda: revoked.code == INVALID_KEY, 30)
         enrolling.wait_for_more()
     finally:

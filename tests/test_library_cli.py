@@ -12,7 +12,7 @@ import yaml
 
 from library.__main__ import main
 from library.records import Enrolment, NewFace
-from tests.library_commands import eileen, store_of
+from tests.library_commands import EILEEN, eileen, store_of
 from tests.service import ROOT
 
 pytestmark = pytest.mark.service
@@ -37,9 +37,9 @@ def test_an_import_enrols_what_it_can_and_says_what_it_refuses(run, people, tmp_
     }
     assert all(one["reason"] in out for one in document["refused"])
     with store_of(tmp_path) as store:
-        (user,) = store.user("default", "Eileen_Collins")
+        (user,) = store.user("default", EILEEN)
         assert (user.group, user.info, user.faces) == ("staff", "Eileen Collins", 3)
-        (first, *_) = store.faces("default", "staff", "Eileen_Collins")
+        (first, *_) = store.faces("default", "staff", EILEEN)
         about = json.loads(first.metadata)
         content = (people / about["picture"]).read_bytes()
         assert about["sha256"] == hashlib.sha256(content).hexdigest()
@@ -54,29 +54,29 @@ def test_the_largest_of_several_faces_is_taken_by_default(run, people):
 def test_an_import_that_is_run_again_does_only_what_is_left(run, people, tmp_path):
     eileen(run, people)
     with store_of(tmp_path) as store:
-        before = store.faces("default", "staff", "Eileen_Collins")
-        store.delete_face("default", "staff", "Eileen_Collins", before[0].token)
+        before = store.faces("default", "staff", EILEEN)
+        store.delete_face("default", "staff", EILEEN, before[0].token)
     _, out, _ = eileen(run, people)
     assert "1 of 4 pictures enrolled for 1 users" in out
     assert "2 were there" in out
     _, out, _ = eileen(run, people, "--action", "replace")
     assert "0 of 4 pictures enrolled" in out
     with store_of(tmp_path) as store:
-        kept = {face.token for face in store.faces("default", "staff", "Eileen_Collins")}
+        kept = {face.token for face in store.faces("default", "staff", EILEEN)}
         assert len(kept) == 3
 
 
 def test_replacing_exchanges_the_faces_that_a_user_had(run, people, tmp_path):
     eileen(run, people)
     with store_of(tmp_path) as store:
-        first, second, _ = store.faces("default", "staff", "Eileen_Collins")
+        first, second, _ = store.faces("default", "staff", EILEEN)
         face = store.face("default", first.token)
         other = NewFace(-face.embedding, face.model, metadata="not from a folder")
-        store.enrol("default", [Enrolment("staff", "Eileen_Collins", other)])
-        store.delete_face("default", "staff", "Eileen_Collins", second.token)
+        store.enrol("default", [Enrolment("staff", EILEEN, other)])
+        store.delete_face("default", "staff", EILEEN, second.token)
     eileen(run, people, "--action", "replace")
     with store_of(tmp_path) as store:
-        faces = store.faces("default", "staff", "Eileen_Collins")
+        faces = store.faces("default", "staff", EILEEN)
         assert len(faces) == 3
         assert all(json.loads(face.metadata)["picture"] for face in faces)
 
@@ -90,12 +90,12 @@ def test_a_user_gets_no_more_faces_than_are_allowed(run, library_settings, peopl
 
 
 def test_folders_that_would_be_one_user_are_refused_before_anything_is_sent(run, tmp_path):
-    for name in ("Zoë", "Zoé"):
+    for name in ("Zo\u00eb", "Zoe\u0308"):
         (tmp_path / "same" / name).mkdir(parents=True)
         (tmp_path / "same" / name / "a.png").write_bytes(b"")
     status, _, err = run("import", tmp_path / "same", "--group", "staff")
     assert status == 1
-    assert "would all be user Zo_" in err
+    assert "would all be user Zoe_" in err
     status, _, err = run("import", tmp_path / "nowhere", "--group", "staff")
     assert (status, "is not a directory" in err) == (1, True)
 
@@ -106,10 +106,10 @@ def test_a_search_names_who_is_in_a_picture(run, people, tmp_path):
     status, out, _ = run("search", picture, "--json", "--group", "staff")
     assert status == 0
     found = json.loads(out)
-    assert [face["users"][0]["user"] for face in found["faces"]] == ["Eileen_Collins"] * 2
+    assert [face["users"][0]["user"] for face in found["faces"]] == [EILEEN] * 2
     assert all(face["users"][0]["score"] > 95 for face in found["faces"])
     status, out, _ = run("search", people / "Eileen Collins" / "dark.jpg")
-    assert (status, "Eileen_Collins" in out) == (0, True)
+    assert (status, EILEEN in out) == (0, True)
     status, out, _ = run("search", people / "odd" / "nobody.png")
     assert (status, "no face" in out) == (1, True)
     for arguments, words in (

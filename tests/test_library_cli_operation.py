@@ -14,7 +14,7 @@ import pytest
 
 from gateway.token_file import KnownFace, TokenFile, new_entry
 from tests.libraries import snapshots
-from tests.library_commands import eileen, store_of
+from tests.library_commands import EILEEN, eileen, store_of
 
 pytestmark = pytest.mark.service
 
@@ -49,7 +49,7 @@ def test_reembedding_by_the_stored_pictures_gives_what_the_pictures_gave(
     library_settings(store_crops=True)
     eileen(run, people)
     with store_of(tmp_path) as store:
-        tokens = [face.token for face in store.faces("default", "staff", "Eileen_Collins")]
+        tokens = [face.token for face in store.faces("default", "staff", EILEEN)]
         before = [store.face("default", token) for token in tokens]
         model = before[0].model
         moved = zip(tokens, np.eye(3, 8, dtype=np.float32))
@@ -82,7 +82,7 @@ def test_a_deleted_user_leaves_no_trace(run, people, tmp_path):
     run("import", people, "--group", "staff")
     snapshot = snapshot_of(run, people, tmp_path)
     with store_of(tmp_path) as store:
-        faces = store.faces("default", "staff", "Eileen_Collins")
+        faces = store.faces("default", "staff", EILEEN)
         stored = [store.face("default", face.token).embedding for face in faces]
     # The gateway has given a token for one of the pictures.
     tokens = TokenFile(tmp_path / "data" / "tokens.db")
@@ -90,7 +90,7 @@ def test_a_deleted_user_leaves_no_trace(run, people, tmp_path):
     tokens.write([new_entry(known, time.time())])
     tokens.close()
     run("backup", tmp_path / "old.backup")
-    status, out, _ = run("delete-user", "Eileen_Collins", "--compact")
+    status, out, _ = run("delete-user", EILEEN, "--compact")
     assert status == 1
     assert f"still in the backup {tmp_path}/old.backup" in out
     (tmp_path / "old.backup").unlink()
@@ -104,7 +104,7 @@ def test_a_deleted_user_leaves_no_trace(run, people, tmp_path):
         assert b"Eileen" not in content or path.name == "config.yml"
     status, out, _ = run("verify")
     assert (status, "all is well" in out) == (0, True)
-    status, _, err = run("delete-user", "Eileen_Collins")
+    status, _, err = run("delete-user", EILEEN)
     assert (status, "user_not_found" in err) == (1, True)
 
 
@@ -114,7 +114,7 @@ def test_a_backup_is_put_back(run, people, tmp_path):
     assert (status, "MB written" in out) == (0, True)
     status, _, err = run("restore", tmp_path / "backup")
     assert (status, "restore_not_empty" in err) == (1, True)
-    run("delete-user", "Eileen_Collins")
+    run("delete-user", EILEEN)
     assert len(snapshots(tmp_path)) == 1
     status, out, _ = run("restore", tmp_path / "backup", "--replace")
     assert (status, "3 faces of 1 apps restored" in out) == (0, True)

@@ -147,7 +147,7 @@ def test_a_second_service_on_the_ports_ends_with_one_line(make_service):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda s: s.update(models_dir="/nowhere"), "make it with: python -m convert"),
+        (lambda s: s.update(models_dir="/nowhere"), "make it with: .venv/bin/python -m convert"),
         (lambda s: s["op"]["Detection"].update(concurrency=0), "op.Detection.concurrency"),
         (lambda s: s["op"]["Detection"].update(devices="0"), "op.Detection.devices: gpu:0"),
         (lambda s: s["op"]["Detection"].update(model="facemesh"), "is for landmark"),

@@ -1,1 +1,1 @@
-"""The operations of the face API, one file a subject; `gateway.routes` gives them their paths."""
+"""The operations of the face API, one file a subject; `gateway.table` gives them their paths."""

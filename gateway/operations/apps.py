@@ -1,21 +1,53 @@
-"""app/list and the hub's statistics: which apps there are, and how large."""
+"""app/list, app/delete and the hub's statistics: which apps there are, and how large."""
 
 from __future__ import annotations
 
+import time
 from typing import Any, Optional
 
 from gateway.errors import ApiError, ErrorCode
-from gateway.parameters import Parameters, StatApp, StatGroup
+from gateway.operations.people import TIME
+from gateway.parameters import DeleteApp, Parameters, StatApp, StatGroup
 from gateway.services import Call, Services
 from library.errors import NotFoundError
 from library.library import Library
 from library.records import Statistics
 
+# Seconds that a deletion waits for the tokens' file, which is no truth of anything.
+_FORGETTING_S = 5.0
+
 
 async def list_apps(services: Services, call: Call, asked: Parameters) -> dict[str, Any]:
     """Apps in the order of their making, those that the caller may see."""
-    apps = await call.ask(services.people, lambda library: library.store.apps())
-    return {"app_id_list": [app for app in apps if _may_see(call, app)]}
+    apps = await call.ask(services.people, lambda library: library.store.app_records())
+    seen = [one for one in apps if _may_see(call, one.app)]
+    return {
+        "app_id_list": [one.app for one in seen],
+        "app_list": [{"app_id": one.app, "ctime": one.created.strftime(TIME)} for one in seen],
+    }
+
+
+async def delete_app(services: Services, call: Call, asked: DeleteApp) -> None:
+    """Delete an app with its groups, users, faces and face tokens, and revoke its keys.
+
+    It takes an admin's key, and the app has to be named. What is cut off, by a crash for instance,
+    is done by asking again. Raises ApiError GROUP_NOT_FOUND for an app that is not there.
+    """
+
+    # The keys first, so that nobody of the app's writes what is then deleted.
+    def work(library: Library) -> None:
+        revoked = services.keys.revoke_app(call.app)
+        try:
+            library.delete_app(call.app)
+        except NotFoundError:
+            if not revoked:
+                raise
+
+    await services.tokens.forget_alike(call.app, None, min(_FORGETTING_S, call.remaining()))
+    await call.change(services.people, work)
+    # Of what was looked at meanwhile. It is done, whether there is time left for this or not.
+    left = max(0.0, call.deadline - time.monotonic())
+    await services.tokens.forget_alike(call.app, None, min(_FORGETTING_S, left))
 
 
 async def statistics_of_apps(services: Services, call: Call, asked: StatApp) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _MOST_FORGOTTEN = 2000
 # Seconds that a deletion waits for the tokens' file, which is no truth of anything.
 _FORGETTING_S = 5.0
 # How a face's time of registration is written.
-_TIME = "%Y-%m-%d %H:%M:%S"
+TIME = "%Y-%m-%d %H:%M:%S"
 
 
 async def add(services: Services, call: Call, asked: Add) -> dict[str, Any]:
@@ -98,7 +98,7 @@ async def list_faces(services: Services, call: Call, asked: UserOfGroup) -> dict
     )
     return {
         "face_list": [
-            {"face_token": face.token, "ctime": face.created.strftime(_TIME)} for face in faces
+            {"face_token": face.token, "ctime": face.created.strftime(TIME)} for face in faces
         ]
     }
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
-from pathlib import Path
 from typing import Optional
 
-from gateway.token_file import TokenFile
+from gateway.token_file import forget_in
 from library import backup
 from library.commands.opening import open_index
 from library.commands.session import DONE, FAILED, CommandError, Session
-from library.errors import BackupError
 from library.shelf import make_shelf
 from library.store import Store
 
@@ -28,7 +26,9 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
             store.compact()
             session.out.print("the database's files are written anew")
         _clean_index(session, store, app)
-        holding, unreadable = _backups(store, app, user)
+        holding, unreadable = backup.holding(
+            store.backups(), lambda path: backup.holds_user(path, app, user)
+        )
     for path in holding:
         session.out.print(f"still in the backup {path}: delete it, or write it anew")
     for path, reason in unreadable:
@@ -43,15 +43,10 @@ def _clean_tokens(
     path = session.config.path.parent / session.config.gateway.token_file
     if not path.exists():
         return
-    file = TokenFile(path)
     try:
-        for embedding in store.embeddings(app, group, user):
-            file.forget(app, embedding)
-        scrubbed = file.scrub()
+        scrubbed = forget_in(path, app, store.embeddings(app, group, user))
     except (sqlite3.Error, OSError) as error:
         raise CommandError(f"{path} may still have the user: {error}; try again") from None
-    finally:
-        file.close()
     if not scrubbed:
         session.out.print(f"the log of {path} may still have the user until the next deletion")
 
@@ -72,17 +67,3 @@ def _clean_index(session: Session, store: Store, app: str) -> None:
             except OSError as error:
                 raise CommandError(f"{path} may still have the user: {error}; delete it") from None
     session.out.print(f"and from {path or 'Milvus'}")
-
-
-def _backups(store: Store, app: str, user: str) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """The backups that have the user, and those that cannot be read."""
-    holding, unreadable = [], []
-    for record in store.backups():
-        if not record.path.exists():
-            continue
-        try:
-            if backup.holds_user(record.path, app, user):
-                holding.append(record.path)
-        except BackupError as error:
-            unreadable.append((record.path, error.message))
-    return holding, unreadable

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from library.commands.files import write_whole
-from library.commands.importing import Import, Report, Source, Target
+from library.commands.importing import Import, Person, Report, Source, Target
 from library.commands.people import folders_in
 from library.commands.selection import REASONS, Selection
 from library.commands.service import Asker
@@ -19,15 +19,16 @@ from library.commands.session import DONE, FAILED, Session
 from library.errors import ExistsError
 from terminal.table import FittingTable
 
-# Refused pictures in the table; the report has them all.
+# Refused pictures, and people, in the tables; the report has them all.
 _SHOWN = 50
+_SHOWN_PEOPLE = 1000
 
 
 def run(session: Session, arguments: argparse.Namespace) -> int:
     """Import; 0 where every picture is enrolled, 1 where some were refused."""
     limits = session.library.limits
     root: Path = arguments.directory
-    found = folders_in(root, limits)
+    found = folders_in(root, limits, arguments.by_id)
     source = Source(root, session.config.limits.picture_bytes)
     selection = Selection(
         several=arguments.several,
@@ -38,7 +39,14 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
         crops=session.library.store_crops,
     )
     replace = arguments.action == "replace"
-    target = Target(arguments.app, arguments.group, replace, limits.faces_per_user)
+    target = Target(
+        arguments.app,
+        arguments.group,
+        replace,
+        limits.faces_per_user,
+        limits.user_info_bytes,
+        arguments.by_id,
+    )
     transport = session.connect(arguments.service, arguments.timeout)
     try:
         with session.store() as store:
@@ -67,6 +75,7 @@ def _show(report: Report, out: Console) -> None:
     )
     if report.ignored:
         out.print(f"{len(report.ignored)} other files or hidden folders were not looked at")
+    _show_people(list(report.people.values()), out)
     if not report.refused:
         return
     table = FittingTable().words("picture").names("reason").words("detail")
@@ -76,3 +85,18 @@ def _show(report: Report, out: Console) -> None:
     counts = Counter(one.reason for one in report.refused)
     for reason, count in counts.most_common():
         out.print(f"{count} x {reason}: {REASONS[reason]}")
+
+
+def _show_people(people: list[Person], out: Console) -> None:
+    """Which user each name has, and what became of its pictures."""
+    if not people:
+        return
+    table = FittingTable().words("name").names("user id")
+    table.figures("added", "there", "left out").words("why")
+    for one in people[:_SHOWN_PEOPLE]:
+        why = ", ".join(f"{count} {reason}" for reason, count in one.left_out.items())
+        figures = (one.enrolled, one.present, sum(one.left_out.values()))
+        table.add_row(one.name, one.user, *map(str, figures), why)
+    out.print(table)
+    if len(people) > _SHOWN_PEOPLE:
+        out.print(f"and {len(people) - _SHOWN_PEOPLE} more people; --report FILE has them all")

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from client.answer import FaceAnswer
+from library.commands.accounts import Account, Accounts, digest_of
 from library.commands.files import NotReadableError, read_regular
 from library.commands.people import Folder, Found, shown
 from library.commands.selection import RefusedError, Selection
 from library.commands.service import Asker, PictureError
 from library.commands.session import Advance
-from library.errors import NotFoundError
-from library.records import Enrolment, FaceSummary, NewFace
+from library.errors import ExistsError
+from library.records import Enrolment, NewFace
 from library.store import Store
 
 # Pictures that are read ahead for each request under way, so that none waits for the disk.
@@ -36,11 +37,22 @@ class Refused:
 
 
 @dataclass
+class Person:
+    """What became of a folder. left_out: how many pictures, by the reason."""
+
+    name: str
+    user: str
+    enrolled: int = 0
+    present: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
 class Report:
     """What an import did.
 
-    present: pictures that had been enrolled before. ignored: files that are no pictures by their
-    names, and hidden folders.
+    present: pictures that had been enrolled before. people: one a folder. ignored: files that are
+    no pictures by their names, and hidden folders.
     """
 
     app: str
@@ -53,20 +65,26 @@ class Report:
     finished: bool = False
     refused: list[Refused] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    people: dict[str, Person] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return asdict(self)
+        return {**asdict(self), "people": [asdict(person) for person in self.people.values()]}
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where to. replace: users lose the faces that they had. limit: faces that one may have."""
+    """Where to. replace: users lose the faces that they had. limit: faces that one may have.
+
+    info_bytes: of a user_info, at most. by_id: the folders are named by ids of users.
+    """
 
     app: str
     group: str
     replace: bool
     limit: int
+    info_bytes: int
+    by_id: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,7 @@ class _User:
     """A folder under way. known: how many faces the user keeps."""
 
     folder: Folder
+    account: Account
     known: int
     waiting: list[tuple[str, str, Future[NewFace]]] = field(default_factory=list)
 
@@ -108,6 +127,7 @@ class Import:
         self._selection = selection
         self._target = target
         self._source = source
+        self._accounts = Accounts(store, target.app, target.group, target.info_bytes, target.by_id)
         self.report = Report(target.app, target.group)
 
     def run(self, found: Found, concurrency: int, advance: Advance) -> Report:
@@ -135,6 +155,7 @@ class Import:
 
     def _leave_out(self, found: Found) -> None:
         self.report.pictures += len(found.left_out)
+        self.report.people = {user: Person(name, user) for user, name in found.names.items()}
         for one in found.left_out:
             self._refuse(self._source.name(one.path), one.user, one.reason, one.detail)
         self.report.ignored = [self._source.name(path) for path in found.ignored]
@@ -142,16 +163,24 @@ class Import:
     def _users(self, folders: Sequence[Folder], pool: ThreadPoolExecutor) -> Iterator[_User]:
         for folder in folders:
             self.report.pictures += len(folder.pictures)
+            try:
+                account = self._accounts.of(folder)
+            except RefusedError as refused:
+                for path in folder.pictures:
+                    name = self._source.name(path)
+                    self._refuse(name, folder.user, refused.reason, refused.detail)
+                continue
             read = self._read(folder)
-            faces = self._faces(folder.user)
-            had = {digest for face in faces if (digest := _digest_of(face))}
+            faces = account.faces
+            had = {digest for face in faces if (digest := digest_of(face))}
             if self._target.replace and had != read.keys():
                 # The user's faces are exchanged in one step, so all pictures are needed for it.
-                had, faces = set(), []
-            user = _User(folder, len(faces))
+                had, faces = set(), ()
+            user = _User(folder, account, len(faces))
             for digest, path in read.items():
                 if digest in had:
                     self.report.present += 1
+                    self.report.people[folder.user].present += 1
                 else:
                     name = self._source.name(path)
                     waiting = pool.submit(self._look, path, digest, name)
@@ -174,12 +203,6 @@ class Import:
                 found[digest] = path
         return found
 
-    def _faces(self, user: str) -> list[FaceSummary]:
-        try:
-            return self._store.faces(self._target.app, self._target.group, user)
-        except NotFoundError:
-            return []
-
     def _look(self, path: Path, digest: str, name: str) -> NewFace:
         """The face of a picture; runs in several threads. Raises RefusedError, CommandError."""
         try:
@@ -191,6 +214,7 @@ class Import:
 
     def _enrol(self, user: _User) -> None:
         """Wait for the user's pictures and enrol their faces."""
+        names: list[str] = []
         faces: list[NewFace] = []
         for name, _, waiting in user.waiting:
             try:
@@ -202,20 +226,35 @@ class Import:
                 detail = f"at most {self._target.limit} are allowed"
                 self._refuse(name, user.folder.user, "too_many_faces", detail)
                 continue
+            names.append(name)
             faces.append(face)
         if not faces:
             return
-        enrolments = [
-            Enrolment(self._target.group, user.folder.user, face, _info(user.folder))
-            for face in faces
-        ]
-        self._store.enrol(self._target.app, enrolments, replace=self._target.replace)
+        try:
+            self._store_faces(user, faces)
+        except ExistsError as error:
+            # Somebody has made a user of this id since it was looked at.
+            if error.code != "user_exists":
+                raise
+            for name in names:
+                self._refuse(name, user.folder.user, "other_name", error.detail)
+
+    def _store_faces(self, user: _User, faces: list[NewFace]) -> None:
+        id_, info = user.folder.user, user.account.info
+        enrolments = [Enrolment(self._target.group, id_, face, info) for face in faces]
+        self._store.enrol(
+            self._target.app, enrolments, replace=self._target.replace, same_info=info is not None
+        )
         self.report.enrolled += len(faces)
+        self.report.people[id_].enrolled += len(faces)
         self.report.users += 1
         self.report.recogniser = faces[0].model
 
     def _refuse(self, name: str, user: str, reason: str, detail: str) -> None:
         self.report.refused.append(Refused(name, user, reason, detail))
+        if user in self.report.people:
+            left_out = self.report.people[user].left_out
+            left_out[reason] = left_out.get(reason, 0) + 1
 
     def _done(self) -> int:
         return self.report.enrolled + self.report.present + len(self.report.refused)
@@ -231,18 +270,3 @@ def _new_face(face: FaceAnswer, recogniser: str, digest: str, name: str, crops: 
         metadata=json.dumps({"picture": name, "sha256": digest}, ensure_ascii=False),
         crop=face.aligned if crops else None,
     )
-
-
-def _digest_of(face: FaceSummary) -> str:
-    """The SHA-256 of the picture that a face was imported from; empty for other faces."""
-    try:
-        about = json.loads(face.metadata or "")
-    except (ValueError, RecursionError):  # an application's own text may be anything
-        return ""
-    digest = about.get("sha256") if isinstance(about, dict) else None
-    return digest if isinstance(digest, str) else ""
-
-
-def _info(folder: Folder) -> str | None:
-    """The folder's own name, where the id differs from it."""
-    return folder.name if folder.name != folder.user else None

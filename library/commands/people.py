@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import unicodedata
 from dataclasses import dataclass, field
@@ -11,11 +10,11 @@ from pathlib import Path
 from typing import Optional
 
 from client.pictures import SUFFIXES
+from client.user_ids import is_user_id, user_id_of
 from library.commands.files import kind_of
 from library.commands.session import CommandError
 from library.config import LibraryLimits
 
-_NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_]")
 # So many troubles are told at once.
 _SHOWN = 10
 
@@ -32,7 +31,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Folder:
-    """A person. name: of the folder. user: the id that was made of it. pictures: sorted."""
+    """A person. name: of the folder, as `shown`. user: the id for it. pictures: sorted."""
 
     name: str
     user: str
@@ -41,9 +40,14 @@ class Folder:
 
 @dataclass
 class Found:
-    """What a directory has. ignored: files that are no pictures by their names, hidden folders."""
+    """What a directory has.
+
+    folders: those with pictures. names: of all folders that are looked into, by the users' ids.
+    ignored: files that are no pictures by their names, hidden folders.
+    """
 
     folders: list[Folder] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
     ignored: list[Path] = field(default_factory=list)
 
@@ -59,16 +63,19 @@ def shown(path: str) -> str:
     return "".join("\ufffd" if unicodedata.category(c) == "Cc" else c for c in text)
 
 
-def user_id(name: str) -> str:
-    """An id for a folder's name: what ids cannot have becomes an underscore."""
-    return _NOT_ALLOWED.sub("_", name)
+def _user_of(entry: os.DirEntry[str], by_id: bool) -> str:
+    """The id for a folder; by_id: its very name."""
+    # Whatever encoding the terminal is set to, the same bytes are the same name.
+    name = os.fsencode(entry.name).decode("utf-8", "surrogateescape")
+    return name if by_id else user_id_of(name)
 
 
-def folders_in(directory: Path, limits: LibraryLimits) -> Found:
+def folders_in(directory: Path, limits: LibraryLimits, by_id: bool = False) -> Found:
     """The folders of a directory in the order of their names, and what is left out of them.
 
-    Links are not followed: they lead to what nobody has put there for this. Raises CommandError
-    where there is no folder with pictures, or two of them would be one user, or a name is too long.
+    Links are not followed: they lead to what nobody has put there for this. by_id: the folders
+    are named by ids of users. Raises CommandError where there is no folder with pictures, or two
+    of them would be one user, or an id is none or too long.
     """
     if not directory.is_dir():
         raise CommandError(f"{directory} is not a directory")
@@ -80,9 +87,11 @@ def folders_in(directory: Path, limits: LibraryLimits) -> Found:
         elif name.startswith("."):
             found.ignored.append(path)
         else:
-            pictures = _pictures(path, user_id(name), found)
+            user = _user_of(entry, by_id)
+            pictures = _pictures(path, user, found)
+            found.names[user] = name
             if pictures:
-                found.folders.append(Folder(name, user_id(name), tuple(sorted(pictures))))
+                found.folders.append(Folder(name, user, tuple(sorted(pictures))))
     if not found.folders:
         first = [f"; {one.path}: {one.reason}, {one.detail}" for one in found.left_out[:1]]
         raise CommandError(
@@ -143,6 +152,11 @@ def _troubles(folders: list[Folder], limits: LibraryLimits) -> list[str]:
     by_user: dict[str, list[str]] = {}
     for folder in folders:
         by_user.setdefault(folder.user, []).append(folder.name)
+    none = [
+        f"with --by-id folders are named by user ids, which {folder.name} is not"
+        for folder in folders
+        if not is_user_id(folder.user)
+    ]
     same = [
         f"the folders {', '.join(names)} would all be user {user}"
         for user, names in by_user.items()
@@ -153,4 +167,4 @@ def _troubles(folders: list[Folder], limits: LibraryLimits) -> list[str]:
         for user in by_user
         if len(user) > limits.user_id_bytes
     ]
-    return same + long
+    return none or same + long

@@ -24,6 +24,8 @@ REASONS: dict[str, str] = {
     "blurred": "the face's sharpness is below --min-sharpness",
     "too_many_faces": "the user would have more faces than are allowed",
     "repeated": "the folder has the same file twice",
+    "other_name": "the user of this id has another name, and is left alone; see --by-id",
+    "earlier_id": "an earlier version made another id of the name; see the README",
 }
 
 

@@ -1,0 +1,110 @@
+"""``python -m gateway apps``: which apps there are, and how one is deleted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sqlite3
+import sys
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+
+from gateway.key_store import KeyStore
+from gateway.token_file import forget_in
+from library import backup, live_files
+from library.config import LibraryConfig
+from library.errors import NotFoundError
+from library.shelf import make_shelf
+from library.store import Store
+from ops.config import Config
+from terminal.console import open_console
+from terminal.table import FittingTable
+
+DONE, FAILED = 0, 1
+
+
+class Desk:
+    """What the commands work with. The keys' database is opened when it is asked."""
+
+    def __init__(self, config: Config, library: LibraryConfig) -> None:
+        self.library = library
+        self.token_file = config.path.parent / config.gateway.token_file
+        # No command may read or replace them as if they were files of the operator's.
+        live_files.note(self.token_file)
+
+    @cached_property
+    def keys(self) -> KeyStore:
+        """The keys of the gateway."""
+        return KeyStore(self.library)
+
+
+def show(desk: Desk, arguments: argparse.Namespace) -> int:
+    """List the apps in the order of their making, as a table or as JSON."""
+    good = Counter(key.app for key in desk.keys.list() if key.revoked is None)
+    with Store(desk.library) as store:
+        found = []
+        for one in store.app_records():
+            try:
+                numbers = store.statistics(one.app)
+            except NotFoundError:  # deleted since
+                continue
+            found.append(
+                {
+                    "app": one.app,
+                    "created": one.created.isoformat(timespec="seconds"),
+                    "groups": len(numbers.groups),
+                    "users": sum(group.users for group in numbers.groups),
+                    "faces": numbers.faces,
+                    "keys": good[one.app],
+                }
+            )
+    if arguments.json:
+        print(json.dumps(found))
+        return DONE
+    table = FittingTable().words("app").names("made").figures("groups", "users", "faces", "keys")
+    for app in found:
+        made = f"{str(app['created'])[:16].replace('T', ' ')} UTC"
+        figures = (str(app[name]) for name in ("groups", "users", "faces", "keys"))
+        table.add_row(str(app["app"]), made, *figures)
+    open_console(markup=False).print(table)
+    return DONE
+
+
+def delete(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Delete an app; 0 where nothing is left, 1 where it was not there or a backup has it still.
+
+    The app's row goes last: what is cut off is done by the same command again.
+    """
+    app: str = arguments.app
+    revoked = desk.keys.revoke_app(app)
+    if not _forget_tokens(desk.token_file, app):
+        return FAILED
+    with Store(desk.library) as store:
+        try:
+            make_shelf(desk.library).discard_of(store.clear_app(app), app)
+            store.delete_app(app)
+        except NotFoundError:
+            # Keys may be made before an app's first group.
+            if not revoked:
+                raise
+        print(f"app {app} is deleted, and {revoked} of its keys are revoked")
+        holding, unreadable = backup.holding(
+            store.backups(), lambda path: backup.holds_app(path, app)
+        )
+    for path in holding:
+        print(f"still in the backup {path}: delete it, or write it anew")
+    for path, reason in unreadable:
+        print(f"perhaps still in the backup {path}, which cannot be read: {reason}")
+    return FAILED if holding or unreadable else DONE
+
+
+def _forget_tokens(path: Path, app: str) -> bool:
+    """Whether no token is left in the file; a gateway drops them from memory in half a minute."""
+    try:
+        if path.exists() and not forget_in(path, app, None):
+            print(f"the log of {path} may still have faces until the next deletion")
+    except (sqlite3.Error, OSError) as error:
+        print(f"gateway: {path} may still have faces: {error}; try again", file=sys.stderr)
+        return False
+    return True
