@@ -154,9 +154,10 @@ def credential_in(request: Request) -> Optional[Credential]:
     """The first that there is: parameter access_token, header X-Api-Key, Authorization: Bearer.
 
     None where there is none, or it is none. The parameter may not be a secret: addresses are
-    written to proxies' logs, and a secret has no end.
+    written to proxies' logs, and a secret has no end. The cloud's Node SDK joins its own name to it
+    by a second question mark; what follows that is no part of the token.
     """
-    token = request.query_params.get("access_token")
+    token = request.query_params.get("access_token", "").partition("?")[0]
     if token:
         credential = credential_of(token)
         return credential if credential is not None and credential.ends is not None else None

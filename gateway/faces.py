@@ -22,7 +22,7 @@ from library.records import Face as StoredFace
 # Asked for with every picture. Quality takes longer, and is looked at for detections, whose tokens
 # later calls go on with, and where it is controlled.
 _ALWAYS = ("embedding", "angle")
-_PICTURE_NEEDED = "the picture itself is needed, not a face_token"
+PICTURE_NEEDED = "the picture itself is needed, not a face_token"
 _NO_EMBEDDING = np.empty(0, np.float32)
 _FAULTS = {
     "covered": ErrorCode.COVERED,
@@ -99,7 +99,7 @@ def check_controls(services: Services, image: ControlledImage, face: Found) -> N
     known = face.known
     if image.quality_control != "NONE" and not face.is_registered:
         if known.quality is None:
-            raise ApiError(ErrorCode.QUALITY_CONTROL, _PICTURE_NEEDED)
+            raise ApiError(ErrorCode.QUALITY_CONTROL, PICTURE_NEEDED)
         fault = quality_fault(known.quality, known.angle or {}, image.quality_control)
         if fault is not None:
             raise ApiError(_FAULTS[fault])
@@ -112,7 +112,7 @@ def check_liveness(services: Services, level: str, face: Found) -> None:
         return
     score = face.known.liveness
     if score is None:
-        raise ApiError(ErrorCode.LIVENESS_CONTROL, _PICTURE_NEEDED)
+        raise ApiError(ErrorCode.LIVENESS_CONTROL, PICTURE_NEEDED)
     if not liveness_passes(score, level, services.liveness_thresholds):
         raise ApiError(ErrorCode.LIVENESS)
 
@@ -127,10 +127,10 @@ def location_of(box: Sequence[float], rotation: float) -> dict[str, float]:
     """The API's form of a box (x1, y1, x2, y2 in pixels). rotation: degrees, clockwise."""
     left, top, right, bottom = box
     return {
-        "left": round(left, 2),
-        "top": round(top, 2),
-        "width": round(right - left, 2),
-        "height": round(bottom - top, 2),
+        "left": round(float(left), 2),
+        "top": round(float(top), 2),
+        "width": round(right - left),
+        "height": round(bottom - top),
         "rotation": round(rotation),
     }
 

@@ -85,6 +85,8 @@ def _response(request: Request, result: Any, error: Optional[ApiError]) -> Respo
         "cached": 0,
         "result": result,
     }
+    if error is not None and error.detail:
+        content["error_detail"] = error.detail
     return json_response(content)
 
 
