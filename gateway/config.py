@@ -17,6 +17,8 @@ class GatewayConfig(BaseModel):
     access: auto asks for keys unless `host` is an address of this machine alone; on: always.
     trusted_proxies: addresses and networks whose word is taken for whom a request came from.
     default_app: of requests that name none, where no keys are asked for.
+    create_groups: where face/add makes a group that is not there: private, in that spelling; all;
+    none. The documents of the private deployment and of the cloud differ in it.
     request_timeout_ms: from arrival to answer. request_bytes: of one request's body.
     upload_bytes: of all bodies, from their first byte to the answer. requests: worked on at once,
     without those whose bodies are on their way.
@@ -37,6 +39,7 @@ class GatewayConfig(BaseModel):
     access: str = Field("auto", pattern="^(auto|on)$")
     trusted_proxies: tuple[str, ...] = ()
     default_app: str = Field("default", pattern=r"^[A-Za-z0-9_]{1,128}$")
+    create_groups: str = Field("private", pattern="^(private|all|none)$")
     request_timeout_ms: int = Field(30_000, ge=10, le=3_600_000)
     request_bytes: int = Field(32 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
     upload_bytes: int = Field(256 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024 * 1024)

@@ -17,7 +17,7 @@ from gateway.parameters import app_of, parse
 from gateway.parts import Parts
 from gateway.requests import log_id_of
 from gateway.services import Call
-from gateway.table import WRITE, Operation
+from gateway.table import PRIVATE, WRITE, Operation
 
 
 class OperationEndpoint(Endpoint):
@@ -37,7 +37,8 @@ class OperationEndpoint(Endpoint):
         first = values[0] if isinstance(values, list) else values
         asked.app = access.authorise(caller, self._operation.role, app_of(first))
         apps = None if caller.app is None else frozenset({caller.app})
-        call = Call(asked.app, apps, asked.deadline, self._trail(request, asked, first))
+        trail = self._trail(request, asked, first)
+        call = Call(asked.app, apps, asked.deadline, trail, self._creates_groups(request))
         result = await self._operation.run(self._services, call, self._parameters(values))
         return _response(request, result, None)
 
@@ -49,6 +50,11 @@ class OperationEndpoint(Endpoint):
         # the operation's own: a route also takes its path with a line break behind it.
         path = str(request.scope["path"])
         return path if path in self._operation.paths else self._operation.paths[0]
+
+    def _creates_groups(self, request: Request) -> bool:
+        wanted = self._services.config.create_groups
+        is_private = request.scope["path"].startswith(PRIVATE)
+        return wanted == "all" or (wanted == "private" and is_private)
 
     def _trail(self, request: Request, asked: Asked, values: Mapping[str, Any]) -> Optional[Trail]:
         audit = self._parts.audit

@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.access import Access
 from gateway.app import make_app
 from gateway.audit import Audit
+from gateway.face_names import FaceNames
 from gateway.metrics import Metrics
 from gateway.parts import Parts
 from gateway.people import People
@@ -103,6 +104,7 @@ def _make_parts(config: Config) -> Parts:
         people=people,
         searches=Searches(people, settings.request_timeout_ms / 1000.0),
         tokens=Tokens(config.path.parent / settings.token_file, settings.token_s, settings.tokens),
+        names=FaceNames(people, config.limits.picture_bytes),
         urls=urls,
         picture_bytes=config.limits.picture_bytes,
         most_faces=config.limits.faces,

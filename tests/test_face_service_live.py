@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client import AsyncFaceService, FaceService, FaceServiceError
-from tests.gateway_client import FACE, NOBODY, SIMILAR, new_app
+from tests.gateway_client import FACE, NOBODY, SIMILAR, new_app, version
 
 FIELDS = ("age", "gender", "landmark", "landmark72", "quality", "spoofing", "feature")
 
@@ -69,7 +69,10 @@ def test_a_users_faces_are_added_to_and_replaced(client):
     with pytest.raises(FaceServiceError) as raised:
         client.update(raw(FACE), "staff", "bob")
     assert raised.value.code == 223103
-    client.update(raw(FACE), "staff", "bob", create=True)
+    with pytest.raises(FaceServiceError) as raised:
+        client.update(raw(FACE), "staff", "bob", create=True)
+    assert raised.value.code == 223105
+    client.update(raw(version("bob")), "staff", "bob", create=True)
     assert client.users("staff") == ("ada", "bob")
 
 
