@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.access import Access
 from gateway.app import make_app
 from gateway.audit import Audit
+from gateway.config import GatewayConfig
 from gateway.face_names import FaceNames
 from gateway.metrics import Metrics
 from gateway.parts import Parts
@@ -64,6 +65,7 @@ async def _serve(config: Config) -> None:
     settings = config.gateway
     socket = inherited() or listen(config, gateway_place(config), shared=False)
     parts = _make_parts(config)
+    _warn_of_trust(settings)
     http = HttpServer(make_app(parts), settings.request_timeout_ms, lifespan="on")
     serving = asyncio.ensure_future(http.serve(sockets=[socket]))
     while not http.started and not serving.done():
@@ -78,6 +80,18 @@ async def _serve(config: Config) -> None:
     http.should_exit = True
     await serving
     LOG.info("stopped")
+
+
+def _warn_of_trust(settings: GatewayConfig) -> None:
+    """Say in the log, and to whoever has started this, whom no key is asked of."""
+    if not (settings.trusted_networks and settings.needs_keys):
+        return
+    sentence = (
+        f"everybody in {', '.join(settings.trusted_networks)} may {settings.trusted_role} "
+        f"in app {settings.trusted_app} without a key (gateway.trusted_networks)"
+    )
+    LOG.warning(sentence)
+    print(f"web_service: warning: {sentence}", file=sys.stderr, flush=True)
 
 
 def _make_parts(config: Config) -> Parts:
