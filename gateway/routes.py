@@ -38,7 +38,8 @@ class OperationEndpoint(Endpoint):
         asked.app = access.authorise(caller, self._operation.role, app_of(first))
         apps = None if caller.app is None else frozenset({caller.app})
         trail = self._trail(request, asked, first)
-        call = Call(asked.app, apps, asked.deadline, trail, self._creates_groups(request))
+        creates_groups = makes_groups(self._services.config.create_groups, request.scope["path"])
+        call = Call(asked.app, apps, asked.deadline, trail, creates_groups)
         result = await self._operation.run(self._services, call, self._parameters(values))
         return _response(request, result, None)
 
@@ -50,11 +51,6 @@ class OperationEndpoint(Endpoint):
         # the operation's own: a route also takes its path with a line break behind it.
         path = str(request.scope["path"])
         return path if path in self._operation.paths else self._operation.paths[0]
-
-    def _creates_groups(self, request: Request) -> bool:
-        wanted = self._services.config.create_groups
-        is_private = request.scope["path"].startswith(PRIVATE)
-        return wanted == "all" or (wanted == "private" and is_private)
 
     def _trail(self, request: Request, asked: Asked, values: Mapping[str, Any]) -> Optional[Trail]:
         audit = self._parts.audit
@@ -80,6 +76,11 @@ class OperationEndpoint(Endpoint):
         if isinstance(values, dict):
             return parse(self._operation.takes, values)
         return [parse(self._operation.takes, one) for one in values]
+
+
+def makes_groups(setting: str, path: str) -> bool:
+    """Whether adding a face makes its group, by `gateway.create_groups` and the path's spelling."""
+    return setting == "all" or (setting == "private" and path.startswith(PRIVATE))
 
 
 def _response(request: Request, result: Any, error: Optional[ApiError]) -> Response:

@@ -86,7 +86,7 @@ SCHEMAS = {
     "a generated column": ("ALTER TABLE person ADD COLUMN x AS (zeroblob(1000000000))",),
     "a column with another rule": ("ALTER TABLE app ADD COLUMN x INTEGER CHECK (x > random())",),
     "no version": ("DELETE FROM alembic_version",),
-    "two versions": ("INSERT INTO alembic_version VALUES ('0002')",),
+    "two versions": ("INSERT INTO alembic_version VALUES ('0001')",),
     "a version that is none": ("UPDATE alembic_version SET version_num = X'00'",),
     "a write-ahead log": ("PRAGMA journal_mode = WAL",),
 }

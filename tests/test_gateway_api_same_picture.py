@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from gateway.config import GatewayConfig
+from gateway.routes import makes_groups
 from tests.gateway_alone import LoneGateway
 from tests.gateway_client import (
     FACE,
@@ -59,13 +61,21 @@ def test_every_operation_names_a_face_alike(app):
     assert several["face_list"][0]["face_token"] == token
 
 
-def test_a_gateway_on_the_same_database_names_a_face_alike(service, app, tmp_path):
-    database = f"sqlite:///{service.directory}/data/faces.db"
-    other = LoneGateway(tmp_path, service, library={"database": database}).start()
-    try:
-        assert App(other.url, app.name).token(FACE) == app.token(FACE)
-    finally:
-        other.stop()
+@pytest.fixture(scope="module")
+def other_gateway(service, tmp_path_factory):
+    """On the service's database, and making groups in the cloud's spelling, too."""
+    gateway = LoneGateway(
+        tmp_path_factory.mktemp("other"),
+        service,
+        library={"database": f"sqlite:///{service.directory}/data/faces.db"},
+        create_groups="all",
+    )
+    yield gateway.start()
+    gateway.stop()
+
+
+def test_a_gateway_on_the_same_database_names_a_face_alike(app, other_gateway):
+    assert App(other_gateway.url, app.name).token(FACE) == app.token(FACE)
 
 
 @pytest.mark.parametrize("whom", [ADA, OTHER])
@@ -166,13 +176,23 @@ def test_a_face_that_cannot_be_added_makes_no_group(app):
     assert app.groups() == []
 
 
-@pytest.mark.parametrize(("setting", "private", "cloud"), [("all", 0, 0), ("none", 223100, 223100)])
-def test_whether_groups_are_made_can_be_set(service, tmp_path, setting, private, cloud):
-    gateway = LoneGateway(tmp_path, service, create_groups=setting).start()
-    try:
-        for style, code in (("private-json-appid_in_body", private), ("cloud-json", cloud)):
-            app = App(gateway.url, new_app(), STYLES[style])
-            assert app.code("face/add", **PICTURE, **ADA) == code
-            assert app.groups() == ([] if code else ["staff"])
-    finally:
-        gateway.stop()
+def test_that_the_cloud_makes_groups_can_be_set(other_gateway):
+    app = App(other_gateway.url, new_app(), STYLES["cloud-json"])
+    assert app.code("face/add", **PICTURE, **ADA) == 0
+    assert app.groups() == ["staff"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "private", "cloud"),
+    [("private", True, False), ("all", True, True), ("none", False, False)],
+)
+def test_who_makes_groups_by_the_setting(setting, private, cloud):
+    assert makes_groups(setting, "/face-api/v3/face/add") == private
+    assert makes_groups(setting, "/rest/2.0/face/v3/faceset/user/add") == cloud
+    assert GatewayConfig(create_groups=setting).create_groups == setting
+
+
+def test_the_setting_has_three_values():
+    with pytest.raises(ValueError, match="create_groups"):
+        GatewayConfig(create_groups="sometimes")
+    assert GatewayConfig().create_groups == "private"

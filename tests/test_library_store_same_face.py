@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from threading import Barrier
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from library.errors import ExistsError, LibraryError, NotFoundError
 from library.records import Enrolment
@@ -178,3 +181,30 @@ def test_a_backup_without_a_key_leaves_the_one_that_is_there(store, open_store, 
     other.restore(tmp_path / "one.db", replace=True)
     assert other.token_key() == key
     assert other.groups("shop") == ["staff"]
+
+
+def test_a_database_of_the_version_before_is_brought_up_to_date(store, open_store, database_url):
+    store.create_group("shop", "staff")
+    store.enrol("shop", [one("staff", "ada")])
+    with store._database.engine.begin() as connection:
+        connection.execute(text("DROP TABLE token_key"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    later = open_store(database_url)
+    assert len(later.token_key()) == 32
+    assert [face.token for face in later.faces("shop", "staff", "ada")] == ["t"]
+
+
+def test_a_backup_of_the_version_before_can_be_put_back(store, open_store, tmp_path):
+    store.create_group("shop", "staff")
+    store.enrol("shop", [one("staff", "ada")])
+    backup = tmp_path / "one.db"
+    store.backup(backup)
+    with closing(sqlite3.connect(backup)) as connection, connection:
+        connection.execute("DROP TABLE token_key")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    backup.with_name("one.db.sha256").unlink()
+    other = open_store(f"sqlite:///{tmp_path}/other.db")
+    key = other.token_key()
+    other.restore(backup)
+    assert other.users("shop", "staff") == ["ada"]
+    assert other.token_key() == key
