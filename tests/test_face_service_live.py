@@ -142,7 +142,8 @@ def test_the_service_says_that_it_is_well(client):
 def test_tasks_ask_at_the_same_time(service):
     async def run() -> list[Any]:
         async with AsyncFaceService(service.gateway_url, timeout=60) as client:
-            return await asyncio.gather(*(client.detect(raw(FACE)) for _ in range(4)))
+            pictures = [raw(version(number)) for number in range(4)]
+            return await asyncio.gather(*map(client.detect, pictures))
 
     found = asyncio.run(run())
     assert len({faces[0].token for faces in found}) == 4

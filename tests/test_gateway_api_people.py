@@ -208,5 +208,6 @@ def test_only_in_a_group_that_is_there_a_user_is_updated(populated):
 
 
 def test_an_id_may_be_a_number(populated):
-    populated.result("face/add", **PICTURE, group_id="staff", user_id=42)
+    picture = {**PICTURE, "image": SIMILAR}
+    populated.result("face/add", **picture, group_id="staff", user_id=42)
     assert populated.users("staff") == ["eileen", "42"]
