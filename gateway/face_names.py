@@ -21,7 +21,6 @@ from gateway.errors import ApiError, ErrorCode
 from gateway.people import People
 from gateway.pipeline import PictureSeen
 from gateway.tokens import new_token
-from ops.picture import from_base64
 from ops.turns import Turns
 from ops.uploads import Body
 
@@ -31,6 +30,8 @@ LOG = logging.getLogger("gateway")
 _FRESH_S = 1.0
 # Seconds that a request waits for it, where it has never been read.
 _PATIENCE_S = 2.0
+_BLANKS = b" \t\r\n\f\v"
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")  # RFC 4648, section 5
 # The picture's longer side has so many cells. A face is known by the one that its middle lies in:
 # boxes of the same picture differ in the last bits, and neighbours are farther apart than a cell.
 _CELLS = 64
@@ -39,10 +40,9 @@ _CELLS = 64
 class FaceNames:
     """Makes tokens of faces. For one event loop."""
 
-    def __init__(self, people: People, picture_bytes: int) -> None:
-        """people: whose database has the key. picture_bytes: of one picture at most."""
+    def __init__(self, people: People) -> None:
+        """people: whose database has the key."""
         self._people = people
-        self._picture_bytes = picture_bytes
         self._turns = Turns()
         self._key: Optional[bytes] = None
         self._reading: Optional[asyncio.Task[None]] = None
@@ -60,7 +60,7 @@ class FaceNames:
         key = await self._known_key(min(seconds, _PATIENCE_S))
         if key is None:
             return [new_token() for _ in picture.faces]
-        digest = partial(_digest, key=key, most=self._picture_bytes)
+        digest = partial(_digest, key=key)
         try:
             read = await self._turns.parse(digest, image.encode("ascii"), seconds)
         except asyncio.TimeoutError:
@@ -86,10 +86,13 @@ class FaceNames:
             self._until = time.monotonic() + _FRESH_S
 
 
-def _digest(image: Body, key: bytes, most: int) -> bytes:
-    """Of the picture's bytes, however its base64 was broken into lines."""
-    data = from_base64(image.decode("ascii"), most)
-    return hashlib.blake2b(data, key=key, digest_size=32).digest()
+def _digest(image: Body, key: bytes) -> bytes:
+    """Of a picture that the pipeline could read, however its base64 was written.
+
+    Of the one spelling that the picture's bytes have, which takes less than decoding it once more.
+    """
+    text = image.translate(_FROM_URL_SAFE, _BLANKS).rstrip(b"=")
+    return hashlib.blake2b(text, key=key, digest_size=32).digest()
 
 
 def _places(picture: PictureSeen, digest: bytes) -> list[str]:

@@ -118,7 +118,7 @@ def _make_parts(config: Config) -> Parts:
         people=people,
         searches=Searches(people, settings.request_timeout_ms / 1000.0),
         tokens=Tokens(config.path.parent / settings.token_file, settings.token_s, settings.tokens),
-        names=FaceNames(people, config.limits.picture_bytes),
+        names=FaceNames(people),
         urls=urls,
         picture_bytes=config.limits.picture_bytes,
         most_faces=config.limits.faces,
