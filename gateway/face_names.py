@@ -102,7 +102,7 @@ def _places(picture: PictureSeen, digest: bytes) -> list[str]:
     face in its very middle, lies on the border of two cells.
     """
     side = max(picture.width, picture.height, 1) / _CELLS
-    shift = [digest[n] / 256 for n in (0, 1)]
+    shift = [int.from_bytes(digest[n : n + 4], "big") / 2**32 for n in (0, 4)]
     count: Counter[tuple[int, ...]] = Counter()
     places = []
     for face in picture.faces:
