@@ -45,7 +45,7 @@ DETECT, IDENTIFY = "face/detect", "face/identify"
 # Each operation's pipeline, and what the gateway asks it for. Identifying does without the quality,
 # which takes a while: against a pipeline that looks at it, it would seem better than it is.
 PIPELINE = {DETECT: "pipeline, for detect", IDENTIFY: "pipeline, for identify"}
-WANT = {DETECT: ("angle", "embedding", "quality"), IDENTIFY: ("angle", "embedding")}
+WANT = {DETECT: ("angle", "embedding", "liveness", "quality"), IDENTIFY: ("angle", "embedding")}
 # What the gateway is held to, of its pipeline's throughput.
 TARGETS = {DETECT: 0.88, IDENTIFY: 0.8}
 APP, GROUP = "default", "people"

@@ -136,7 +136,8 @@ def _refusal(response: httpx.Response, document: dict[str, Any]) -> FaceServiceE
     """The error that an answer tells, by its own number or by its HTTP status."""
     code = document.get("error_code")
     if isinstance(code, int):
-        return FaceServiceError(code, str(document.get("error_msg") or "no reason was given"))
+        said = (document.get("error_msg") or "no reason was given", document.get("error_detail"))
+        return FaceServiceError(code, ": ".join(str(part) for part in said if part))
     status = response.status_code
     if status == http.HTTPStatus.OK:
         return NoAnswerError("malformed", f"what answers at {response.url.host} is another service")

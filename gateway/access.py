@@ -13,7 +13,8 @@ from gateway.errors import ApiError, ErrorCode
 from gateway.key_cache import KeyCache
 from gateway.key_store import KeyStore
 from gateway.keys import ADMIN, ROLES, Credential, Key, credential_of, is_key_id, new_token
-from gateway.rates import Failures, Rates
+from gateway.networks import TrustedNetworks
+from gateway.rates import Failures, Rates, source_of
 from ops.config import Config
 from ops.origins import is_of_elsewhere
 
@@ -27,7 +28,10 @@ _SPARE_LOOKUPS = 20.0
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent a request. key: its id, "" where no keys are asked for. app: None for any."""
+    """Who sent a request. app: None for any.
+
+    key: its id, "" where no keys are asked for; of a client in a trusted network its address.
+    """
 
     key: str
     app: Optional[str]
@@ -45,8 +49,9 @@ class Grant:
 class Access:
     """Checks keys and access tokens. For one event loop.
 
-    required: whether a request without a key is refused. Where it is not, everybody may do
-    everything but web pages of elsewhere, and no database is asked.
+    required: whether a request without a key is refused, unless it comes from a trusted network.
+    Where it is not, everybody may do everything but web pages of elsewhere, and no database is
+    asked.
 
     An address that has shown many wrong credentials is told to wait, instead of that they are
     wrong, and only few of its further ones are looked up. A good key is never kept out by it:
@@ -58,6 +63,7 @@ class Access:
         self.required = config.gateway.needs_keys
         self._config = config.gateway
         self._keys = keys if keys is not None else KeyCache(KeyStore(config.library_config()))
+        self._networks = TrustedNetworks(config.gateway.trusted_networks)
         self._rates = Rates()
         self._failures = Failures()
 
@@ -77,6 +83,8 @@ class Access:
             return Caller("", None, ADMIN)
         credential = credential_in(request)
         if credential is None:
+            if not shows_credential(request) and self._networks.have(request):
+                return self._neighbour(source_of(address_of(request)))
             raise ApiError(ErrorCode.INVALID_TOKEN)
         request.state.key = credential.key
         key = await self._proven(credential, address_of(request))
@@ -85,6 +93,12 @@ class Access:
             raise ApiError(ErrorCode.TOO_MANY_REQUESTS)
         self._keys.note_use(key)
         return Caller(key.id, key.app, key.role)
+
+    def _neighbour(self, source: str) -> Caller:
+        """A client of a trusted network. Raises ApiError TOO_MANY_REQUESTS."""
+        if not self._rates.admit(source, self._config.rate_limit):
+            raise ApiError(ErrorCode.TOO_MANY_REQUESTS)
+        return Caller(source, self._config.trusted_app, self._config.trusted_role)
 
     def authorise(self, caller: Caller, role: str, app: Optional[str]) -> str:
         """The app that a caller acts in. role: that the operation needs. app: as asked for.
@@ -154,9 +168,10 @@ def credential_in(request: Request) -> Optional[Credential]:
     """The first that there is: parameter access_token, header X-Api-Key, Authorization: Bearer.
 
     None where there is none, or it is none. The parameter may not be a secret: addresses are
-    written to proxies' logs, and a secret has no end.
+    written to proxies' logs, and a secret has no end. The cloud's Node SDK joins its own name to it
+    by a second question mark; what follows that is no part of the token.
     """
-    token = request.query_params.get("access_token")
+    token = request.query_params.get("access_token", "").partition("?")[0]
     if token:
         credential = credential_of(token)
         return credential if credential is not None and credential.ends is not None else None
@@ -165,6 +180,13 @@ def credential_in(request: Request) -> Optional[Credential]:
         return credential_of(key.strip())
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     return credential_of(text.strip()) if scheme.lower() == "bearer" else None
+
+
+def shows_credential(request: Request) -> bool:
+    """Whether a request has something where a credential is looked for, good or not."""
+    scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
+    named = request.query_params.get("access_token") or request.headers.get("x-api-key")
+    return bool(named) or scheme == "bearer"
 
 
 def address_of(request: Request) -> str:

@@ -87,4 +87,4 @@ class Compare(Endpoint):
 def failure(error: ApiError) -> Response:
     """An error with an HTTP status of its own."""
     status = _STATUS.get(error.kind, 400)
-    return json_response({"error_code": error.code, "message": error.message}, status)
+    return json_response({"error_code": error.code, "message": error.sentence}, status)

@@ -16,7 +16,11 @@ class GatewayConfig(BaseModel):
     this service's own. connections: to each of them, times this service's replicas.
     access: auto asks for keys unless `host` is an address of this machine alone; on: always.
     trusted_proxies: addresses and networks whose word is taken for whom a request came from.
+    trusted_networks: addresses and networks whose clients need no key, and act in trusted_app as
+    trusted_role lets them, read or write.
     default_app: of requests that name none, where no keys are asked for.
+    create_groups: where face/add makes a group that is not there: private, in that spelling; all;
+    none. The documents of the private deployment and of the cloud differ in it.
     request_timeout_ms: from arrival to answer. request_bytes: of one request's body.
     upload_bytes: of all bodies, from their first byte to the answer. requests: worked on at once,
     without those whose bodies are on their way.
@@ -36,7 +40,11 @@ class GatewayConfig(BaseModel):
     connections: int = Field(4, ge=1, le=64)
     access: str = Field("auto", pattern="^(auto|on)$")
     trusted_proxies: tuple[str, ...] = ()
+    trusted_networks: tuple[str, ...] = ()
+    trusted_app: str = Field("default", pattern=r"^[A-Za-z0-9_]{1,128}$")
+    trusted_role: str = Field("read", pattern="^(read|write)$")
     default_app: str = Field("default", pattern=r"^[A-Za-z0-9_]{1,128}$")
+    create_groups: str = Field("private", pattern="^(private|all|none)$")
     request_timeout_ms: int = Field(30_000, ge=10, le=3_600_000)
     request_bytes: int = Field(32 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
     upload_bytes: int = Field(256 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024 * 1024)
@@ -52,7 +60,7 @@ class GatewayConfig(BaseModel):
     access_token_s: int = Field(2_592_000, ge=60, le=315_360_000)
     audit: bool = True
 
-    @field_validator("pipelines", "trusted_proxies", mode="before")
+    @field_validator("pipelines", "trusted_proxies", "trusted_networks", mode="before")
     @classmethod
     def _as_tuple(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
@@ -66,7 +74,7 @@ class GatewayConfig(BaseModel):
                 raise ValueError(f"{address!r} is not HOST:PORT")
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "trusted_networks")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
@@ -74,6 +82,14 @@ class GatewayConfig(BaseModel):
                 ipaddress.ip_network(network)
             except ValueError:
                 raise ValueError(f"{network!r} is no address and no network") from None
+        return value
+
+    @field_validator("trusted_networks")
+    @classmethod
+    def _not_everybody(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            if ipaddress.ip_network(network).prefixlen == 0:
+                raise ValueError(f"{network!r} is every address there is")
         return value
 
     @property

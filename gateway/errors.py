@@ -12,14 +12,14 @@ from library.errors import LibraryError
 
 
 class ErrorCode(enum.Enum):
-    """(number, message). The message is what clients of this API know; a detail may follow it."""
+    """(number, message). Clients compare the message, so it is answered as it stands here."""
 
     UNKNOWN = (1, "unknown error")
-    UNSUPPORTED_METHOD = (3, "unsupported openapi method")
-    NO_PERMISSION = (6, "no permission to access data")
-    TOO_MANY_REQUESTS = (18, "open api qps request limit reached")
-    INVALID_TOKEN = (110, "access token invalid or no longer valid")
-    EXPIRED_TOKEN = (111, "access token expired")
+    UNSUPPORTED_METHOD = (3, "Unsupported openapi method")
+    NO_PERMISSION = (6, "No permission to access data")
+    TOO_MANY_REQUESTS = (18, "Open api qps request limit reached")
+    INVALID_TOKEN = (110, "Access token invalid or no longer valid")
+    EXPIRED_TOKEN = (111, "Access token expired")
 
     INVALID_PARAMETER = (216100, "invalid param")
     MISSING = (222001, "param is null")
@@ -75,20 +75,28 @@ class ErrorCode(enum.Enum):
 class ApiError(Exception):
     """An error to be shown to the client as it is.
 
-    detail: what was wrong with this very request, one short sentence, or empty. It must hold
-        nothing of a picture, an embedding or a secret.
+    message: of its kind, which clients compare. detail: what was wrong with this very request, one
+        short sentence, or empty. It must hold nothing of a picture, an embedding or a secret.
     """
 
     def __init__(self, kind: ErrorCode, detail: str = "") -> None:
         self.kind = kind
+        self.message = kind.message
         self.detail = detail
-        self.message = f"{kind.message}: {detail}" if detail else kind.message
-        super().__init__(self.message)
+        super().__init__(kind.message, detail)
 
     @property
     def code(self) -> int:
         """The number."""
         return self.kind.number
+
+    @property
+    def sentence(self) -> str:
+        """Message and detail, for people."""
+        return f"{self.message}: {self.detail}" if self.detail else self.message
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 def missing(name: str) -> ApiError:

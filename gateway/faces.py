@@ -14,7 +14,7 @@ from gateway.parameters import ControlledImage, Image
 from gateway.pictures import base64_of
 from gateway.pipeline import FaceSeen, PictureSeen, picture_error
 from gateway.services import Call, Services
-from gateway.tokens import KnownFace, new_token
+from gateway.tokens import KnownFace
 from library.errors import InvalidError, NotFoundError
 from library.library import Library
 from library.records import Face as StoredFace
@@ -22,7 +22,7 @@ from library.records import Face as StoredFace
 # Asked for with every picture. Quality takes longer, and is looked at for detections, whose tokens
 # later calls go on with, and where it is controlled.
 _ALWAYS = ("embedding", "angle")
-_PICTURE_NEEDED = "the picture itself is needed, not a face_token"
+PICTURE_NEEDED = "the picture itself is needed, not a face_token"
 _NO_EMBEDDING = np.empty(0, np.float32)
 _FAULTS = {
     "covered": ErrorCode.COVERED,
@@ -83,8 +83,8 @@ async def faces_of(
             max_faces=min(max_faces, services.most_faces),
             aligned=aligned,
         )
-        for place, answer in zip(places, answers):
-            found[place] = _named(services, call, answer)
+        for place, picture, answer in zip(places, pictures, answers):
+            found[place] = await _named(services, call, picture, answer, aligned)
     for place, image in enumerate(images):
         if image.image_type == "FACE_TOKEN":
             found[place] = [Found(await _by_token(services, call, image.image))]
@@ -99,7 +99,7 @@ def check_controls(services: Services, image: ControlledImage, face: Found) -> N
     known = face.known
     if image.quality_control != "NONE" and not face.is_registered:
         if known.quality is None:
-            raise ApiError(ErrorCode.QUALITY_CONTROL, _PICTURE_NEEDED)
+            raise ApiError(ErrorCode.QUALITY_CONTROL, PICTURE_NEEDED)
         fault = quality_fault(known.quality, known.angle or {}, image.quality_control)
         if fault is not None:
             raise ApiError(_FAULTS[fault])
@@ -112,7 +112,7 @@ def check_liveness(services: Services, level: str, face: Found) -> None:
         return
     score = face.known.liveness
     if score is None:
-        raise ApiError(ErrorCode.LIVENESS_CONTROL, _PICTURE_NEEDED)
+        raise ApiError(ErrorCode.LIVENESS_CONTROL, PICTURE_NEEDED)
     if not liveness_passes(score, level, services.liveness_thresholds):
         raise ApiError(ErrorCode.LIVENESS)
 
@@ -127,10 +127,10 @@ def location_of(box: Sequence[float], rotation: float) -> dict[str, float]:
     """The API's form of a box (x1, y1, x2, y2 in pixels). rotation: degrees, clockwise."""
     left, top, right, bottom = box
     return {
-        "left": round(left, 2),
-        "top": round(top, 2),
-        "width": round(right - left, 2),
-        "height": round(bottom - top, 2),
+        "left": round(float(left), 2),
+        "top": round(float(top), 2),
+        "width": round(right - left),
+        "height": round(bottom - top),
         "rotation": round(rotation),
     }
 
@@ -157,8 +157,10 @@ def _comparable(faces: Sequence[Found]) -> list[Found]:
     return left
 
 
-def _named(services: Services, call: Call, picture: PictureSeen) -> list[Found]:
-    """Faces of a picture, each with a token. Raises ApiError."""
+async def _named(
+    services: Services, call: Call, image: str, picture: PictureSeen, aligned: bool
+) -> list[Found]:
+    """Faces of a picture, each with its token. image: its base64. Raises ApiError."""
     if picture.error is not None:
         raise picture_error(picture.error)
     if not picture.faces:
@@ -167,12 +169,13 @@ def _named(services: Services, call: Call, picture: PictureSeen) -> list[Found]:
     told = services.pipeline.models.get("ArcFace", model)
     if told != model:
         raise ApiError(ErrorCode.PIPELINE, f"the pipeline's recogniser is {told}, not {model}")
+    names = await services.names.of(call.app, image, picture, aligned, call.remaining())
     found = []
-    for face in picture.faces:
+    for name, face in zip(names, picture.faces):
         if face.embedding is None and face.no_embedding is None:
             raise ApiError(ErrorCode.PIPELINE, "the pipeline gave no embedding")
         known = KnownFace(
-            token=new_token(),
+            token=name,
             app=call.app,
             model=model,
             embedding=_NO_EMBEDDING if face.embedding is None else face.embedding,

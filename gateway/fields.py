@@ -15,7 +15,7 @@ from ops.face_points import landmark72, landmark150
 _NEEDS = {
     "attributes": {"age", "gender", "emotion", "expression"},
     "landmarks": {"landmark"},
-    "mesh": {"landmark72", "landmark150"},
+    "mesh": {"landmark", "landmark72", "landmark150"},
     "liveness": {"spoofing"},
 }
 
@@ -72,7 +72,8 @@ def _points(face: Found, fields: Collection[str]) -> dict[str, Any]:
         four = [points[0], points[1], points[2], (points[3] + points[4]) / 2]
         result["landmark"] = [_point(point) for point in four]
     if seen.mesh is not None:
-        if "landmark72" in fields:
+        # The cloud's clients read landmark72 where they have asked for landmark.
+        if not {"landmark", "landmark72"}.isdisjoint(fields):
             result["landmark72"] = [_point(point) for point in landmark72(seen.mesh)]
         if "landmark150" in fields:
             named = landmark150(seen.mesh)

@@ -113,14 +113,14 @@ class Health:
                 aligned=True,
             )
         except ApiError as error:
-            return away or f"The recognition service does not answer: {error.message}."
+            return away or f"The recognition service does not answer: {error.sentence}."
         return None if seen.error is None else "The recognition service refuses a good picture."
 
     async def _library_reason(self) -> Optional[str]:
         try:
             await self._people.ping()
         except ApiError as error:
-            return f"The face library does not answer: {error.message}."
+            return f"The face library does not answer: {error.sentence}."
         return None
 
 

@@ -1,7 +1,7 @@
 """``/oauth/2.0/token``: an access token for a key, as clients of the cloud's face API ask for it.
 
 The client credentials grant of OAuth 2.0 (RFC 6749, 4.4). Parameters come in the address or in a
-form; the key may also come as HTTP Basic authentication, as the RFC wants it.
+body of any kind; the key may also come as HTTP Basic authentication, as the RFC wants it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import binascii
 import time
 from collections.abc import Awaitable, Callable
 from typing import Optional
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import unquote_plus
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -27,7 +27,6 @@ from ops.uploads import GoneError
 PATH = "/oauth/2.0/token"
 # Bytes of a form; the two fields of a key take about a hundred.
 MAX_FORM = 8192
-MAX_FIELDS = 32
 # Answers hold secrets: RFC 6749, 5.1.
 _HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
@@ -105,19 +104,23 @@ def _refused(status: int, error: str, description: str) -> Response:
 
 
 async def _form(request: Request, bodies: Bodies, owner: str, deadline: float) -> dict[str, str]:
-    """The fields of a form in the body; a body of another type has none.
+    """The texts in the body; none in one that is neither said to be a form nor can be read as one.
 
     Raises ApiError and GoneError.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.method != "POST" or kind != "application/x-www-form-urlencoded":
+    if request.method != "POST":
         return {}
     body = await bodies.read(request, owner, deadline, MAX_FORM)
     try:
-        text = body.decode("utf-8")
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
-    except ValueError:
-        raise ApiError(ErrorCode.INVALID_PARAMETER, "the form cannot be read") from None
+        values = await bodies.values(request, body, deadline)
+    except ApiError as error:
+        kind = request.headers.get("content-type", "").lower()
+        if error.kind is not ErrorCode.INVALID_PARAMETER or "form" in kind:
+            raise
+        return {}
+    if isinstance(values, list):
+        return {}
+    return {name: value for name, value in values.items() if isinstance(value, str)}
 
 
 def _basic(request: Request) -> Optional[tuple[str, str]]:

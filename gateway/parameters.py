@@ -21,7 +21,7 @@ from pydantic import (
 
 from gateway.errors import ApiError, ErrorCode, missing
 
-# What `face_field` may name. Those that no model here gives are taken and left out of the answer.
+# What `face_field` may name; other names are ignored, as clients send those of other versions.
 GIVEN = {
     "age",
     "angle",
@@ -34,16 +34,6 @@ GIVEN = {
     "landmark72",
     "quality",
     "spoofing",
-}
-NOT_GIVEN = {
-    "beauty",
-    "eye_status",
-    "face_shape",
-    "face_type",
-    "faceshape",
-    "glasses",
-    "mask",
-    "race",
 }
 MAX_GROUPS = 10
 MAX_FACES = 120
@@ -94,13 +84,6 @@ def _without_spaces(value: object) -> object:
     return value.replace(" ", "") if isinstance(value, str) else value
 
 
-def _known_fields(value: str) -> str:
-    unknown = set(filter(None, value.split(","))) - GIVEN - NOT_GIVEN
-    if unknown:
-        raise ValueError(f"{sorted(unknown)[0][:32]} is not known")
-    return value
-
-
 def _few_groups(value: str) -> str:
     if value.count(",") >= MAX_GROUPS:
         raise ValueError(f"more than {MAX_GROUPS} groups")
@@ -133,7 +116,6 @@ FaceField = Annotated[
     str,
     BeforeValidator(_joined),
     BeforeValidator(_without_spaces),
-    AfterValidator(_known_fields),
     Field(max_length=1024, description=f"Comma list of {', '.join(sorted(GIVEN))}."),
 ]
 ImageType = Annotated[Literal["BASE64", "URL", "FACE_TOKEN"], BeforeValidator(_upper)]

@@ -14,6 +14,9 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 # Proxies that a request may have come through.
 MOST_HOPS = 16
+# What proxies add that nobody has told us of (RFC 7239; RFC 9110, 7.6.3).
+_FORWARDING = {b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip"}
+_SURE = "client_is_sure"
 # An address with brackets and a port has 47 characters at most.
 _LONGEST = 64
 _WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
@@ -24,7 +27,7 @@ class Proxied:
 
     Only where it comes from one of `trusted`. Each proxy adds to the right whom it was asked by, so
     the client is the right-most address that is none of them; what stands left of it is anybody's
-    word.
+    word. Whether the client asks for itself is kept as well: see `is_sure`.
     """
 
     def __init__(self, app: ASGIApp, trusted: Sequence[str]) -> None:
@@ -38,22 +41,28 @@ class Proxied:
             host, port = scope["client"]
             peer = address_in(host)
             if peer is not None and self._is_trusted(peer):
-                client = self._client(peer, _items(scope["headers"], b"x-forwarded-for"))
+                client, sure = self._client(peer, _items(scope["headers"], b"x-forwarded-for"))
                 scope["client"] = (str(client), 0 if client != peer else port)
+                scope[_SURE] = sure
                 self._set_scheme(scope)
+            else:
+                scope[_SURE] = not any(name in _FORWARDING for name, _ in scope["headers"])
         await self._app(scope, receive, send)
 
-    def _client(self, peer: Address, forwarded: Iterable[str]) -> Address:
-        """peer: a trusted proxy. forwarded: the addresses, the nearest first."""
+    def _client(self, peer: Address, forwarded: Sequence[str]) -> tuple[Address, bool]:
+        """The client, and whether it is known to ask for itself.
+
+        peer: a trusted proxy. forwarded: the addresses, the nearest first.
+        """
         client = peer
-        for text in forwarded:
+        for count, text in enumerate(forwarded, 1):
             found = address_in(text)
             if found is None:
                 break  # whatever it is, the proxy that says it is the last that is known
             client = found
             if not self._is_trusted(client):
-                break
-        return client
+                return client, count == len(forwarded) < MOST_HOPS
+        return client, False
 
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)
@@ -62,6 +71,14 @@ class Proxied:
         scheme = next(iter(_items(scope["headers"], b"x-forwarded-proto")), "").lower()
         if scheme in ("http", "https"):
             scope["scheme"] = scheme
+
+
+def is_sure(scope: Scope) -> bool:
+    """Whether a request is known to be its client's own: nobody says that it was passed on.
+
+    Not so of a trusted proxy's that does not say whose it is.
+    """
+    return bool(scope.get(_SURE, False))
 
 
 def address_in(text: str) -> Optional[Address]:

@@ -12,11 +12,13 @@ T = TypeVar("T")
 class Answer(BaseModel, Generic[T]):
     """Every answer: error_code 0 and a result, or another error_code and none.
 
+    error_msg: of the number, always the same. error_detail: what was wrong with this request.
     log_id: number of the request, also in the logs. timestamp: seconds since 1970.
     """
 
     error_code: int = Field(examples=[0])
     error_msg: str = Field(examples=["SUCCESS"])
+    error_detail: Optional[str] = None
     log_id: int
     timestamp: int
     cached: int = 0
@@ -24,12 +26,15 @@ class Answer(BaseModel, Generic[T]):
 
 
 class Location(BaseModel):
-    """A box in pixels of the picture as sent. rotation: degrees, clockwise, of the face in it."""
+    """A box in pixels of the picture as sent. rotation: degrees, clockwise, of the face in it.
+
+    Clients in typed languages declare width, height and rotation as whole numbers.
+    """
 
     left: float
     top: float
-    width: float
-    height: float
+    width: int
+    height: int
     rotation: int
 
 
@@ -120,7 +125,7 @@ class LiveFace(FaceResult):
 
 
 class LivenessResult(BaseModel):
-    """face_liveness: mean of the pictures' scores. thresholds: by share of live faces refused."""
+    """face_liveness: the greatest of the pictures'. thresholds: by share of live faces refused."""
 
     face_liveness: float
     thresholds: dict[str, float]

@@ -17,7 +17,7 @@ from gateway.parameters import app_of, parse
 from gateway.parts import Parts
 from gateway.requests import log_id_of
 from gateway.services import Call
-from gateway.table import READ, Operation
+from gateway.table import PRIVATE, READ, Operation
 
 
 class OperationEndpoint(Endpoint):
@@ -37,7 +37,9 @@ class OperationEndpoint(Endpoint):
         first = values[0] if isinstance(values, list) else values
         asked.app = access.authorise(caller, self._operation.role, app_of(first))
         apps = None if caller.app is None else frozenset({caller.app})
-        call = Call(asked.app, apps, asked.deadline, self._trail(request, asked, first))
+        trail = self._trail(request, asked, first)
+        creates_groups = makes_groups(self._services.config.create_groups, request.scope["path"])
+        call = Call(asked.app, apps, asked.deadline, trail, creates_groups)
         result = await self._operation.run(self._services, call, self._parameters(values))
         return _response(request, result, None)
 
@@ -76,6 +78,11 @@ class OperationEndpoint(Endpoint):
         return [parse(self._operation.takes, one) for one in values]
 
 
+def makes_groups(setting: str, path: str) -> bool:
+    """Whether adding a face makes its group, by `gateway.create_groups` and the path's spelling."""
+    return setting == "all" or (setting == "private" and path.startswith(PRIVATE))
+
+
 def _response(request: Request, result: Any, error: Optional[ApiError]) -> Response:
     content = {
         "error_code": error.code if error else 0,
@@ -85,6 +92,8 @@ def _response(request: Request, result: Any, error: Optional[ApiError]) -> Respo
         "cached": 0,
         "result": result,
     }
+    if error is not None and error.detail:
+        content["error_detail"] = error.detail
     return json_response(content)
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from gateway.access import Access
 from gateway.app import make_app
 from gateway.audit import Audit
+from gateway.config import GatewayConfig
+from gateway.face_names import FaceNames
 from gateway.key_cache import KeyCache
 from gateway.key_store import KeyStore
 from gateway.metrics import Metrics
@@ -65,6 +67,7 @@ async def _serve(config: Config) -> None:
     settings = config.gateway
     socket = inherited() or listen(config, gateway_place(config), shared=False)
     parts = _make_parts(config)
+    _warn_of_trust(settings)
     http = HttpServer(make_app(parts), settings.request_timeout_ms, lifespan="on")
     serving = asyncio.ensure_future(http.serve(sockets=[socket]))
     while not http.started and not serving.done():
@@ -79,6 +82,18 @@ async def _serve(config: Config) -> None:
     http.should_exit = True
     await serving
     LOG.info("stopped")
+
+
+def _warn_of_trust(settings: GatewayConfig) -> None:
+    """Say in the log, and to whoever has started this, whom no key is asked of."""
+    if not (settings.trusted_networks and settings.needs_keys):
+        return
+    sentence = (
+        f"everybody in {', '.join(settings.trusted_networks)} may {settings.trusted_role} "
+        f"in app {settings.trusted_app} without a key (gateway.trusted_networks)"
+    )
+    LOG.warning(sentence)
+    print(f"web_service: warning: {sentence}", file=sys.stderr, flush=True)
 
 
 def _make_parts(config: Config) -> Parts:
@@ -107,6 +122,7 @@ def _make_parts(config: Config) -> Parts:
         keys=keys,
         searches=Searches(people, settings.request_timeout_ms / 1000.0),
         tokens=Tokens(config.path.parent / settings.token_file, settings.token_s, settings.tokens),
+        names=FaceNames(people),
         urls=urls,
         picture_bytes=config.limits.picture_bytes,
         most_faces=config.limits.faces,

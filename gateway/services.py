@@ -10,6 +10,7 @@ from typing import Callable, Optional, TypeVar
 
 from gateway.config import GatewayConfig
 from gateway.errors import ApiError, ErrorCode
+from gateway.face_names import FaceNames
 from gateway.key_store import KeyStore
 from gateway.metrics import Metrics
 from gateway.noting import Trail
@@ -41,6 +42,7 @@ class Services:
     keys: KeyStore
     searches: Searches
     tokens: Tokens
+    names: FaceNames
     urls: Optional[UrlImages]
     picture_bytes: int
     most_faces: int
@@ -52,13 +54,15 @@ class Call:
     """One request under way.
 
     app: that it acts in. apps: whom it may ask about, None for all. deadline: of time.monotonic.
-    trail: where its changes are noted, None for nowhere.
+    trail: where its changes are noted, None for nowhere. create_groups: whether a face may be added
+    to a group that is not there.
     """
 
     app: str
     apps: Optional[frozenset[str]]
     deadline: float
     trail: Optional[Trail] = None
+    create_groups: bool = False
 
     async def ask(self, people: People, work: Callable[[Library], T]) -> T:
         """What `work` returns for the library, within the call's time. Raises ApiError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import quote
@@ -12,8 +12,8 @@ from urllib.parse import quote
 import numpy as np
 import orjson
 
-from gateway.likeness import leading_halves, same
 from library import live_files
+from library.likeness import leading_halves, same
 from ops.file_identity import identity
 
 # Seconds that a call waits for others' locks.
@@ -34,6 +34,8 @@ CREATE INDEX IF NOT EXISTS face_tokens_created ON face_tokens (created);
 CREATE INDEX IF NOT EXISTS face_tokens_alike ON face_tokens (app, substr(embedding, 3, 2));
 """
 _DETAILS = ("location", "probability", "quality", "angle", "liveness")
+# Those that are not looked at each time.
+_LOOKED_AT = ("quality", "liveness")
 # token, created, app, model, embedding, details
 Row = tuple[str, float, str, str, bytes, str]
 
@@ -57,6 +59,22 @@ class KnownFace:
     quality: Optional[dict[str, Any]]
     angle: Optional[dict[str, Any]]
     liveness: Optional[float]
+
+    def completed(self, earlier: Optional[KnownFace]) -> KnownFace:
+        """With what an earlier look at the same face has seen and this one has not looked at."""
+        if earlier is None or (earlier.token, earlier.app) != (self.token, self.app):
+            return self
+        missing = {
+            name: getattr(earlier, name)
+            for name in _LOOKED_AT
+            if getattr(self, name) is None and getattr(earlier, name) is not None
+        }
+        return replace(self, **missing) if missing else self
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was looked at that may be."""
+        return all(getattr(self, name) is not None for name in _LOOKED_AT)
 
 
 @dataclass(frozen=True)
@@ -91,9 +109,10 @@ class TokenFile:
         self._version: Optional[tuple[Optional[tuple[int, int]], int]] = None
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Put faces, in one transaction."""
+        """Put faces, in one transaction; what the file has of them already is kept."""
         connection = self._open()
         with connection:
+            entries = [self._completed(connection, entry) for entry in entries]
             connection.executemany(
                 "INSERT OR REPLACE INTO face_tokens"
                 " (token, created, app, model, embedding, details) VALUES (?, ?, ?, ?, ?, ?)",
@@ -102,15 +121,19 @@ class TokenFile:
 
     def read(self, token: str) -> Optional[Entry]:
         """The face of a token, also an expired one that has not been dropped yet."""
-        if not self._file.exists():
-            return None
-        found = self._open().execute(
-            "SELECT token, created, app, model, embedding, details FROM face_tokens"
-            " WHERE token = ?",
-            (token,),
-        )
-        row = found.fetchone()
-        return None if row is None else _entry(row)
+        return _find(self._open(), token) if self._file.exists() else None
+
+    def _completed(self, connection: sqlite3.Connection, entry: Entry) -> Entry:
+        # What has expired is put to be gone.
+        if entry.face.is_complete or not entry.created:
+            return entry
+        try:
+            earlier = _find(connection, entry.face.token)
+        except (ValueError, KeyError):
+            return entry  # a row that nobody here has written; this one takes its place
+        if earlier is None:
+            return entry
+        return new_entry(entry.face.completed(earlier.face), entry.created)
 
     def drop(self, before: float, most: int) -> bool:
         """Delete faces created before a time, and the oldest of more than `most`.
@@ -232,6 +255,12 @@ def forget_in(file: Path, app: str, embeddings: Optional[Sequence[np.ndarray]]) 
         return opened.scrub()
     finally:
         opened.close()
+
+
+def _find(connection: sqlite3.Connection, token: str) -> Optional[Entry]:
+    query = "SELECT token, created, app, model, embedding, details FROM face_tokens WHERE token = ?"
+    row = connection.execute(query, (token,)).fetchone()
+    return None if row is None else _entry(row)
 
 
 def _entry(row: Row) -> Entry:

@@ -22,8 +22,8 @@ from typing import Optional
 
 import numpy as np
 
-from gateway.likeness import same
 from gateway.token_file import Entry, KnownFace, TokenFile, new_entry
+from library.likeness import same
 
 __all__ = ["KnownFace", "Tokens", "new_token"]
 
@@ -47,7 +47,7 @@ _TOKEN = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 def new_token() -> str:
-    """32 hexadecimal digits that nobody can guess."""
+    """32 hexadecimal digits that nobody can guess, where no picture's can be made."""
     return secrets.token_hex(16)
 
 
@@ -95,8 +95,12 @@ class Tokens:
         self._writer.start()
 
     def put(self, face: KnownFace) -> None:
-        """Keep a face; in memory when this returns, in the file a moment later."""
-        self._keep(new_entry(face, time.time()))
+        """Keep a face; in memory when this returns, in the file a moment later.
+
+        What an earlier look at it has seen is known on.
+        """
+        held = self._held(face.token)
+        self._keep(new_entry(face.completed(held.face if held else None), time.time()))
 
     def forget(self, face: KnownFace) -> None:
         """Know a face no more: an entry without its embedding that has expired takes its place."""
@@ -145,12 +149,18 @@ class Tokens:
         if not _TOKEN.fullmatch(token):
             return None
         entry = self._held(token)
-        if entry is None:
-            loop = asyncio.get_running_loop()
-            entry = await loop.run_in_executor(self._reader, self._read, token)
-        if entry is None or entry.face.app != app:
+        if entry is not None and not self._is_known(entry, app):
             return None
-        return entry.face if time.time() < entry.created + self._seconds else None
+        face = entry.face if entry is not None else None
+        if face is None or not face.is_complete:
+            loop = asyncio.get_running_loop()
+            stored = await loop.run_in_executor(self._reader, self._read, token)
+            if stored is not None and self._is_known(stored, app):
+                face = stored.face if face is None else face.completed(stored.face)
+        return face
+
+    def _is_known(self, entry: Entry, app: str) -> bool:
+        return entry.face.app == app and time.time() < entry.created + self._seconds
 
     def close(self) -> None:
         """Write what waits, and end. It may take seconds where the disk is slow."""

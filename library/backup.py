@@ -44,12 +44,13 @@ from library.tables import (
     new_embedding,
     person,
     removal,
+    token_key,
 )
 from library.tables import backup as backup_table
 from library.validation import Validator
 
 # What is put back, in the order that references ask for. Removals are not: indexes start anew.
-TABLES = (app, face_group, person, face, crop, entry)
+TABLES = (app, face_group, person, face, crop, entry, token_key)
 ROWS_AT_ONCE = 1000
 CROPS_AT_ONCE = 100
 
@@ -203,7 +204,11 @@ def _restore_rows(
         if not replace:
             raise BackupError("restore_not_empty")
         for table in (new_embedding, removal, *reversed(TABLES)):
-            connection.execute(delete(table))
+            if table is not token_key:
+                connection.execute(delete(table))
+    # The tokens of the faces that are put back go with its key; older backups have none.
+    if source.scalar(select(func.count()).select_from(token_key)):
+        connection.execute(delete(token_key))
     _copy_tables(connection, source=source, progress=progress)
     for name in connection.scalars(select(app.c.name)).all():
         # Other rows than before under the same numbers: no index may take them for its own.

@@ -6,6 +6,7 @@ kinds of values are looked at, too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Callable, Optional
@@ -28,6 +29,7 @@ from library.validation import (
 MAX_NUMBER = 2**62
 # The last millisecond of the year 9999, the last that has a date.
 MAX_TIME = 253_402_300_799_999
+_KEY = re.compile("[0-9a-f]{64}")
 ROWS_AT_ONCE = 1000
 CROPS_AT_ONCE = 50
 
@@ -87,6 +89,7 @@ def _check_tables(source: Connection, check: Validator) -> None:
         "face": _face,
         "crop": _crop,
         "entry": _entry,
+        "token_key": _token_key,
     }
     for table, look in checks.items():
         for rows in _pages(source, table):
@@ -186,6 +189,12 @@ def _crop(row: Values, check: Validator) -> None:
 def _entry(row: Values, _: Validator) -> None:
     for name in ("id", "app_id", "group_id", "person_id", "face_id", "version"):
         _integer("entry", name, row[name], 1, MAX_NUMBER)
+
+
+def _token_key(row: Values, _: Validator) -> None:
+    _integer("token_key", "id", row["id"], 1, 1)
+    if not isinstance(row["secret"], str) or not _KEY.fullmatch(row["secret"]):
+        raise _bad("token_key", row["id"], "its secret is not 64 hexadecimal digits.")
 
 
 def _check_numbers(table: str, row: Values, *names: str, least: int = 1) -> None:

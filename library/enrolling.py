@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+import numpy as np
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
+from library.entries import add_entries, check_groups
 from library.errors import ExistsError, LimitError, ModelMismatchError, NotFoundError
+from library.groups import create_app, create_missing
+from library.likeness import same
 from library.removing import remove_entries
 from library.rows import (
     LockedApp,
-    app_id_of,
     chunks,
     count_changes,
     entries_of,
@@ -22,35 +24,13 @@ from library.rows import (
     now_ms,
     person_id_of,
 )
-from library.tables import app, crop, entry, face, face_group, person
+from library.tables import app, crop, entry, face, person
 from library.validation import PreparedBatch, PreparedFace
 
 _PERSONS = select(person.c.name, person.c.id).where(
     person.c.group_id == bindparam("group"),
     person.c.name.in_(bindparam("names", expanding=True)),
 )
-
-
-def create_group(connection: Connection, app_name: str, group: str) -> None:
-    """Make a group, and its app where that is new."""
-    app_id = app_id_of(connection, app_name)
-    if app_id is None:
-        connection.execute(
-            insert(app).values(
-                name=app_name,
-                origin=uuid.uuid4().hex,
-                created=now_ms(),
-                version=0,
-                removals_floor=0,
-                faces=0,
-                entries=0,
-            )
-        )
-        app_id = app_id_of(connection, app_name)
-    taken = (face_group.c.app_id == app_id, face_group.c.name == group)
-    if connection.scalar(select(face_group.c.id).where(*taken)) is not None:
-        raise ExistsError("group_exists", f"App {app_name} has a group {group}.")
-    connection.execute(insert(face_group).values(app_id=app_id, name=group, created=now_ms()))
 
 
 def copy_user(connection: Connection, app_name: str, user: str, source: str, target: str) -> None:
@@ -66,7 +46,9 @@ def copy_user(connection: Connection, app_name: str, user: str, source: str, tar
     connection.execute(insert(person).values(made))
     copy = person_id_of(connection, groups[target], target, user)
     faces = [row.face_id for row in entries_of(connection, [copied])]
-    _add_entries(connection, locked, [(groups[target], copy, face_id) for face_id in faces])
+    rows = [(groups[target], copy, face_id) for face_id in faces]
+    check_groups(connection, rows)
+    add_entries(connection, locked, rows)
     count_changes(connection, locked.id, 0, len(faces))
 
 
@@ -99,10 +81,24 @@ class Enroller:
         self.create_users = create_users
         self.same_info = same_info
 
-    def enrol(self, connection: Connection, app_name: str, batch: PreparedBatch) -> list[str]:
-        """Enrol all or raise; tokens in the order of the batch."""
-        locked = lock_app(connection, app_name, "group_not_found", batch.users[0][0])
-        groups = group_ids(connection, app_name, [group for group, _ in batch.users])
+    def enrol(
+        self,
+        connection: Connection,
+        app_name: str,
+        batch: PreparedBatch,
+        create_groups: bool = False,
+    ) -> list[str]:
+        """Enrol all or raise; tokens in the order of the batch.
+
+        create_groups: groups that are not there are made, and the app.
+        """
+        names = [group for group, _ in batch.users]
+        if create_groups:
+            create_app(connection, app_name)
+        locked = lock_app(connection, app_name, "group_not_found", names[0])
+        if create_groups:
+            create_missing(connection, locked.id, names)
+        groups = group_ids(connection, app_name, names)
         keys = [(groups[group], user) for group, user in batch.users]
         persons, known = self._persons(connection, batch, keys)
         if self.replace and known:
@@ -112,7 +108,9 @@ class Enroller:
         faces, added = self._faces(connection, locked, batch.faces, batch.model, batch.dim)
         rows = [(key[0], persons[key], faces[one.token]) for key, one in zip(keys, batch.faces)]
         self._check_entries(connection, rows, batch, known)
-        _add_entries(connection, locked, rows)
+        if added < len(rows):
+            check_groups(connection, rows)
+        add_entries(connection, locked, rows)
         count_changes(connection, locked.id, added, len(rows))
         return [one.token for one in batch.faces]
 
@@ -171,12 +169,12 @@ class Enroller:
         """Ids of faces by their tokens, and how many of them are new."""
         wanted: dict[str, PreparedFace] = {}
         for one in faces:
-            if wanted.setdefault(one.token, one).embedding != one.embedding:
+            if not _is_same(wanted.setdefault(one.token, one).embedding, one.embedding):
                 raise ExistsError("face_exists", f"Token {one.token} stands for two faces.")
         given = [token for token, one in wanted.items() if not one.drawn]
         there = _find_faces(connection, locked.id, given, embeddings=True)
         for token, (_, embedding) in there.items():
-            if embedding != wanted[token].embedding:
+            if not _is_same(embedding, wanted[token].embedding):
                 raise ExistsError("face_exists", f"Token {token} stands for another face.")
         new = [one for token, one in wanted.items() if token not in there]
         if not new:
@@ -235,6 +233,14 @@ class Enroller:
                 )
 
 
+def _is_same(embedding: bytes, other: bytes) -> bool:
+    """Whether two embeddings are of one picture: see `likeness`."""
+    if embedding == other:
+        return True
+    one, another = np.frombuffer(embedding, "<f4"), np.frombuffer(other, "<f4")
+    return one.size == another.size and bool(same(one[None], another[None])[0])
+
+
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> Optional[int]:
     """Insert rows; the id where it is one, which every database tells without being asked."""
     if len(rows) > 1:
@@ -279,22 +285,3 @@ def _find_faces(
         for token, id_, *embedding in connection.execute(query):
             found[token] = (id_, bytes(embedding[0]) if embeddings else b"")
     return found
-
-
-def _add_entries(
-    connection: Connection, locked: LockedApp, rows: Sequence[tuple[int, int, int]]
-) -> None:
-    """Entries of (group's, person's, face's id) at the transaction's version."""
-    connection.execute(
-        insert(entry),
-        [
-            {
-                "app_id": locked.id,
-                "group_id": group_id,
-                "person_id": person_id,
-                "face_id": face_id,
-                "version": locked.version,
-            }
-            for group_id, person_id, face_id in rows
-        ],
-    )

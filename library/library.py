@@ -123,13 +123,21 @@ class Library:
         enrolments: Sequence[Enrolment],
         replace: bool = False,
         create_users: bool = True,
+        create_groups: bool = False,
     ) -> list[str]:
         """See Store.enrol; embeddings of another recogniser raise ModelMismatchError."""
         for one in enrolments:
             if one.face.model != self.recogniser.name:
                 raise self._mismatch(f"An embedding of {one.face.model}")
         return self._write(
-            app, lambda: self.store.enrol(app, enrolments, replace, create_users=create_users)
+            app,
+            lambda: self.store.enrol(
+                app,
+                enrolments,
+                replace,
+                create_users=create_users,
+                create_groups=create_groups,
+            ),
         )
 
     def update_user(self, app: str, group: str, user: str, info: str) -> None:

@@ -16,10 +16,11 @@ from typing import Optional
 
 import numpy as np
 
-from library import enrolling, listing, removing
+from library import enrolling, listing, removing, token_keys
 from library.config import LibraryConfig
 from library.database import Database
 from library.feed import IndexFeed
+from library.groups import create_group
 from library.maintenance import Maintenance
 from library.page_check import PageCheck
 from library.records import (
@@ -126,13 +127,24 @@ class Store(IndexFeed, Maintenance):
         """Make a group, and the app where it is new. Raises ExistsError group_exists."""
         self._check.app(app)
         self._check.group(group)
-        self._database.write(lambda c: enrolling.create_group(c, app, group))
+        self._database.write(lambda c: create_group(c, app, group))
 
     def delete_group(self, app: str, group: str) -> None:
         """Delete a group with its users; faces shared with other groups stay there."""
         self._check.app(app)
         self._check.group(group)
         self._database.erase(lambda c: removing.delete_group(c, app, group))
+
+    def token_key(self) -> bytes:
+        """32 bytes that face tokens are made with, the same for all who use this database.
+
+        They are drawn when this is first asked, and are part of backups.
+        """
+        with self._database.reading() as connection:
+            secret = token_keys.find_token_key(connection)
+        if secret is None:
+            secret = self._database.write(token_keys.draw_token_key)
+        return bytes.fromhex(secret)
 
     # Users and faces.
 
@@ -143,6 +155,7 @@ class Store(IndexFeed, Maintenance):
         replace: bool = False,
         create_users: bool = True,
         same_info: bool = False,
+        create_groups: bool = False,
     ) -> list[str]:
         """Enrol faces, all or none; their tokens in the same order.
 
@@ -150,10 +163,12 @@ class Store(IndexFeed, Maintenance):
         create_users: False raises user_not_found for a user that is not there.
         same_info: raises ExistsError user_exists for a user that is there with another info than
             is given, instead of changing it.
+        create_groups: groups that are not there are made, and the app.
 
-        A token that the app has already may be given again, with the same embedding, for another
-        user, who then shares the face. Raises ExistsError face_exists for any other use of it,
-        InvalidError, LimitError too_many_faces or limit_exceeded, ModelMismatchError.
+        A token that the app has already may be given again, with the same embedding but for
+        rounding, for a user of another group, who then shares the face. Raises ExistsError
+        face_exists for any other use of it, InvalidError, LimitError too_many_faces or
+        limit_exceeded, ModelMismatchError.
         """
         self._check.app(app)
         batch = self._check.enrolments(enrolments)
@@ -165,7 +180,7 @@ class Store(IndexFeed, Maintenance):
             same_info,
         )
         write = self._database.erase if replace else self._database.write
-        return write(lambda c: enroller.enrol(c, app, batch))
+        return write(lambda c: enroller.enrol(c, app, batch, create_groups))
 
     def users(
         self, app: str, group: str, start: int = 0, length: Optional[int] = None
@@ -190,7 +205,10 @@ class Store(IndexFeed, Maintenance):
         self._database.write(lambda c: enrolling.update_user(c, app, group, user, info))
 
     def copy_user(self, app: str, user: str, source: str, target: str) -> None:
-        """Copy a user into another group; both share the faces. Raises ExistsError user_exists."""
+        """Copy a user into another group; both share the faces.
+
+        Raises ExistsError user_exists, or face_exists where another user there has one of them.
+        """
         self._check_user(app, user, source)
         self._check.group(target)
         self._database.write(lambda c: enrolling.copy_user(c, app, user, source, target))

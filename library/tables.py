@@ -172,6 +172,13 @@ new_embedding = _table(
     Column("embedding", LargeBinary, nullable=False),
 )
 
+# What the gateway makes face tokens with: one row, whose id is 1. secret: 64 hexadecimal digits.
+token_key = _table(
+    "token_key",
+    Column("id", Id, primary_key=True),
+    Column("secret", name_type(64), nullable=False),
+)
+
 # Where backups were written to, so that a deleted user can be looked for in them.
 backup = _table(
     "backup",

@@ -136,11 +136,11 @@ def test_a_client_that_hangs_up_has_its_change_told_all_the_same(access_service,
 def test_what_looks_like_a_line_of_the_log_is_no_id(access_service, log):
     name = new_app()
     app = access_service.client("write", name)
-    for sent in ('g"}\n{"time": "2020', "g\r\n", "g\u2028", "\x1b[2Jg", "a" * 100_000):
+    for sent in ('g"}\n{"time": "forged', "g\r\n", "g\u2028", "\x1b[2Jg", "a" * 100_000):
         assert app.code("group/add", group_id=sent) != 0
     files = (access_service.directory / "PipelineServingLogs").glob("*.log")
     text = "\n".join(file.read_text() for file in files if file.name != "pipeline.log")
-    assert not any(sign in text for sign in ("\x1b", "\u2028", "2020", "a" * 1000))
+    assert not any(sign in text for sign in ("\x1b", "\u2028", "forged", "a" * 1000))
 
 
 def test_refusals_without_a_key_wash_nothing_away(access_service, log):

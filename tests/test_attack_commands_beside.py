@@ -17,7 +17,7 @@ from gateway.__main__ import _parser as gateway_parser
 from library.__main__ import _parser as library_parser
 from tests.command_server import ROOT, Commands
 from tests.gateway_alone import LoneGateway
-from tests.gateway_client import FACE, App
+from tests.gateway_client import FACE, App, version
 from tests.live_files import Watch
 from tests.service import wait_until
 
@@ -59,15 +59,14 @@ def commands(gateway, watch):
 
 
 class Enrolling:
-    """Users of one group, enrolled one after the other by face tokens until `end`.
+    """Users of one group, enrolled one after the other by a picture each until `end`.
 
     done: those that were acknowledged, in their order.
     """
 
-    def __init__(self, app: App, token: str) -> None:
+    def __init__(self, app: App) -> None:
         self.done: list[str] = []
         self._app = app
-        self._token = token
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -75,7 +74,7 @@ class Enrolling:
     def _run(self) -> None:
         while not self._end.is_set():
             user = f"u{len(self.done)}"
-            self._app.enrol("staff", user, self._token, image_type="FACE_TOKEN")
+            self._app.enrol("staff", user, version(user))
             self.done.append(user)
 
     def wait_for_more(self) -> None:
@@ -147,9 +146,9 @@ def test_commands_beside_a_service_cost_nothing_that_was_acknowledged(
     kept = Key(commands, gateway, "--app", "shop", "--role", "read")
     revoked = Key(commands, gateway, "--app", "shop", "--role", "read")
     writer.app.result("group/add", group_id="staff")
-    token = writer.app.enrol("staff", "goes", FACE)
+    writer.app.enrol("staff", "goes", FACE)
     assert kept.code == revoked.code == 0
-    enrolling = Enrolling(writer.app, token)
+    enrolling = Enrolling(writer.app)
     try:
         for _ in range(3):
             commands.done("gateway", "keys", "list")

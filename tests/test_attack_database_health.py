@@ -16,7 +16,7 @@ from library.config import LibraryConfig
 from library.store import Store
 from tests.faces import enrolment
 from tests.gateway_alone import LoneGateway
-from tests.gateway_client import FACE, App
+from tests.gateway_client import FACE, App, version
 from tests.service import wait_until
 from tests.shop import fails, one_user
 from tests.test_library_store_files import file_size_limit, small_disk  # noqa: F401 - a fixture
@@ -245,7 +245,7 @@ def test_a_service_on_a_full_disk_says_so_and_recovers_by_itself(small_disk, sta
     assert app.users("staff") == ["ada"], "reading goes on"
     ballast.unlink()
     assert turns(gateway, 200) == []
-    app.enrol("staff", "grace", FACE)
+    app.enrol("staff", "grace", version("grace"))
 
 
 @pytest.mark.service

@@ -66,6 +66,9 @@ ROWS = {
     "a group without app": ("UPDATE face_group SET app_id = 77", "its app is missing"),
     "a picture without face": ("INSERT INTO crop VALUES (77, X'00')", "crop, row 77"),
     "a text for a picture": ("INSERT INTO crop VALUES (1, 'x')", "crop, row 1"),
+    "a word for a key": ("INSERT INTO token_key VALUES (1, 'secret')", "token_key, row 1"),
+    "bytes for a key": ("INSERT INTO token_key VALUES (1, zeroblob(64))", "token_key, row 1"),
+    "a second key": (f"INSERT INTO token_key VALUES (2, '{'0' * 64}')", "token_key, row 2"),
 }
 
 SCHEMAS = {
@@ -86,7 +89,7 @@ SCHEMAS = {
     "a generated column": ("ALTER TABLE person ADD COLUMN x AS (zeroblob(1000000000))",),
     "a column with another rule": ("ALTER TABLE app ADD COLUMN x INTEGER CHECK (x > random())",),
     "no version": ("DELETE FROM alembic_version",),
-    "two versions": ("INSERT INTO alembic_version VALUES ('0002')",),
+    "two versions": ("INSERT INTO alembic_version VALUES ('0001')",),
     "a version that is none": ("UPDATE alembic_version SET version_num = X'00'",),
     "a write-ahead log": ("PRAGMA journal_mode = WAL",),
 }

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from gateway import tokens as module
-from gateway.likeness import leading_halves, same
 from gateway.token_file import KnownFace, TokenFile
 from gateway.tokens import Tokens, new_token
+from library.likeness import leading_halves, same
 from tests.faces import vectors
 from tests.gateway_client import FACE, SIMILAR, App
 from tests.service import Service, wait_until

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client import AsyncFaceService, FaceService, FaceServiceError
-from tests.gateway_client import FACE, NOBODY, SIMILAR, new_app
+from tests.gateway_client import FACE, NOBODY, SIMILAR, new_app, version
 
 FIELDS = ("age", "gender", "landmark", "landmark72", "quality", "spoofing", "feature")
 
@@ -69,7 +69,10 @@ def test_a_users_faces_are_added_to_and_replaced(client):
     with pytest.raises(FaceServiceError) as raised:
         client.update(raw(FACE), "staff", "bob")
     assert raised.value.code == 223103
-    client.update(raw(FACE), "staff", "bob", create=True)
+    with pytest.raises(FaceServiceError) as raised:
+        client.update(raw(FACE), "staff", "bob", create=True)
+    assert raised.value.code == 223105
+    client.update(raw(version("bob")), "staff", "bob", create=True)
     assert client.users("staff") == ("ada", "bob")
 
 
@@ -139,7 +142,8 @@ def test_the_service_says_that_it_is_well(client):
 def test_tasks_ask_at_the_same_time(service):
     async def run() -> list[Any]:
         async with AsyncFaceService(service.gateway_url, timeout=60) as client:
-            return await asyncio.gather(*(client.detect(raw(FACE)) for _ in range(4)))
+            pictures = [raw(version(number)) for number in range(4)]
+            return await asyncio.gather(*map(client.detect, pictures))
 
     found = asyncio.run(run())
     assert len({faces[0].token for faces in found}) == 4

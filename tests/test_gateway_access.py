@@ -74,6 +74,15 @@ def test_a_key_may_be_sent_in_each_of_three_ways(client, make):
     assert client.get("/who", params={"access_token": token}, headers=basic).json() == expected
 
 
+@pytest.mark.parametrize("tail", ["?aipSdk=node", "?", "?aipSdk=node&aipVersion=4.16", "%3FaipSdk"])
+def test_what_the_node_sdk_adds_to_a_token_is_no_part_of_it(client, make, tail):
+    key, _ = make()
+    token = new_token(key, in_an_hour())
+    assert client.get(f"/who?access_token={token}{tail}").json()["key"] == key.id
+    wrong = token[:-1] + ("0" if token[-1] != "0" else "1")
+    assert client.get(f"/who?access_token={wrong}{tail}").json()["error"] == INVALID
+
+
 def test_a_secret_in_the_address_is_refused(client, make):
     _, credential = make()
     assert client.get("/who", params={"access_token": credential}).json()["error"] == INVALID

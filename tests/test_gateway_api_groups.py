@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gateway_client import FACE, PRIVATE, SIMILAR, App, document, new_app
+from tests.gateway_client import FACE, PRIVATE, SIMILAR, App, document, new_app, version
 
 pytest_plugins = ["tests.gateway_fixtures"]
 
@@ -133,7 +133,7 @@ def counted(app) -> App:
         app.result("group/add", group_id=group)
     app.enrol("staff", "eileen", FACE)
     app.enrol("staff", "eileen", SIMILAR)
-    app.enrol("guests", "collins", FACE)
+    app.enrol("guests", "collins", version("collins"))
     return app
 
 

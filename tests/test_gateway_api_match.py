@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gateway.faces import PICTURE_NEEDED
 from tests import pictures
 from tests.conftest import SHARED
 from tests.gateway_client import (
@@ -49,7 +50,7 @@ def test_a_picture_matches_itself_with_100(matcher):
     result = matcher([of(FACE), of(FACE)])
     assert result["score"] > 99.9
     assert result["score"] <= 100
-    assert len({face["face_token"] for face in result["face_list"]}) == 2
+    assert len({face["face_token"] for face in result["face_list"]}) == 1
 
 
 def test_two_pictures_of_one_face_match(matcher):
@@ -177,6 +178,29 @@ def test_liveness_of_a_picture(app, path):
     assert result["face_list"][0]["face_token"]
 
 
+def test_liveness_of_several_pictures_is_the_greatest_of_theirs(app):
+    alone = [app.result("face/liveness", [of(one)])["face_liveness"] for one in (FACE, SIMILAR)]
+    both = app.result("face/liveness", [of(FACE), of(SIMILAR)])
+    assert both["face_liveness"] == pytest.approx(max(alone), abs=1e-3)
+    told = [face["liveness"]["livemapscore"] for face in both["face_list"]]
+    assert told == pytest.approx(alone, abs=1e-3)
+
+
+def test_liveness_of_a_detected_face_by_its_token(app):
+    seen = app.result("face/liveness", [of(FACE)])
+    token = app.token(FACE)
+    named = app.result("face/liveness", [by_token(token, face_field="age"), of(SIMILAR)])
+    assert named["face_list"][0]["face_token"] == token
+    told = named["face_list"][0]["liveness"]["livemapscore"]
+    assert told == pytest.approx(seen["face_liveness"], abs=1e-3)
+
+
+def test_a_token_of_which_no_liveness_is_known_asks_for_the_picture(app):
+    app.result("group/add", group_id="staff")
+    answer = app.ask("face/liveness", [by_token(app.enrol("staff", "eileen", FACE))])
+    assert (answer["error_code"], answer["error_detail"]) == (222013, PICTURE_NEEDED)
+
+
 def test_liveness_of_several_pictures_and_what_is_asked_for(app):
     result = app.result("face/liveness", [of(FACE, face_field="age,quality"), of(SIMILAR)])
     assert len(result["face_list"]) == 2
@@ -190,10 +214,10 @@ LIVENESS_ERRORS = {
     "words": (["a"], 216100),
     "no image": ([{"image_type": "BASE64"}], 222001),
     "unknown image_type": ([{"image": FACE, "image_type": "X"}], 222013),
-    "unknown face_field": ([of(FACE, face_field="colour")], 222015),
+    "face_field is an object": ([of(FACE, face_field={"age": 1})], 222015),
     "no face": ([of(FACE), of(NOBODY)], 222202),
     "truncated": ([of(BROKEN)], 222203),
-    "a token, of which there is no picture": ([by_token("f" * 32)], 222013),
+    "unknown token": ([by_token("f" * 32)], 222209),
 }
 
 

@@ -18,6 +18,7 @@ from tests.gateway_client import (
     by_token,
     head,
     new_app,
+    version,
 )
 from tests.pictures import base64_of, encode
 
@@ -115,15 +116,13 @@ def test_an_info_is_kept_as_it_was_sent(service, style, info):
 
 
 def test_a_user_has_twenty_faces_at_most(populated):
-    token = populated.token(FACE)
-    content = by_token(token)
     app = populated
-    app.result("face/add", **content, group_id="staff", user_id="other")
-    for _ in range(FACES_PER_USER - 1):
-        app.enrol("staff", "eileen", app.token(FACE), image_type="FACE_TOKEN")
+    for number in range(FACES_PER_USER - 1):
+        app.enrol("staff", "eileen", app.token(version(number)), image_type="FACE_TOKEN")
     assert len(app.tokens("staff", "eileen")) == FACES_PER_USER
-    assert app.code("face/add", **PICTURE, **PERSON) == 222210
-    assert app.code("face/add", **PICTURE, **PERSON, action_type="REPLACE") == 0
+    picture = {**PICTURE, "image": version("one more")}
+    assert app.code("face/add", **picture, **PERSON) == 222210
+    assert app.code("face/add", **picture, **PERSON, action_type="REPLACE") == 0
     assert len(app.tokens("staff", "eileen")) == 1
 
 
@@ -160,7 +159,6 @@ ENROLMENT_ERRORS = {
     "malformed appid": ({"appid": "../x"}, 222014),
     "unknown quality_control": ({"quality_control": "GOOD"}, 222019),
     "unknown liveness_control": ({"liveness_control": "GOOD"}, 222020),
-    "unknown group": ({"group_id": "nobody"}, 223100),
     "no face": ({"image": NOBODY}, 222202),
     "truncated": ({"image": BROKEN}, 222203),
     "unknown token": (by_token("2" * 32), 222209),
@@ -202,6 +200,14 @@ def test_only_a_user_that_is_there_is_updated(populated):
     assert populated.users("staff") == ["eileen"]
 
 
+def test_only_in_a_group_that_is_there_a_user_is_updated(populated):
+    for action in ("UPDATE", "REPLACE"):
+        content = {**PICTURE, "group_id": "nobody", "user_id": "eileen", "action_type": action}
+        assert populated.code("face/update", **content) == 223100
+    assert populated.groups() == ["staff", "guests"]
+
+
 def test_an_id_may_be_a_number(populated):
-    populated.result("face/add", **PICTURE, group_id="staff", user_id=42)
+    picture = {**PICTURE, "image": SIMILAR}
+    populated.result("face/add", **picture, group_id="staff", user_id=42)
     assert populated.users("staff") == ["eileen", "42"]

@@ -15,6 +15,7 @@ from library.errors import DatabaseError
 from tests.access import LET_IN, at, config_in, error_of, keys_of
 
 TOKEN = "/oauth/2.0/token"
+TEXT = {"Content-Type": "text/plain"}
 GRANT = {"grant_type": "client_credentials"}
 
 
@@ -47,6 +48,9 @@ def test_a_token_is_given_for_a_key_and_opens_the_door(client, pair):
         client.post(TOKEN, params=parameters(pair)),
         client.get(TOKEN, params=parameters(pair)),
         client.post(TOKEN, data=parameters(pair)),
+        client.post(TOKEN, files={name: (None, one) for name, one in parameters(pair).items()}),
+        client.post(TOKEN, json=parameters(pair)),
+        client.post(TOKEN, params=parameters(pair), content=b"what is this", headers=TEXT),
         client.post(TOKEN, params=GRANT, auth=pair),
         client.post(TOKEN, params=parameters(pair), data={"client_secret": pair[1]}),
         # As the Java SDK does: a JSON type without a body.

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.databases import PostgreSql, Server
-from tests.gateway_client import FACE, PICTURE, PRIVATE, App, document, new_app
+from tests.gateway_client import FACE, PICTURE, PRIVATE, App, document, new_app, version
 from tests.pictures import crowd
 from tests.service import Service, wait_until
 
@@ -55,7 +55,8 @@ class Enrolling:
             if self._stop.is_set():
                 return
             user = f"u{number}_{turn}"
-            code = client.code("face/add", **PICTURE, group_id="staff", user_id=user)
+            picture = {**PICTURE, "image": version(user)}
+            code = client.code("face/add", **picture, group_id="staff", user_id=user)
             self.codes.add(code)
             if code == 0:
                 self.acknowledged.append(user)
@@ -169,7 +170,7 @@ def test_without_its_database_the_gateway_says_so_and_goes_on_when_it_is_back(
     own_database.start()
     assert wait_until(lambda: app.code("face/identify", **search) == 0, 60)
     assert app.users("staff") == ["eileen"]
-    app.enrol("staff", "b", FACE)
+    app.enrol("staff", "b", version("b"))
     assert app.users("staff") == ["eileen", "b"]
     assert wait_until(lambda: health(service).status_code == 200, 30)
 

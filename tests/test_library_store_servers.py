@@ -148,10 +148,13 @@ def test_an_interrupted_making_of_the_tables_is_finished_on_mariadb(mariadb, ope
 
 def test_a_database_of_a_newer_version_is_refused(store, database_url):
     with store._database.engine.begin() as connection:
+        version = connection.scalar(text("SELECT version_num FROM alembic_version"))
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     try:
         with fails("database_version"):
             Store(LibraryConfig(database=database_url))
     finally:
         with store._database.engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+            connection.execute(
+                text("UPDATE alembic_version SET version_num = :version"), {"version": version}
+            )

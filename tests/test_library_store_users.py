@@ -81,10 +81,13 @@ def test_a_token_stands_for_one_face(store):
     assert store.users("shop", "staff") == ["a"]
 
 
-def test_users_can_share_a_face_by_its_token(store):
-    store.create_group("shop", "staff")
-    store.enrol("shop", [enrolment("staff", user, 1, token="t") for user in "ab"])
-    store.enrol("shop", [enrolment("staff", "c", 1, token="t")])
+def test_users_of_several_groups_can_share_a_face_by_its_token(store):
+    for group in ("staff", "guests", "alumni"):
+        store.create_group("shop", group)
+    store.enrol(
+        "shop", [enrolment("staff", "a", 1, token="t"), enrolment("guests", "b", 1, token="t")]
+    )
+    store.enrol("shop", [enrolment("alumni", "c", 1, token="t")])
     assert (store.statistics("shop").faces, store.statistics("shop").entries) == (1, 3)
     store.delete_user("shop", "a")
     assert store.face("shop", "t").token == "t"

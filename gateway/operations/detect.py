@@ -8,18 +8,24 @@ from typing import Any
 import numpy as np
 
 from gateway.errors import ApiError, ErrorCode
-from gateway.faces import check_controls, check_liveness, faces_of, wanted_by
+from gateway.faces import (
+    PICTURE_NEEDED,
+    Found,
+    check_controls,
+    check_liveness,
+    faces_of,
+    wanted_by,
+)
 from gateway.fields import shown, split, wants
 from gateway.parameters import Detect, Liveness, Match
 from gateway.services import Call, Services
 
 
 async def detect(services: Services, call: Call, asked: Detect) -> dict[str, Any]:
-    """Faces, largest first. With liveness_control, those that are not alive are left out."""
+    """Faces, largest first. With liveness_control, the largest has to be alive."""
     fields = split(asked.face_field)
-    want = wants(fields) | {"quality"}
-    if asked.liveness_control != "NONE":
-        want.add("liveness")
+    # Later calls go on with the tokens, when the picture is gone.
+    want = wants(fields) | {"quality", "liveness"}
     (faces,) = await faces_of(services, call, [asked], want, asked.max_face_num, compared=False)
     if asked.liveness_control != "NONE":
         for face in faces[:1]:
@@ -42,24 +48,29 @@ async def match(services: Services, call: Call, asked: Sequence[Match]) -> dict[
 
 
 async def liveness(services: Services, call: Call, asked: Sequence[Liveness]) -> dict[str, Any]:
-    """How alive the faces of one to eight pictures of a person are: the mean of their scores.
+    """How alive the faces of one to eight pictures of a person are: the greatest of their scores.
 
-    A mean, not the best of them, so that more attempts at a fraud make it no likelier.
+    A face_token is good for it where its picture's liveness was looked at, as detections do.
     """
-    if any(image.image_type == "FACE_TOKEN" for image in asked):
-        raise ApiError(ErrorCode.IMAGE_TYPE, "liveness is of a picture, not of a face_token")
     fields = [split(image.face_field) for image in asked]
     want = {"liveness"}.union(*map(wants, fields))
     faces = [found[0] for found in await faces_of(services, call, asked, want, compared=False)]
-    scores = [face.known.liveness for face in faces]
-    known = [score for score in scores if score is not None]
-    if len(known) < len(scores):
-        raise ApiError(ErrorCode.PIPELINE, "the pipeline has no liveness stage")
+    scores = [_liveness_of(face) for face in faces]
     return {
-        "face_liveness": round(float(np.mean(known)), 4),
+        "face_liveness": round(max(scores), 4),
         "thresholds": services.liveness_thresholds,
         "face_list": [
             {**shown(face, names), "liveness": {"livemapscore": round(score, 4)}}
-            for face, names, score in zip(faces, fields, known)
+            for face, names, score in zip(faces, fields, scores)
         ],
     }
+
+
+def _liveness_of(face: Found) -> float:
+    """Raises ApiError IMAGE_TYPE for a token whose picture was not looked at for it, PIPELINE."""
+    score = face.known.liveness
+    if score is not None:
+        return score
+    if face.seen is None:
+        raise ApiError(ErrorCode.IMAGE_TYPE, PICTURE_NEEDED)
+    raise ApiError(ErrorCode.PIPELINE, "the pipeline has no liveness stage")

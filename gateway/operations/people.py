@@ -35,17 +35,26 @@ TIME = "%Y-%m-%d %H:%M:%S"
 
 
 async def add(services: Services, call: Call, asked: Add) -> dict[str, Any]:
-    """Register the picture's largest face; the user is made where there is none."""
-    return await _enrol(services, call, asked, replace=asked.action_type == "REPLACE", create=True)
+    """Register the picture's largest face; the user is made where there is none.
+
+    So is the group, by default in the private deployment's spelling only.
+    """
+    replace = asked.action_type == "REPLACE"
+    return await _enrol(services, call, asked, replace, True, call.create_groups)
 
 
 async def update(services: Services, call: Call, asked: Update) -> dict[str, Any]:
     """Register the picture's largest face in place of the user's others."""
-    return await _enrol(services, call, asked, replace=True, create=asked.action_type == "REPLACE")
+    return await _enrol(services, call, asked, True, asked.action_type == "REPLACE", False)
 
 
 async def _enrol(
-    services: Services, call: Call, asked: Union[Add, Update], replace: bool, create: bool
+    services: Services,
+    call: Call,
+    asked: Union[Add, Update],
+    replace: bool,
+    create: bool,
+    create_groups: bool,
 ) -> dict[str, Any]:
     most = services.library.limits.user_info_bytes
     if asked.user_info is not None and len(asked.user_info.encode("utf-8", "replace")) > most:
@@ -66,7 +75,9 @@ async def _enrol(
         await _forget_tokens(services, call, asked.group_id, asked.user_id)
     await call.change(
         services.people,
-        lambda library: library.enrol(call.app, [enrolment], replace, create_users=create),
+        lambda library: library.enrol(
+            call.app, [enrolment], replace, create_users=create, create_groups=create_groups
+        ),
     )
     # From now on the library has it, and nothing of it is to stay when it is deleted there.
     services.tokens.forget(known)
