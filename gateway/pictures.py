@@ -42,9 +42,9 @@ def _cleaned(image: str, most_bytes: int) -> str:
     if len(image) > most_bytes * 3 // 2 + _SURPLUS:
         raise ApiError(ErrorCode.PICTURE_TOO_LARGE)
     try:
-        text = without_prefix(image).strip()
-        if not text.isascii():
+        if not image.isascii():
             raise ServiceError(ErrorKind.NOT_BASE64)
+        text = without_prefix(image).strip()
         if not text:
             raise ServiceError(ErrorKind.EMPTY_PICTURE)
     except ServiceError as error:

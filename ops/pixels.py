@@ -152,12 +152,13 @@ def _by_libheif(data: bytes, header: PictureHeader) -> np.ndarray:
     del data
     if file.size != (header.width, header.height):
         raise ServiceError(ErrorKind.BROKEN_PICTURE)
-    pixels = np.asarray(file)
-    if pixels.dtype == np.uint16:  # grey of more than 8 bits, scaled to 16
-        pixels = (pixels >> 8).astype(np.uint8)
-    if pixels.ndim == 2:
-        return np.repeat(pixels[:, :, None], 3, 2)
-    return np.ascontiguousarray(pixels[:, :, :3])
+    # The array does not keep the memory that it shows: it is the file's, and goes with it.
+    shown = np.asarray(file)
+    if shown.dtype == np.uint16:  # grey of more than 8 bits, scaled to 16
+        shown = (shown >> 8).astype(np.uint8)
+    if shown.ndim == 2:
+        return np.repeat(shown[:, :, None], 3, 2)
+    return shown[:, :, :3].copy()
 
 
 def _of_sixteen_bits(data: bytes) -> np.ndarray:

@@ -81,7 +81,9 @@ def during(endless, decoder, attack) -> ErrorKind:
 
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_process_gives_the_same_pixels(decoder, orientation):
-    for data in (SEEMING, pictures.with_orientation(pictures.astronaut(), orientation)):
+    forms = ("JPEG", "AVIF", "TIFF", "HEIC")
+    turned = [pictures.with_orientation(pictures.astronaut(), orientation, f) for f in forms]
+    for data in (SEEMING, *turned, turned[0]):
         header = open_picture(data, MAX_PIXELS)
         expected = pixels_of(data, header)
         assert np.array_equal(decoder.decode(data, header, 1, always), expected)

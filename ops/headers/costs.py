@@ -53,14 +53,14 @@ def gif_seconds(size: int, pixels: int) -> float:
 
 def tiff_seconds(size: int, pixels: int, unpacked: int) -> float:
     """unpacked: bytes of all rows."""
-    return (60 * size + 10 * unpacked + 10 * pixels) * _NS
+    return (20 * size + 8 * unpacked + 8 * pixels) * _NS
 
 
 def heic_seconds(size: int, pixels: int) -> float:
     """Seconds of HEVC in a picture."""
-    return (150 * size + 100 * pixels) * _NS
+    return (80 * size + 60 * pixels) * _NS
 
 
 def avif_seconds(size: int, pixels: int) -> float:
     """Seconds of AV1 in a picture."""
-    return (150 * size + 100 * pixels) * _NS
+    return (80 * size + 45 * pixels) * _NS
