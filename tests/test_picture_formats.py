@@ -14,6 +14,7 @@ from PIL import Image
 from ops.errors import PICTURE_FORMATS, ErrorKind, ServiceError
 from ops.picture import PictureLimits, decode_picture, open_picture, upright_size
 from tests import pictures
+from tests.heic_grid import phone_heic
 
 LIMITS = PictureLimits(max_bytes=8_000_000, max_pixels=4_000_000)
 # Of no size that blocks of 8 or 16 pixels fill.
@@ -48,6 +49,16 @@ def test_a_picture_is_turned_once_whoever_turns_it(form, orientation):
     data = pictures.with_orientation(MARKED, orientation, form)
     assert differs(data) < 4
     assert upright_size(open_picture(data, LIMITS.max_pixels)) == MARKED.shape[1::-1]
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_photo_in_tiles_as_phones_write_it(quarters):
+    upright = np.ascontiguousarray(pictures.astronaut()[:300, :430])
+    data = phone_heic(np.rot90(upright, -quarters), 128, quarters)
+    assert upright_size(open_picture(data, LIMITS.max_pixels)) == (430, 300)
+    assert differs(data, upright) < 4
+    for place in (len(data) - 1, len(data) // 2):
+        assert refusal(data[:place]).kind is ErrorKind.BROKEN_PICTURE
 
 
 @pytest.mark.parametrize("form", ["AVIF", "GIF", "TIFF", "WEBP", "PNG"])

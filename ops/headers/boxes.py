@@ -81,25 +81,38 @@ def boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
 
 def read_items(data: bytes, meta: Box) -> tuple[int, dict[int, Item]]:
     """The primary item's number, and all items by their numbers. Raises ServiceError."""
+    count = _Count()
     found = {box.name: box for box in boxes(data, meta.start + 4, meta.end)}
     primary = found.get(b"pitm")
     if primary is None or b"iinf" not in found or b"iloc" not in found:
         raise broken("It does not say which picture is the first.")
     reader = Reader(data, primary.start, primary.end)
     number = reader.one("H" if reader.one("I") >> 24 == 0 else "I")
-    items = _kinds(data, found[b"iinf"])
-    _add_parts(data, found[b"iloc"], found.get(b"idat"), items)
+    items = _kinds(data, found[b"iinf"], count)
+    _add_parts(data, found[b"iloc"], found.get(b"idat"), items, count)
     if b"iref" in found:
-        _add_references(data, found[b"iref"], items)
+        _add_references(data, found[b"iref"], items, count)
     if b"iprp" in found:
-        _add_properties(data, found[b"iprp"], items)
+        _add_properties(data, found[b"iprp"], items, count)
     return number, items
 
 
-def _kinds(data: bytes, box: Box) -> dict[int, Item]:
+class _Count:
+    """How much has been read of what a file may have only so much of."""
+
+    def __init__(self) -> None:
+        self._left = MAX_ITEMS
+
+    def add(self, number: int) -> None:
+        """Raises ServiceError(PICTURE_TOO_COMPLEX)."""
+        self._left -= number
+        if self._left < 0:
+            raise too_complex(MAX_ITEMS, "items and parts of them")
+
+
+def _kinds(data: bytes, box: Box, count: _Count) -> dict[int, Item]:
     reader = Reader(data, box.start, box.end)
-    count = reader.one("H" if reader.one("I") >> 24 == 0 else "I")
-    _check(count)
+    count.add(reader.one("H" if reader.one("I") >> 24 == 0 else "I"))
     items: dict[int, Item] = {}
     for entry in boxes(data, reader.place, box.end):
         inner = Reader(data, entry.start, entry.end)
@@ -112,7 +125,9 @@ def _kinds(data: bytes, box: Box) -> dict[int, Item]:
     return items
 
 
-def _add_parts(data: bytes, box: Box, inside: Optional[Box], items: dict[int, Item]) -> None:
+def _add_parts(
+    data: bytes, box: Box, inside: Optional[Box], items: dict[int, Item], count: _Count
+) -> None:
     reader = Reader(data, box.start, box.end)
     version = reader.one("I") >> 24
     widths = reader.one("H")
@@ -122,17 +137,15 @@ def _add_parts(data: bytes, box: Box, inside: Optional[Box], items: dict[int, It
         )
     except KeyError:
         raise broken("Its header gives places in no known form.") from None
-    count = reader.one("H" if version < 2 else "I")
-    _check(count)
-    extents = 0
-    for _ in range(count):
+    entries = reader.one("H" if version < 2 else "I")
+    count.add(entries)
+    for _ in range(entries):
         number = reader.one("H" if version < 2 else "I")
         method = reader.one("H") & 15 if version else _IN_FILE
         reader.take("H")
         base = reader.one(base_form) if base_form else 0
         parts = reader.one("H")
-        extents += parts
-        _check(extents)
+        count.add(parts)
         for _ in range(parts):
             if version and index_form:
                 reader.take(index_form)
@@ -154,40 +167,37 @@ def _located(
     return start, start + size if size else len(data)
 
 
-def _add_references(data: bytes, box: Box, items: dict[int, Item]) -> None:
+def _add_references(data: bytes, box: Box, items: dict[int, Item], count: _Count) -> None:
     form = "H" if Reader(data, box.start, box.end).one("I") >> 24 == 0 else "I"
-    count = 0
     for entry in boxes(data, box.start + 4, box.end):
         reader = Reader(data, entry.start, entry.end)
         number, length = reader.take(f"{form}H")
-        count += length
-        _check(count)
+        count.add(length)
         others: Sequence[int] = reader.take(f"{length}{form}")
         if entry.name == b"dimg" and number in items:
             items[number].derived_from += others
 
 
-def _add_properties(data: bytes, box: Box, items: dict[int, Item]) -> None:
-    all_of_them: list[Box] = []
+def _add_properties(data: bytes, box: Box, items: dict[int, Item], count: _Count) -> None:
+    all_of_them: Optional[list[Box]] = None
     for entry in boxes(data, box.start, box.end):
-        if entry.name == b"ipco":
+        if entry.name == b"ipco" and all_of_them is None:
             all_of_them = list(boxes(data, entry.start, entry.end))
         elif entry.name == b"ipma":
-            _associate(data, entry, all_of_them, items)
+            _associate(data, entry, all_of_them or [], items, count)
 
 
-def _associate(data: bytes, box: Box, properties: list[Box], items: dict[int, Item]) -> None:
+def _associate(
+    data: bytes, box: Box, properties: list[Box], items: dict[int, Item], count: _Count
+) -> None:
     reader = Reader(data, box.start, box.end)
-    head, count = reader.take("II")
-    _check(count)
-    for _ in range(count):
+    head, entries = reader.take("II")
+    count.add(entries)
+    for _ in range(entries):
         number = reader.one("H" if head >> 24 == 0 else "I")
-        for _ in range(reader.one("B")):
+        properties_of_it = reader.one("B")
+        count.add(properties_of_it)
+        for _ in range(properties_of_it):
             place = reader.one("H") & 0x7FFF if head & 1 else reader.one("B") & 0x7F
             if number in items and 0 < place <= len(properties):
                 items[number].properties.append(properties[place - 1])
-
-
-def _check(count: int) -> None:
-    if count > MAX_ITEMS:
-        raise too_complex(MAX_ITEMS, "items or parts of them")

@@ -16,8 +16,9 @@ MAX_SCANS = 100
 MAX_MARKERS = 4096
 # PNG: writers put 4 or 8 KB in a chunk, some one row of pixels. WebP: one or two a frame.
 MAX_CHUNKS = 20_000
-# HEIC and AVIF: a photo of 48 megapixels has 200 tiles, with its second pictures 500.
-MAX_ITEMS = 4096
+# HEIC and AVIF: items, their pieces, references and properties together. A photo of 48 megapixels
+# has 200 tiles, with its second pictures 500, and six of these for each.
+MAX_ITEMS = 16_384
 # TIFF: writers make strips of 8 KB and more, some of one row; tiles are mostly 256 pixels wide.
 MAX_STRIPS = 50_000
 

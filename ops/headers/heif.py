@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 
 from ops.headers.boxes import Box, Item, boxes, read_items
@@ -44,19 +45,20 @@ def read_heif(data: bytes) -> PictureHeader:
     if item is None:
         raise broken("It has no picture where it says that the first one is.")
     width, height = _size_of(data, item)
-    tiles = [item]
+    tiles = {first: item}
     if item.kind == _GRID:
-        tiles = [items[number] for number in item.derived_from if number in items]
-        if not tiles or len(tiles) != len(item.derived_from):
+        tiles = {number: items[number] for number in item.derived_from if number in items}
+        if not tiles or len(tiles) != len(set(item.derived_from)):
             raise broken("Some of its tiles are missing.")
-        sizes = (_size_of(data, tile) for tile in tiles)
-        if sum(w * h for w, h in sizes) > _TILE_SLACK * width * height + _SMALL_PIXELS:
+        sizes = {number: math.prod(_size_of(data, tile)) for number, tile in tiles.items()}
+        pixels = sum(sizes[number] for number in item.derived_from)
+        if pixels > _TILE_SLACK * width * height + _SMALL_PIXELS:
             raise broken("Its tiles are larger than it is.")
-    kinds = {tile.kind for tile in tiles}
+    kinds = {tile.kind for tile in tiles.values()}
     form = _FORMS.get(kinds.pop()) if len(kinds) == 1 else None
     if form is None:
         raise unsupported("How its pixels are coded is not known.")
-    if any(end > len(data) for one in (item, *tiles) for _, end in one.parts):
+    if any(end > len(data) for one in (item, *tiles.values()) for _, end in one.parts):
         raise broken("It ends before its pixels.")
     return _header(data, form, item, width, height)
 
