@@ -18,6 +18,7 @@ from ops.headers.heif import essential_heif
 from ops.headers.jpeg import END, essential_jpeg, has_all_scans, has_end
 from ops.headers.png import essential_png
 from ops.headers.tiff import essential_tiff, has_deep_colours
+from ops.headers.webp import shortened
 
 _REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -88,6 +89,8 @@ def _by_opencv(data: bytes, header: PictureHeader, reduction: int) -> Optional[n
         return None
     if header.form == "JPEG" and not data[-_TAIL:].rstrip(b"\0\r\n").endswith(END):
         return None
+    if header.form == "WEBP":
+        data = shortened(data)
     flags = _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
     # Without a picture OpenCV returns None, whatever its stubs say.
     pixels: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

@@ -31,6 +31,7 @@ TOO_COMPLEX = {
     "a million chunks of an animation": lambda: attacks.webp_of_many_chunks(1_000_000),
     "a million comments in a GIF": lambda: containers.gif_of_many_extensions(1_000_000),
     "a million strips": lambda: containers.tiff_of_many_strips(1_000_000),
+    "a million properties": lambda: containers.heif_of_many_properties(4000),
     "a million boxes": lambda: containers.heif_of_many_boxes(1_000_000),
     "50,000 items": lambda: containers.heif_grid(b"av01", (640, 480), (64, 64), 80, 50_000),
     "60,000 tiles": lambda: containers.heif_grid(b"hvc1", (640, 480), (64, 64), 60_000),
@@ -41,6 +42,12 @@ TOO_COMPLEX = {
 def test_more_parts_than_a_picture_needs_are_refused_at_the_header(case):
     with pytest.raises(ServiceError) as caught:
         open_picture(TOO_COMPLEX[case](), LIMITS.max_pixels)
+    assert caught.value.kind is ErrorKind.PICTURE_TOO_COMPLEX
+
+
+def test_a_gif_of_blocks_of_a_byte_is_refused_before_it_is_decoded():
+    with pytest.raises(ServiceError) as caught:
+        decode_picture(containers.gif_of_short_blocks(2_000_000), LIMITS)
     assert caught.value.kind is ErrorKind.PICTURE_TOO_COMPLEX
 
 

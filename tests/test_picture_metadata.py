@@ -170,6 +170,38 @@ def test_a_webp_that_is_cut_anywhere_is_broken(end):
     assert kind is (ErrorKind.UNSUPPORTED_FORMAT if place < 12 else ErrorKind.BROKEN_PICTURE)
 
 
+def webp_with(before: bytes, after: bytes, flags: int) -> bytes:
+    """An extended WebP with chunks before its pixels and after them."""
+    height, width = FACE.shape[:2]
+    size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    head = b"VP8X" + struct.pack("<I", 10) + bytes([flags, 0, 0, 0]) + size
+    body = head + before + pictures.encode(FACE, "WEBP")[12:] + after
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def riff_chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+
+
+OTHERS = {
+    "a WebP's profile of garbage": lambda: webp_with(riff_chunk(b"ICCP", b"\xff" * 501), b"", 32),
+    "a WebP's EXIF block of garbage": lambda: webp_with(b"", riff_chunk(b"EXIF", b"\xff" * 99), 8),
+    "a WebP's EXIF block cut off": lambda: webp_with(b"", riff_chunk(b"EXIF", bytes(99)), 8)[:-50],
+    "bytes after a WebP": lambda: pictures.encode(FACE, "WEBP") + b"what?",
+    "a PNG without its end": lambda: PNG[:-12],
+    "a PNG whose end is cut": lambda: PNG[:-4],
+    "bytes after a PNG": lambda: PNG + b"what?" * 100,
+    "a GIF without its end": lambda: pictures.gif(FACE)[:-1],
+    "bytes after a GIF": lambda: pictures.gif(FACE) + b"what?",
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_other_pictures_are_read_whatever_stands_around_their_pixels(case):
+    decoded = decode_picture(OTHERS[case](), LIMITS)
+    assert np.abs(decoded.astype(int) - FACE).mean() < 4
+
+
 def test_an_orientation_that_does_not_exist_counts_as_1():
     data = pictures.encode(FACE, exif=pictures.exif_of(9))
     assert open_picture(data, LIMITS.max_pixels).orientation == 1

@@ -135,6 +135,20 @@ def heif_grid(
     return box(b"ftyp", brand + bytes(4) + b"mif1" + brand) + meta
 
 
+def heif_of_many_properties(items: int) -> bytes:
+    """A HEIC that gives each of its items 255 properties."""
+    whole = heif_grid(b"hvc1", (64, 64), (64, 64), 1)
+    place = whole.index(b"ipma") - 4
+    owners = b"".join(struct.pack(">HB", number, 255) + b"\1" * 255 for number in range(items))
+    more = box(b"ipma", struct.pack(">I", items) + owners, 0)
+    changed = bytearray(whole[:place] + more + whole[place:])
+    for name in (b"iprp", b"meta"):
+        start = whole.index(name) - 4
+        (size,) = struct.unpack_from(">I", changed, start)
+        struct.pack_into(">I", changed, start, size + len(more))
+    return bytes(changed)
+
+
 def heif_of_many_boxes(boxes: int) -> bytes:
     """A HEIC with empty boxes before what matters: eight bytes each."""
     whole = heif_grid(b"hvc1", (64, 64), (64, 64), 1)
