@@ -21,13 +21,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from client.pictures import SUFFIXES
 from ops.chain import Chain
 from ops.config import load_config
 from ops.errors import ServiceError
 from ops.picture import PictureLimits, decode_picture
 from terminal.console import open_console
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 LIMITS = PictureLimits(max_bytes=50_000_000, max_pixels=100_000_000)
 # The largest face of a picture, however unsure the detector is of it.
 MIN_SCORE = 0.3
@@ -126,7 +126,9 @@ def gallery_files(gallery: Path) -> list[tuple[str, Path]]:
         if file.suffix.lower() in SUFFIXES
     ]
     if not files:
-        raise ValueError(f"{gallery}: no folder with pictures ({', '.join(SUFFIXES)}) in it")
+        raise ValueError(
+            f"{gallery}: no folder with pictures ({', '.join(sorted(SUFFIXES))}) in it"
+        )
     return files
 
 

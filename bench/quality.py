@@ -19,8 +19,9 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from bench.accuracy import LIMITS, MIN_SCORE, SUFFIXES, gallery_files
+from bench.accuracy import LIMITS, MIN_SCORE, gallery_files
 from bench.finding import show_finding
+from client.pictures import SUFFIXES
 from gateway.levels import LEVELS, quality_fault
 from ops.chain import Chain
 from ops.config import load_config

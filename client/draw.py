@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ def target(directory: Path, picture: Picture) -> Path:
 def save(directory: Path, picture: Picture, answer: ImageAnswer) -> Path:
     """Writes the annotated picture and returns its path.
 
-    Raises UnreadableError where OpenCV cannot decode the picture as the service did, OSError
+    Raises UnreadableError where the picture cannot be decoded as the service did, OSError
     where the file cannot be written.
     """
     path = target(directory, picture)
@@ -75,9 +76,20 @@ def upright(data: bytes, name: str) -> np.ndarray:
     """
     encoded = np.frombuffer(data, np.uint8)
     pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    if pixels is None:
-        raise UnreadableError(f"OpenCV cannot decode {name}")
-    return pixels
+    return _by_pillow(data, name) if pixels is None else pixels
+
+
+def _by_pillow(data: bytes, name: str) -> np.ndarray:
+    """What OpenCV does not know: HEIC, AVIF and GIF."""
+    from pi_heif import register_heif_opener
+    from PIL import Image, ImageOps
+
+    register_heif_opener()
+    try:
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+        return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+    except (OSError, ValueError, SyntaxError):
+        raise UnreadableError(f"{name} cannot be decoded") from None
 
 
 def draw_faces(

@@ -49,8 +49,9 @@ T = TypeVar("T")
 class FaceService:
     """Calls the gateway; safe to use from several threads.
 
-    A picture is the bytes of a JPEG, PNG, WebP or BMP file, its path as pathlib.Path, a Token that
-    an earlier call returned, or a Url. Where a call takes one face of a picture, it is the largest.
+    A picture is the bytes of a JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC or AVIF file, its path as
+    pathlib.Path, a Token that an earlier call returned, or a Url. Where a call takes one face of a
+    picture, it is the largest.
     quality, liveness: NONE, LOW, NORMAL or HIGH, what a face is held to before it is used; without
     it, the service's own (NONE).
 

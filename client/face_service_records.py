@@ -20,7 +20,8 @@ class Url(str):
     """The address of a picture, which the service fetches; only where it is allowed to."""
 
 
-# A picture: the bytes of a JPEG, PNG, WebP or BMP file, the path of one, or what stands for one.
+# A picture: the bytes of a JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC or AVIF file, the path of one, or
+# what stands for one.
 Picture = Union[bytes, "os.PathLike[str]", Token, Url]
 
 

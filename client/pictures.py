@@ -12,7 +12,12 @@ import numpy as np
 
 from client.errors import UnreadableError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+SUFFIXES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+        *(".heic", ".heif", ".hif", ".avif"),
+    }
+)
 CACHED_PICTURES = 64  # a repeated run reads the disk once for so many; bounds the memory
 
 

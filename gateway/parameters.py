@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from gateway.errors import ApiError, ErrorCode, missing
+from ops.errors import PICTURE_FORMATS
 
 # What `face_field` may name; other names are ignored, as clients send those of other versions.
 GIVEN = {
@@ -142,7 +143,7 @@ class Image(Parameters):
     """A picture: its base64, its address, or the token of a face."""
 
     image: str = Field(
-        min_length=1, description="Base64 of a JPEG, PNG, WebP or BMP file, a URL or a face_token."
+        min_length=1, description=f"Base64 of a {PICTURE_FORMATS} file, a URL or a face_token."
     )
     image_type: ImageType
     face_type: FaceType = "LIVE"

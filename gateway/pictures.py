@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Optional
 
 import pybase64
 
 from gateway.errors import ApiError, ErrorCode
 from gateway.url_images import UrlImages
+from ops.errors import ErrorKind, ServiceError
+from ops.picture_text import without_prefix
 
-# A blank stands for the + of a media type where a form was not quoted.
-_DATA_URL = re.compile(r"data:[\w.+/;= -]{0,100};base64,", re.IGNORECASE)
 # Characters of a `data:` prefix and of blanks around it, beyond the picture's own.
-_SURPLUS = 256
+_SURPLUS = 512
 
 
 async def base64_of(image: str, image_type: str, urls: Optional[UrlImages], most_bytes: int) -> str:
@@ -31,7 +30,7 @@ async def base64_of(image: str, image_type: str, urls: Optional[UrlImages], most
         raise ApiError(ErrorCode.IMAGE_TYPE, "URL is switched off")
     data = await urls.fetch(image.strip())
     if not data:
-        raise ApiError(ErrorCode.BAD_PICTURE)
+        raise ApiError(ErrorCode.BAD_PICTURE, ServiceError(ErrorKind.EMPTY_PICTURE).message)
     if len(data) > most_bytes:
         raise ApiError(ErrorCode.PICTURE_TOO_LARGE)
     return pybase64.b64encode_as_string(data)
@@ -42,12 +41,12 @@ def _cleaned(image: str, most_bytes: int) -> str:
     # Base64 is 4 characters for 3 bytes; the rest leaves room for line breaks.
     if len(image) > most_bytes * 3 // 2 + _SURPLUS:
         raise ApiError(ErrorCode.PICTURE_TOO_LARGE)
-    if not image.isascii():
-        raise ApiError(ErrorCode.BAD_PICTURE)
-    text = image.strip()
-    prefix = _DATA_URL.match(text)
-    if prefix:
-        text = text[prefix.end() :].strip()
-    if not text:
-        raise ApiError(ErrorCode.BAD_PICTURE)
+    try:
+        if not image.isascii():
+            raise ServiceError(ErrorKind.NOT_BASE64)
+        text = without_prefix(image).strip()
+        if not text:
+            raise ServiceError(ErrorKind.EMPTY_PICTURE)
+    except ServiceError as error:
+        raise ApiError(ErrorCode.BAD_PICTURE, error.message) from None
     return text.replace(" ", "+")

@@ -79,9 +79,9 @@ def picture_error(error: tuple[int, str]) -> ApiError:
     """What an application is told about one of the pipeline's errors (number, sentence)."""
     number, sentence = error
     if number in _TOO_LARGE:
-        return ApiError(ErrorCode.PICTURE_TOO_LARGE)
+        return ApiError(ErrorCode.PICTURE_TOO_LARGE, sentence)
     if number in _BAD_PICTURE:
-        return ApiError(ErrorCode.BAD_PICTURE)
+        return ApiError(ErrorCode.BAD_PICTURE, sentence)
     if number == _BUSY:
         return ApiError(ErrorCode.TOO_MANY_REQUESTS)
     _LOGGER.warning("the pipeline answered %d %s", number, sentence)

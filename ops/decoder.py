@@ -23,10 +23,6 @@ from ops.picture import NO_MEMORY, reduced_size
 from ops.process import child_environment
 
 _LOGGER = logging.getLogger(__name__)
-# Of memory for a picture: the coefficients of a progressive JPEG are 8 bytes a pixel; those of a
-# WebP 4, and a third of a gigabyte of codes.
-_BYTES_PER_PIXEL = 16
-_SPARE_BYTES = 512 * 1024 * 1024
 _POLL_MS = 50  # how long it may take until a request that was given up is noticed
 # What a picture does to its decoder; otherwise that was killed, or could not start.
 _CRASHES = tuple(
@@ -34,11 +30,6 @@ _CRASHES = tuple(
     for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 )
 _KINDS = {kind.code: kind for kind in ErrorKind}
-
-
-def memory_for(pixels: int) -> int:
-    """Bytes that decoding a picture of so many pixels takes at most, whatever its format."""
-    return _SPARE_BYTES + _BYTES_PER_PIXEL * pixels
 
 
 class GaveUpError(Exception):
@@ -52,7 +43,7 @@ class Decoder:
     """
 
     def __init__(self, memory: int) -> None:
-        """memory: bytes that the process may take for a picture, see `memory_for`."""
+        """memory: bytes that the process may take for any picture, see `memory_for`."""
         self._memory = memory
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._socket: Optional[socket.socket] = None

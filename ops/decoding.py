@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ops.decoder import Decoder, GaveUpError, memory_for
+from ops.decoder import Decoder, GaveUpError
+from ops.decoder_process import memory_for
 from ops.errors import ErrorKind, ServiceError, without_frames
 from ops.headers.header import PictureHeader
 from ops.picture import pixels_of
@@ -26,8 +27,9 @@ _IDLE_S = 60.0  # after which a process without work is ended
 
 
 def is_costly(picture: Picture) -> bool:
-    """Whether a picture that waits to be decoded takes long."""
-    return picture.header is not None and picture.header.seconds > COSTLY_S
+    """Whether a picture that waits to be decoded takes long, or is not to be decoded here."""
+    header = picture.header
+    return header is not None and (header.apart or header.seconds > COSTLY_S)
 
 
 def decode(picture: Picture, pixels_of: Decode = pixels_of) -> None:

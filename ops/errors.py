@@ -10,6 +10,8 @@ import enum
 from typing import Optional, TypeVar
 
 E = TypeVar("E", bound=Exception)
+# What pictures may be, in the texts that say so.
+PICTURE_FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC or AVIF"
 
 
 class ErrorKind(enum.Enum):
@@ -36,7 +38,7 @@ class ErrorKind(enum.Enum):
 
     NOT_BASE64 = (5101, None, "Send the picture's bytes in standard base64.")
     EMPTY_PICTURE = (5102, None, "The picture has no bytes.")
-    UNSUPPORTED_FORMAT = (5103, None, "Send a JPEG, PNG, WebP or BMP picture.")
+    UNSUPPORTED_FORMAT = (5103, None, f"Send a {PICTURE_FORMATS} picture.")
     PICTURE_TOO_MANY_BYTES = (5104, None, "Send a smaller file.")
     PICTURE_TOO_MANY_PIXELS = (5105, None, "Scale the picture down before sending it.")
     BROKEN_PICTURE = (5106, None, "The file is truncated or damaged; send a whole one.")

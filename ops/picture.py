@@ -1,49 +1,20 @@
-"""From base64 to pixels: limits before decoding, one upright RGB array after it."""
+"""From a file to pixels: limits before decoding, one upright RGB array after it."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-import zlib
 from dataclasses import dataclass
-from typing import Optional
 
-import cv2
 import numpy as np
-import pybase64
-from PIL import Image
 
 from ops.errors import ErrorKind, ServiceError
 from ops.headers.header import PictureHeader
-from ops.headers.jpeg import essential_jpeg
-from ops.headers.png import essential_png
 from ops.headers.read import read_header
+from ops.pixels import decoded
 
 REDUCTIONS = (8, 4, 2)  # what libjpeg does besides full size
-_REDUCED = {
-    1: cv2.IMREAD_COLOR_RGB,
-    2: cv2.IMREAD_REDUCED_COLOR_2 | cv2.IMREAD_COLOR_RGB,
-    4: cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_COLOR_RGB,
-    8: cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_COLOR_RGB,
-}
-# Where a PNG says how many bits a channel has, and the bytes of its last chunk.
-_PNG_DEPTH = 24
-_PNG_END = 12
-# Bits that are used of 16.
-_DEPTHS = (8, 10, 12, 14, 16)
-_JPEG_END = b"\xff\xd9"
-_TAIL = 64  # bytes in which the end is looked for: some cameras fill up with zeros
-_DATA_URL = re.compile(r"data:[\w.+/-]{0,64};base64,")
 _OPENCV_NO_MEMORY = -4  # its number of the error
 _DECODER_BYTES = 8  # a pixel, beside the pixels
 NO_MEMORY = "There is no memory for the picture now."
-
-# The limit on pixels is ours and checked from the header; Pillow's own would only warn.
-Image.MAX_IMAGE_PIXELS = None
-# OpenCV writes lines to the standard error for every damaged picture.
-cv2.setLogLevel(0)
-warnings.filterwarnings("ignore", module="PIL")
 
 
 @dataclass(frozen=True)
@@ -52,28 +23,6 @@ class PictureLimits:
 
     max_bytes: int
     max_pixels: int
-
-
-def from_base64(text: str, max_bytes: int) -> bytes:
-    """The bytes behind standard base64; line breaks and a ``data:`` prefix are accepted.
-
-    Raises ServiceError: EMPTY_PICTURE, NOT_BASE64, PICTURE_TOO_MANY_BYTES.
-    """
-    prefix = _DATA_URL.match(text)
-    if prefix:
-        text = text[prefix.end() :]
-    if len(text) > max_bytes * 3 // 2 + 4:
-        raise ServiceError(ErrorKind.PICTURE_TOO_MANY_BYTES, f"More than {max_bytes} bytes.")
-    try:
-        raw = text.encode("ascii").translate(None, b" \t\r\n")
-        data = pybase64.b64decode(raw, validate=True)
-    except ValueError:
-        raise ServiceError(ErrorKind.NOT_BASE64) from None
-    if not data:
-        raise ServiceError(ErrorKind.EMPTY_PICTURE)
-    if len(data) > max_bytes:
-        raise ServiceError(ErrorKind.PICTURE_TOO_MANY_BYTES, f"More than {max_bytes} bytes.")
-    return bytes(data)
 
 
 def open_picture(data: bytes, max_pixels: int) -> PictureHeader:
@@ -123,18 +72,17 @@ def pixels_of(data: bytes, header: PictureHeader, reduction: int = 1) -> np.ndar
     header: what `open_picture` said. reduction: see `reduction_of`.
     Raises ServiceError: BROKEN_PICTURE; BUSY where there is no memory for it.
     """
-    size = reduced_size(header, reduction)
     try:
-        pixels = _by_opencv(data, header, reduction)
-        if pixels is None or pixels.shape[1::-1] != size:
-            pixels = _by_pillow(data, header, reduction)
+        pixels = decoded(data[header.start :], header, reduction)
     except MemoryError:
         raise ServiceError(ErrorKind.BUSY, NO_MEMORY) from None
-    except Exception as error:  # noqa: BLE001 - decoders raise many types on hostile bytes
+    except Exception as error:  # decoders raise many types on hostile bytes
         if getattr(error, "code", None) == _OPENCV_NO_MEMORY or not _has_memory(header):
             raise ServiceError(ErrorKind.BUSY, NO_MEMORY) from None
+        if isinstance(error, ServiceError):
+            raise
         raise ServiceError(ErrorKind.BROKEN_PICTURE) from None
-    if pixels.shape[1::-1] != size:
+    if pixels.shape[1::-1] != reduced_size(header, reduction):
         raise ServiceError(ErrorKind.BROKEN_PICTURE)
     return _upright(pixels, header.orientation)
 
@@ -144,42 +92,6 @@ def decode_picture(data: bytes, limits: PictureLimits) -> np.ndarray:
     if len(data) > limits.max_bytes:
         raise ServiceError(ErrorKind.PICTURE_TOO_MANY_BYTES, f"More than {limits.max_bytes} bytes.")
     return pixels_of(data, open_picture(data, limits.max_pixels))
-
-
-def _by_opencv(data: bytes, header: PictureHeader, reduction: int) -> Optional[np.ndarray]:
-    """What OpenCV takes; None for what is left to Pillow, and for what is broken.
-
-    The same libraries and the same pixels, but without Python's lock and without two copies;
-    of a WebP Pillow keeps four. OpenCV takes a JPEG that was cut off for a grey area, so one
-    without its end is not given to it.
-    """
-    if not header.by_opencv:
-        return None
-    if header.form == "JPEG" and not data[-_TAIL:].rstrip(b"\0\r\n").endswith(_JPEG_END):
-        return None
-    flags = _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
-    # Without a picture OpenCV returns None, whatever its stubs say.
-    pixels: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if pixels is None and header.form != "JPEG":
-        raise ServiceError(ErrorKind.BROKEN_PICTURE)
-    return pixels
-
-
-def _by_pillow(data: bytes, header: PictureHeader, reduction: int) -> np.ndarray:
-    if header.form == "PNG":
-        data = essential_png(data)
-        if data[_PNG_DEPTH] == 16:
-            return _of_sixteen_bits(data)
-    elif header.form == "JPEG":
-        data = essential_jpeg(data)
-    image = Image.open(io.BytesIO(data), formats=(header.form,))
-    if image.size != (header.width, header.height):
-        raise ServiceError(ErrorKind.BROKEN_PICTURE)
-    if reduction > 1:
-        # draft() takes the scale that leaves at least this size in both directions.
-        image.draft(image.mode, (header.width // reduction, header.height // reduction))
-    image.load()
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _has_memory(header: PictureHeader) -> bool:
@@ -192,32 +104,6 @@ def _has_memory(header: PictureHeader) -> bool:
     except MemoryError:
         return False
     return True
-
-
-def _of_sixteen_bits(data: bytes) -> np.ndarray:
-    """RGB of a PNG with 16 bits a channel; Pillow keeps the high byte of colours only.
-
-    data: as of `essential_png`, whose pixels have no checksum; libpng wants one.
-    """
-    chunk, end = data.index(b"IDAT", _PNG_DEPTH), len(data) - _PNG_END
-    checksum = zlib.crc32(memoryview(data)[chunk : end - 4])
-    whole = b"".join([data[: end - 4], checksum.to_bytes(4, "big"), data[end:]])
-    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB
-    pixels: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(whole, np.uint8), flags)
-    if pixels is None:
-        raise ServiceError(ErrorKind.BROKEN_PICTURE)
-    return narrowed(pixels)
-
-
-def narrowed(pixels: np.ndarray) -> np.ndarray:
-    """8 bits of values of up to 16, (...) unsigned integers, by as many bits as they use.
-
-    Cameras and scanners put 10, 12 or 14 bits into 16 as they are, of which the high byte is black.
-    """
-    highest = int(pixels.max(initial=0))
-    used = next(bits for bits in _DEPTHS if highest < 1 << bits)
-    shifted: np.ndarray = (pixels >> (used - 8)).astype(np.uint8)
-    return shifted
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

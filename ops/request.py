@@ -15,7 +15,8 @@ from ops.config import Limits
 from ops.decoding import Decoders, decode, is_costly
 from ops.errors import ErrorKind, ServiceError, without_frames
 from ops.options import Options, parse_options
-from ops.picture import from_base64, open_picture, reduced_size, reduction_of, upright_size
+from ops.picture import open_picture, reduced_size, reduction_of, upright_size
+from ops.picture_text import from_base64
 from ops.pixel_budget import PixelBudget
 from ops.runner import Timing
 from ops.stage import Worker

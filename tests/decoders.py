@@ -19,6 +19,13 @@ def decoders_among(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return found
 
 
+def others_among(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that are none: decoders come with the pictures that need one, and go."""
+    processes = list(processes)
+    decoders = decoders_among(processes)
+    return [process for process in processes if process not in decoders]
+
+
 def is_at_work(process: psutil.Process) -> bool:
     """Whether a decoder has a file and room for its pixels."""
     shared = 0

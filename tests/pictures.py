@@ -9,8 +9,9 @@ import zlib
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import skimage.data
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 
 def astronaut() -> np.ndarray:
@@ -31,9 +32,16 @@ def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def with_orientation(pixels: np.ndarray, orientation: int) -> bytes:
-    """A JPEG stored so that its EXIF orientation turns it back into `pixels`."""
-    stored = {
+def exif_of(orientation: int) -> bytes:
+    """An EXIF block that says nothing else."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
+def stored(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """How a picture is stored that an orientation turns back into `pixels`."""
+    turned = {
         1: pixels,
         2: pixels[:, ::-1],
         3: pixels[::-1, ::-1],
@@ -42,10 +50,40 @@ def with_orientation(pixels: np.ndarray, orientation: int) -> bytes:
         6: np.rot90(pixels, 1),
         7: np.rot90(pixels, 2).transpose(1, 0, 2),
         8: np.rot90(pixels, 3),
-    }[orientation]
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return encode(np.ascontiguousarray(stored), exif=exif.tobytes())
+    }
+    return np.ascontiguousarray(turned[orientation])
+
+
+def with_orientation(pixels: np.ndarray, orientation: int, form: str = "JPEG") -> bytes:
+    """A file stored so that its orientation turns it back into `pixels`."""
+    turned = stored(pixels, orientation)
+    if form == "HEIC":
+        return heic(turned, orientation)
+    if form == "TIFF":
+        return tiff(turned, orientation)
+    return encode(turned, form, exif=exif_of(orientation))
+
+
+def heic(pixels: np.ndarray, orientation: int = 1, quality: int = 95) -> bytes:
+    """A HEIC whose properties say how to turn it, and whose EXIF block says it again."""
+    file = pillow_heif.from_bytes(
+        "RGB", pixels.shape[1::-1], np.ascontiguousarray(pixels).tobytes()
+    )
+    file.info["exif"] = exif_of(orientation)
+    out = io.BytesIO()
+    file.save(out, quality=quality)
+    return out.getvalue()
+
+
+def tiff(pixels: np.ndarray, orientation: int = 1, mode: str = "", **options: Any) -> bytes:
+    """mode: of Pillow, into which the pixels are converted."""
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    directory[0x0112] = orientation
+    image = Image.fromarray(pixels)
+    out = io.BytesIO()
+    image = image.convert(mode) if mode else image
+    image.save(out, "TIFF", tiffinfo=directory, **options)
+    return out.getvalue()
 
 
 def png_header_bomb(width: int, height: int, size: int) -> bytes:

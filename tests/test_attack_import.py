@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pwd
@@ -11,8 +12,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from library.commands.files import NotReadableError, read_regular
+from library.commands.import_command import show
+from library.commands.importing import Report
 from library.commands.people import folders_in
 from library.config import LibraryLimits
 from tests.library_commands import store_of
@@ -110,6 +114,22 @@ def test_a_folder_that_may_not_be_read_is_listed():
     assert [folder.name for folder in found.folders] == ["ada"]
 
 
+def test_what_phones_write_is_a_picture_and_what_is_not_looked_at_is_named(tmp_path):
+    person = tmp_path / "ada"
+    person.mkdir()
+    names = ["1.HEIC", "2.heif", "3.avif", "4.gif", "5.tif", "6.TIFF", "7.jfif"]
+    for name in (*names, "film.mov", "[red]notes"):
+        (person / name).write_bytes(b"")
+    found = folders_in(tmp_path, LibraryLimits())
+    assert [path.name for path in found.folders[0].pictures] == names
+    report = Report("app", "staff", ignored=[path.name for path in found.ignored])
+    out = io.StringIO()
+    show(report, Console(file=out, width=200))
+    assert "2 other files or hidden folders were not looked at: [red]notes, film.mov" in (
+        out.getvalue()
+    )
+
+
 @pytest.mark.service
 def test_an_import_of_such_a_folder_ends_and_tells(hostile, people, run, tmp_path):
     shutil.copy(people / "Eileen Collins" / "portrait.png", hostile / "ada" / "good.png")
@@ -121,6 +141,7 @@ def test_an_import_of_such_a_folder_ends_and_tells(hostile, people, run, tmp_pat
     assert status == 1
     assert "2 of 11 pictures enrolled" in out
     assert "\x1b" not in out
+    assert "not looked at: .hidden, ada/notes.txt" in " ".join(out.split())
     document = json.loads(report.read_text(encoding="utf-8"))
     assert len(document["refused"]) == 9
     assert sorted(document["ignored"]) == [".hidden", "ada/notes.txt"]

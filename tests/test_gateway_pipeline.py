@@ -191,3 +191,9 @@ async def test_an_error_of_the_whole_request_is_raised(peer, number, kind):
 )
 def test_the_pipelines_numbers_become_the_apis(numbers, kind):
     assert {picture_error((number, "a sentence")).kind for number in numbers} == {kind}
+
+
+@pytest.mark.parametrize("number", [5101, 5103, 5104, 5106, 5107])
+def test_what_the_pipeline_says_of_a_picture_is_passed_on(number):
+    said = "BROKEN_PICTURE: It ends before its pixels."
+    assert picture_error((number, said)).detail == said

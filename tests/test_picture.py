@@ -14,7 +14,6 @@ from ops.errors import ErrorKind, ServiceError
 from ops.picture import (
     PictureLimits,
     decode_picture,
-    from_base64,
     open_picture,
     pixels_of,
     reduction_of,
@@ -125,10 +124,6 @@ def test_bytes_that_are_no_picture_are_unsupported(data):
     assert kind_of(decode_picture, data, LIMITS) is ErrorKind.UNSUPPORTED_FORMAT
 
 
-def test_gif_is_unsupported():
-    assert kind_of(decode_picture, pictures.gif(MARKED), LIMITS) is ErrorKind.UNSUPPORTED_FORMAT
-
-
 def test_random_damage_gives_pixels_or_an_error_and_nothing_else():
     random = np.random.RandomState(3)
     for form in ("JPEG", "PNG", "WEBP", "BMP"):
@@ -139,26 +134,6 @@ def test_random_damage_gives_pixels_or_an_error_and_nothing_else():
                 data[place] = random.randint(0, 256)
             with contextlib.suppress(ServiceError):
                 assert decode_picture(bytes(data), LIMITS).ndim == 3
-
-
-def test_base64_with_line_breaks_and_data_prefix_is_read():
-    text = pictures.base64_of(b"picture bytes")
-    assert from_base64(text, 100) == b"picture bytes"
-    assert from_base64(text[:8] + "\r\n" + text[8:], 100) == b"picture bytes"
-    assert from_base64("data:image/jpeg;base64," + text, 100) == b"picture bytes"
-
-
-@pytest.mark.parametrize("text", ["@@@@", "abc", "Zm9v!", "ü" * 8, "Zg==Zg=="])
-def test_what_is_not_base64_is_refused(text):
-    assert kind_of(from_base64, text, 100) is ErrorKind.NOT_BASE64
-
-
-def test_empty_and_too_long_base64_are_refused():
-    assert kind_of(from_base64, "", 100) is ErrorKind.EMPTY_PICTURE
-    assert kind_of(from_base64, "A" * 1000, 100) is ErrorKind.PICTURE_TOO_MANY_BYTES
-    assert kind_of(from_base64, pictures.base64_of(bytes(101)), 100) is (
-        ErrorKind.PICTURE_TOO_MANY_BYTES
-    )
 
 
 @pytest.mark.parametrize(

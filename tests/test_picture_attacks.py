@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.attacking import containers
 from bench.attacking import pictures as attacks
 from ops.errors import ErrorKind, ServiceError
 from ops.headers.header import MAX_CHUNKS, MAX_MARKERS, MAX_SCANS
@@ -28,6 +29,12 @@ TOO_COMPLEX = {
     "a million chunks": lambda: attacks.png_of_many_chunks(1_000_000),
     "a million empty pixel chunks": lambda: attacks.png_of_many_empty_parts(1_000_000),
     "a million chunks of an animation": lambda: attacks.webp_of_many_chunks(1_000_000),
+    "a million comments in a GIF": lambda: containers.gif_of_many_extensions(1_000_000),
+    "a million strips": lambda: containers.tiff_of_many_strips(1_000_000),
+    "a million properties": lambda: containers.heif_of_many_properties(4000),
+    "a million boxes": lambda: containers.heif_of_many_boxes(1_000_000),
+    "50,000 items": lambda: containers.heif_grid(b"av01", (640, 480), (64, 64), 80, 50_000),
+    "60,000 tiles": lambda: containers.heif_grid(b"hvc1", (640, 480), (64, 64), 60_000),
 }
 
 
@@ -36,6 +43,48 @@ def test_more_parts_than_a_picture_needs_are_refused_at_the_header(case):
     with pytest.raises(ServiceError) as caught:
         open_picture(TOO_COMPLEX[case](), LIMITS.max_pixels)
     assert caught.value.kind is ErrorKind.PICTURE_TOO_COMPLEX
+
+
+def test_a_gif_of_blocks_of_a_byte_is_refused_before_it_is_decoded():
+    with pytest.raises(ServiceError) as caught:
+        decode_picture(containers.gif_of_short_blocks(2_000_000), LIMITS)
+    assert caught.value.kind is ErrorKind.PICTURE_TOO_COMPLEX
+
+
+BROKEN = {
+    "tiles of a gigapixel": lambda: containers.tiff_of_large_tiles(64, 64, 32_768),
+    "strips over each other": lambda: containers.tiff_of_one_strip_for_all(40_000, 10_000),
+    "tiles over each other": lambda: containers.heif_grid(b"hvc1", (64, 64), (8192, 8192), 1000),
+    "a picture within itself": lambda: containers.heif_grid(b"grid", (64, 64), (64, 64), 1),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_parts_that_do_not_fit_the_picture_are_refused_at_the_header(case):
+    with pytest.raises(ServiceError) as caught:
+        open_picture(BROKEN[case](), LIMITS.max_pixels)
+    assert caught.value.kind in (ErrorKind.BROKEN_PICTURE, ErrorKind.UNSUPPORTED_FORMAT)
+
+
+HUGE = {
+    "GIF": lambda: containers.gif_of_size(60_000, 60_000),
+    "TIFF": lambda: containers.tiff_of_size(60_000, 60_000),
+    "HEIC": lambda: containers.heif_grid(b"hvc1", (60_000, 60_000), (512, 512), 400),
+    "AVIF": lambda: containers.heif_grid(b"av01", (60_000, 60_000), (512, 512), 400),
+}
+
+
+@pytest.mark.parametrize("form", HUGE)
+def test_a_gigapixel_is_refused_by_the_size_in_the_header(form):
+    tracemalloc.start()
+    try:
+        with pytest.raises(ServiceError) as caught:
+            open_picture(HUGE[form](), LIMITS.max_pixels)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert caught.value.kind is ErrorKind.PICTURE_TOO_MANY_PIXELS
+    assert most < 5_000_000
 
 
 HARMLESS = {
@@ -48,6 +97,8 @@ HARMLESS = {
     "EXIF entries of 300 MB": lambda: attacks.jpeg_of_many_exif_entries(),
     "an animation": lambda: attacks.animated_webp(300),
     "a million runs": lambda: attacks.bmp_of_many_runs(1000, 1000),
+    "many comments": lambda: containers.gif_of_many_extensions(MAX_CHUNKS - 20),
+    "many strips": lambda: containers.tiff_of_many_strips(20_000),
     "an interlaced picture": lambda: attacks.png_of_random_pixels(300, 200, interlaced=True),
 }
 
@@ -86,7 +137,7 @@ def test_a_header_takes_no_memory_for_the_pixels_that_it_announces():
     assert most < 1_000_000
 
 
-@pytest.mark.parametrize("form", ["PNG", "WEBP", "BMP", "JPEG"])
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "BMP", "JPEG", "GIF", "TIFF", "AVIF"])
 def test_every_format_is_refused_by_the_size_in_its_header(form):
     data = pictures.encode(np.zeros((300, 400, 3), np.uint8), form)
     assert decode_picture(data, PictureLimits(10**6, 120_000)).shape == (300, 400, 3)

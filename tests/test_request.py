@@ -189,7 +189,7 @@ def test_a_picture_there_is_no_memory_for_makes_the_service_busy_and_is_not_call
     def no_memory(*_):
         raise MemoryError
 
-    monkeypatch.setattr("ops.picture.cv2.imdecode", no_memory)
+    monkeypatch.setattr("ops.pixels.cv2.imdecode", no_memory)
     task = parse(("image", ONE))
     task.deadline = time.monotonic() + 10
     RequestWorker(LIMITS, PixelBudget(1_000_000, 1_000_000)).run([task], Timing())

@@ -161,6 +161,13 @@ def bmp_of_many_runs(width: int, height: int) -> bytes:
     return head + info + palette + pixels
 
 
+def flat_avif(width: int, height: int) -> bytes:
+    """An AVIF of one colour: a few kilobytes."""
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), (90, 90, 90)).save(out, "AVIF", speed=10)
+    return out.getvalue()
+
+
 def png_chunk(name: bytes, body: bytes) -> bytes:
     """A chunk with its length and its checksum."""
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bench.attacking import bodies, calls, pictures
+from bench.attacking import bodies, calls, containers, pictures
 from bench.attacking.clients import Target
 from ops.process import die_with_parent
 
@@ -90,6 +90,13 @@ _PICTURES: dict[str, Callable[[], bytes]] = {
     "WebP of 49 megapixels in 38 bytes": pictures.webp_of_one_colour,
     "lossless WebP of 50 megapixels": partial(pictures.lossless_webp, 7000, 7000),
     "BMP of single runs": partial(pictures.bmp_of_many_runs, 2600, 2600),
+    "GIF of a million comments": partial(containers.gif_of_many_extensions, 1_000_000),
+    "GIF of blocks of a byte": partial(containers.gif_of_short_blocks, 6_000_000),
+    "TIFF of a million strips": partial(containers.tiff_of_many_strips, 1_000_000),
+    "TIFF of 49 megapixels in 48 KB": partial(containers.grey_tiff, 7000, 7000),
+    "TIFF of one strip for all": partial(containers.tiff_of_one_strip_for_all, 40_000, 100_000),
+    "HEIC of 60,000 tiles": partial(containers.heif_grid, b"hvc1", (640, 480), (64, 64), 60_000),
+    "AVIF of 49 megapixels": partial(pictures.flat_avif, 7000, 7000),
 }
 # Those that took longest or most memory; all others are in the tests.
 _BODIES = (

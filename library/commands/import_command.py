@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from library.commands.files import write_whole
 from library.commands.importing import Import, Person, Report, Source, Target
@@ -57,7 +58,7 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
                 with session.bar("pictures") as advance:
                     work.run(found, arguments.concurrency, advance)
             finally:
-                _show(work.report, session.out)
+                show(work.report, session.out)
                 if arguments.report is not None:
                     text = json.dumps(work.report.to_dict(), ensure_ascii=False, indent=1)
                     write_whole(arguments.report, f"{text}\n".encode())
@@ -66,7 +67,8 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
     return FAILED if work.report.refused else DONE
 
 
-def _show(report: Report, out: Console) -> None:
+def show(report: Report, out: Console) -> None:
+    """Say what an import did, and what it did not."""
     state = "" if report.finished else "; not finished, run it again to go on"
     out.print(
         f"{report.enrolled} of {report.pictures} pictures enrolled for {report.users} users of "
@@ -74,7 +76,11 @@ def _show(report: Report, out: Console) -> None:
         f"{len(report.refused)} refused{state}"
     )
     if report.ignored:
-        out.print(f"{len(report.ignored)} other files or hidden folders were not looked at")
+        names = ", ".join(map(escape, report.ignored[:_SHOWN]))
+        more = f" and {len(report.ignored) - _SHOWN} more" if len(report.ignored) > _SHOWN else ""
+        out.print(
+            f"{len(report.ignored)} other files or hidden folders were not looked at: {names}{more}"
+        )
     _show_people(list(report.people.values()), out)
     if not report.refused:
         return

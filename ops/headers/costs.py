@@ -44,3 +44,23 @@ def webp_seconds(size: int, pixels: int, lossless: bool) -> float:
 def bmp_seconds(size: int, pixels: int) -> float:
     """Run lengths included."""
     return (20 * size + 10 * pixels) * _NS
+
+
+def gif_seconds(size: int, pixels: int) -> float:
+    """Seconds of a GIF's first frame."""
+    return (30 * size + 20 * pixels) * _NS
+
+
+def tiff_seconds(size: int, pixels: int, unpacked: int) -> float:
+    """unpacked: bytes of all rows."""
+    return (20 * size + 8 * unpacked + 8 * pixels) * _NS
+
+
+def heic_seconds(size: int, pixels: int) -> float:
+    """Seconds of HEVC in a picture."""
+    return (80 * size + 60 * pixels) * _NS
+
+
+def avif_seconds(size: int, pixels: int) -> float:
+    """Seconds of AV1 in a picture."""
+    return (80 * size + 45 * pixels) * _NS

@@ -16,16 +16,24 @@ MAX_SCANS = 100
 MAX_MARKERS = 4096
 # PNG: writers put 4 or 8 KB in a chunk, some one row of pixels. WebP: one or two a frame.
 MAX_CHUNKS = 20_000
+# HEIC and AVIF: items, their pieces, references and properties together. A photo of 48 megapixels
+# has 200 tiles, with its second pictures 500, and six of these for each.
+MAX_ITEMS = 16_384
+# TIFF: writers make strips of 8 KB and more, some of one row; tiles are mostly 256 pixels wide.
+MAX_STRIPS = 50_000
 
 
 @dataclass(frozen=True)
 class PictureHeader:
     """A picture's file without its pixels.
 
-    form: "JPEG", "PNG", "WEBP" or "BMP". width, height: as stored, both at least 1.
-    orientation: 1 to 8, how the stored picture has to be turned (Exif 2.32, tag 274).
+    form: "JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "HEIC" or "AVIF".
+    width, height: as the decoder gives it, both at least 1.
+    orientation: 1 to 8, how what the decoder gives has to be turned (Exif 2.32, tag 274).
     seconds: that decoding takes at most on one core, estimated; see `ops/headers/costs.py`.
-    by_opencv: whether OpenCV decodes it; Pillow takes the others.
+    by_opencv: whether OpenCV decodes it. apart: whether it is decoded in a process of its own,
+    however little it takes, since its decoder has often been found to write where it should not.
+    start: bytes before the picture, which are passed over.
     """
 
     form: str
@@ -34,6 +42,8 @@ class PictureHeader:
     orientation: int
     seconds: float
     by_opencv: bool
+    apart: bool = False
+    start: int = 0
 
 
 def broken(what: str) -> ServiceError:

@@ -5,6 +5,7 @@ What libjpeg would see and this does not would be decoded without a limit.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import struct
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from ops.headers.header import (
 )
 
 START = b"\xff\xd8\xff"
+END = b"\xff\xd9"
 # Between segments libjpeg skips everything up to the next marker, and so does a scan's data:
 # there 0xFF is followed by 0, by a restart marker or by another 0xFF.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
@@ -43,7 +45,7 @@ def read_jpeg(data: bytes) -> PictureHeader:
 
     Raises ServiceError: BROKEN_PICTURE, UNSUPPORTED_FORMAT, PICTURE_TOO_COMPLEX.
     """
-    frame, kind, scans, components = b"", 0, 0, 0
+    frame, kind, scans, components, codes = b"", 0, 0, 0, 0
     exif, xmp = b"", b""
     for marker, start, end in _segments(data):
         if marker == _START_OF_SCAN:
@@ -53,6 +55,7 @@ def read_jpeg(data: bytes) -> PictureHeader:
             if not frame:
                 raise broken("It has no frame header.")
             if scans == 1:
+                codes = end
                 components = data[start] if end > start else 0
                 if kind not in _PROGRESSIVE and components == frame[_LAYERS]:
                     break  # libjpeg takes no further scan
@@ -68,7 +71,11 @@ def read_jpeg(data: bytes) -> PictureHeader:
             xmp = data[start + len(_XMP) : end]
     if not scans:
         raise broken("It ends before its pixels.")
-    return _header(data, frame, kind, scans, components, orientation_of(exif, xmp))
+    header = _header(data, frame, kind, scans, components, orientation_of(exif, xmp))
+    if data.rfind(END, codes) < 0:
+        # It is decoded twice, to see whether its pixels are all there.
+        return dataclasses.replace(header, seconds=2 * header.seconds)
+    return header
 
 
 def essential_jpeg(data: bytes) -> bytes:
@@ -80,6 +87,29 @@ def essential_jpeg(data: bytes) -> bytes:
         if marker in (_APP0, _APP14, *_FRAMES, *_TABLES):
             parts.append(data[start - 4 : end])
     return data
+
+
+def has_end(data: bytes) -> bool:
+    """Whether an end marker stands behind the first scan's start, wherever."""
+    for marker, _, end in _segments(data):
+        if marker == _START_OF_SCAN:
+            return data.rfind(END, end) >= 0
+    return False
+
+
+def has_all_scans(data: bytes) -> bool:
+    """Whether there are scans for every bit of every coefficient of every component."""
+    missing: dict[int, set[int]] = {}
+    for marker, start, end in _segments(data):
+        segment = data[start:end]
+        if marker in _FRAMES:
+            missing = {number: set(range(64)) for number in segment[_LAYERS + 1 :: 3]}
+        elif marker == _START_OF_SCAN and len(segment) > 3:
+            first, last, bits = segment[-3:]
+            if bits & 15 == 0:  # none is left to a later scan
+                for number in segment[1:-3:2]:
+                    missing.get(number, set()).difference_update(range(first, last + 1))
+    return bool(missing) and not any(missing.values())
 
 
 def _header(

@@ -44,6 +44,13 @@ def read_webp(data: bytes) -> PictureHeader:
     return PictureHeader("WEBP", width, height, orientation, seconds, True)
 
 
+def shortened(data: bytes) -> bytes:
+    """The file with its true length in its head, where it was cut off: perhaps within its notes."""
+    (said,) = struct.unpack_from("<I", data, 4)
+    true = len(data) - 8
+    return data if said <= true else data[:4] + struct.pack("<I", true) + data[8:]
+
+
 def _chunks(data: bytes) -> dict[bytes, bytes]:
     """The first chunk of each name; only that of notes has its content."""
     found: dict[bytes, bytes] = {}
