@@ -60,6 +60,14 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
     return FAILED if work.report.refused else DONE
 
 
+def show_ignored(report: Report, out: Console) -> None:
+    """Name what was not looked at: a picture may have lost its suffix."""
+    if report.ignored:
+        names = ", ".join(map(escape, report.ignored[:_SHOWN]))
+        more = f" and {len(report.ignored) - _SHOWN} more" if len(report.ignored) > _SHOWN else ""
+        out.print(f"not looked at: {names}{more}")
+
+
 def _show(report: Report, out: Console) -> None:
     state = "" if report.finished else "; not finished, run it again to go on"
     out.print(
@@ -78,11 +86,3 @@ def _show(report: Report, out: Console) -> None:
     counts = Counter(one.reason for one in report.refused)
     for reason, count in counts.most_common():
         out.print(f"{count} x {reason}: {REASONS[reason]}")
-
-
-def show_ignored(report: Report, out: Console) -> None:
-    """Name what was not looked at: a picture may have lost its suffix."""
-    if report.ignored:
-        names = ", ".join(map(escape, report.ignored[:_SHOWN]))
-        more = f" and {len(report.ignored) - _SHOWN} more" if len(report.ignored) > _SHOWN else ""
-        out.print(f"not looked at: {names}{more}")
