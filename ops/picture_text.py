@@ -31,6 +31,11 @@ def without_prefix(text: str) -> str:
     return unquote_to_bytes(text).decode("latin-1") if "%" in text else text
 
 
+def plain_base64(text: bytes) -> bytes:
+    """The one spelling that bytes have: standard base64 without blanks and padding."""
+    return text.translate(_FROM_URL_SAFE, _BLANKS).rstrip(b"=")
+
+
 def from_base64(text: str, max_bytes: int) -> bytes:
     """The bytes behind base64, also behind a ``data:`` prefix.
 
@@ -41,7 +46,7 @@ def from_base64(text: str, max_bytes: int) -> bytes:
     if len(text) > max_bytes * 3 // 2 + 4:
         raise ServiceError(ErrorKind.PICTURE_TOO_MANY_BYTES, f"More than {max_bytes} bytes.")
     try:
-        raw = text.encode("ascii").translate(_FROM_URL_SAFE, _BLANKS).rstrip(b"=")
+        raw = plain_base64(text.encode("ascii"))
         data = pybase64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
     except ValueError:
         raise ServiceError(ErrorKind.NOT_BASE64) from None

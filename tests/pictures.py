@@ -71,7 +71,7 @@ def heic(pixels: np.ndarray, orientation: int = 1, quality: int = 95) -> bytes:
     )
     file.info["exif"] = exif_of(orientation)
     out = io.BytesIO()
-    file.save(out, quality=quality)
+    file.save(out, quality=quality, enc_params={"preset": "ultrafast"})
     return out.getvalue()
 
 

@@ -139,7 +139,7 @@ def test_a_tiff_of_16_bits_is_scaled_by_those_that_it_uses(bits):
 @pytest.mark.parametrize("form", ["AVIF", "GIF", "HEIC", "TIFF"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_half_a_file_is_broken(form, share):
-    pixels = pictures.astronaut()
+    pixels = np.ascontiguousarray(pictures.astronaut()[::2, ::2])
     data = pictures.heic(pixels) if form == "HEIC" else pictures.encode(pixels, form)
     assert refusal(data[: int(len(data) * share)]).kind is ErrorKind.BROKEN_PICTURE
 

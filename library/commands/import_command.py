@@ -58,7 +58,8 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
                 with session.bar("pictures") as advance:
                     work.run(found, arguments.concurrency, advance)
             finally:
-                show(work.report, session.out)
+                _show(work.report, session.out)
+                show_ignored(work.report, session.out)
                 if arguments.report is not None:
                     text = json.dumps(work.report.to_dict(), ensure_ascii=False, indent=1)
                     write_whole(arguments.report, f"{text}\n".encode())
@@ -67,8 +68,15 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
     return FAILED if work.report.refused else DONE
 
 
-def show(report: Report, out: Console) -> None:
-    """Say what an import did, and what it did not."""
+def show_ignored(report: Report, out: Console) -> None:
+    """Name what was not looked at: a picture may have lost its suffix."""
+    if report.ignored:
+        names = ", ".join(map(escape, report.ignored[:_SHOWN]))
+        more = f" and {len(report.ignored) - _SHOWN} more" if len(report.ignored) > _SHOWN else ""
+        out.print(f"not looked at: {names}{more}")
+
+
+def _show(report: Report, out: Console) -> None:
     state = "" if report.finished else "; not finished, run it again to go on"
     out.print(
         f"{report.enrolled} of {report.pictures} pictures enrolled for {report.users} users of "
@@ -76,11 +84,7 @@ def show(report: Report, out: Console) -> None:
         f"{len(report.refused)} refused{state}"
     )
     if report.ignored:
-        names = ", ".join(map(escape, report.ignored[:_SHOWN]))
-        more = f" and {len(report.ignored) - _SHOWN} more" if len(report.ignored) > _SHOWN else ""
-        out.print(
-            f"{len(report.ignored)} other files or hidden folders were not looked at: {names}{more}"
-        )
+        out.print(f"{len(report.ignored)} other files or hidden folders were not looked at")
     _show_people(list(report.people.values()), out)
     if not report.refused:
         return

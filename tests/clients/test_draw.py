@@ -16,6 +16,7 @@ from client.errors import UnreadableError
 from client.http import HttpTransport
 from client.labels import place_labels
 from client.pictures import Picture, sample_png
+from tests import pictures
 from tests.clients.fake_service import FACE, LANDMARKS, FakeHttp, encoded, result
 
 CLIENT = Client("http_client", "HTTP", "--url", "http://127.0.0.1:1/x", HttpTransport)
@@ -117,6 +118,15 @@ def test_boxes_are_drawn_in_the_upright_picture(tmp_path):
     (tmp_path / "turned.jpg").write_bytes(buffer.getvalue())
     picture = Picture.from_file(tmp_path / "turned.jpg")
     assert draw.decode(picture, 40, 60).shape == (60, 40, 3)
+
+
+@pytest.mark.parametrize("form", ["GIF", "TIFF", "HEIC", "AVIF"])
+def test_what_phones_and_browsers_save_is_drawn_upright(form):
+    upright = np.ascontiguousarray(pictures.astronaut()[:200, :300])
+    orientation = 1 if form == "GIF" else 6
+    drawn = draw.upright(pictures.with_orientation(upright, orientation, form), "picture")
+    assert drawn.shape == upright.shape
+    assert np.abs(drawn[:, :, ::-1].astype(int) - upright).mean() < 6
 
 
 def test_a_picture_that_opencv_cannot_decode_or_sees_in_another_size_is_refused(tmp_path):
