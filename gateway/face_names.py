@@ -45,6 +45,7 @@ class FaceNames:
         self._people = people
         self._turns = Turns()
         self._key: Optional[bytes] = None
+        self._said = False
         self._reading: Optional[asyncio.Task[None]] = None
         self._until = 0.0
 
@@ -80,8 +81,9 @@ class FaceNames:
         try:
             self._key = await self._people.call(lambda library: library.store.token_key())
         except ApiError as error:
-            if self._key is None:
+            if self._key is None and not self._said:
                 LOG.warning("face tokens are drawn for now: %s", error)
+                self._said = True
         finally:
             self._until = time.monotonic() + _FRESH_S
 

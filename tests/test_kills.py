@@ -100,6 +100,15 @@ def test_an_operation_on_several_users_is_done_for_all_or_for_none(ledger):
     assert looked(ledger, BOB, person("b")) == ["resurrected"]
 
 
+def test_the_faces_of_a_group_are_those_that_may_be_in_it(ledger):
+    both = {ADA: person("a", "b"), BOB: person("c")}
+    operation = ledger.begin("copy", both)
+    assert ledger.tokens_in("staff") == {"a", "b", "c"}
+    assert ledger.tokens_in("guests") == set()
+    ledger.refuse(operation)
+    assert ledger.tokens_in("staff") == {"a"}
+
+
 def test_a_user_has_one_operation_at_a_time(ledger):
     ledger.begin("delete a user", {ADA: None})
     with pytest.raises(ValueError, match="already"):

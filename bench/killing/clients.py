@@ -158,7 +158,7 @@ class Client:
         if source is None or target is None or source[0] == target[0]:
             return
         had, before = self.ledger.settled[source], self.ledger.settled[target]
-        new = sorted(had.tokens - before.tokens)
+        new = sorted(had.tokens - self.ledger.tokens_in(target[0]))
         if not new or len(before.tokens) >= _MOST_FACES:
             return
         token = self._choose.choice(new)
@@ -178,6 +178,8 @@ class Client:
         if target in self.ledger.settled or not self.ledger.is_free(target):
             return
         faces = self.ledger.settled[source]
+        if faces.tokens & self.ledger.tokens_in(target[0]):
+            return  # a group has a face once
         where = {"src_group_id": source[0], "dst_group_id": target[0]}
         states = {target: faces, source: faces}
         answer = await self._change(

@@ -105,6 +105,14 @@ class Ledger:
         """Whether nothing is under way and the state is certain."""
         return key not in self.busy and key not in self.doubts
 
+    def tokens_in(self, group: str) -> set[str]:
+        """Of the faces that users of a group have, or may have while something is under way."""
+        states = [state for key, state in self.settled.items() if key[0] == group]
+        for key, operation in {**self.doubts, **self.busy}.items():
+            if key[0] == group:
+                states += filter(None, (operation.before[key], operation.after[key]))
+        return {token for state in states for token in state.tokens}
+
     def begin(self, kind: str, after: Mapping[Key, State]) -> Operation:
         """An operation that is going to be asked for; its keys have to be free."""
         taken = [key for key in after if not self.is_free(key)]
