@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -117,19 +116,17 @@ def test_the_pipeline_reads_a_body_at_little_cost(service, bystander, name):
     assert answer.json()["err_no"] != 0
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
-def test_many_packed_bombs_at_once_are_no_burden(service, bystander, pack):
-    bomb = pack(bytes(70_000_000))
-    encoding = "gzip" if pack is gzip.compress else "deflate"
-    headers = {"content-type": JSON, "content-encoding": encoding}
+def test_many_packed_bombs_at_once_are_no_burden(service, bystander):
+    bomb = gzip.compress(bytes(70_000_000), 1)
+    headers = {"content-type": JSON, "content-encoding": "gzip"}
     for url, process, ask in (
         (f"{service.gateway_url}{DETECT}", gateway_of(service), bystander.groups),
         (service.url, service.pipeline(), lambda: httpx.get(service.url, timeout=60)),
     ):
-        with watched(process, ask), ThreadPoolExecutor(16) as pool:
+        with watched(process, ask), ThreadPoolExecutor(8) as pool:
             sent = [
                 pool.submit(httpx.post, url, content=bomb, headers=headers, timeout=60)
-                for _ in range(16)
+                for _ in range(8)
             ]
             assert {one.result().status_code for one in sent} <= {200, 413, 429}
 
