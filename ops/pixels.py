@@ -35,7 +35,8 @@ _TAIL = 64  # bytes in which a JPEG's end is looked for: some cameras fill up wi
 # What may stand where a JPEG was cut off: codes of any kind, none of which is a marker.
 _ANY_CODES = bytes(37 * n % 251 for n in range(1, 65))
 _BAND = 256  # rows that are taken out of Pillow's memory at a time
-_ESSENTIAL = {
+# What makes the file without all that its pixels do not need.
+ESSENTIAL = {
     "PNG": essential_png,
     "JPEG": essential_jpeg,
     "GIF": essential_gif,
@@ -102,8 +103,8 @@ def _by_opencv(data: bytes, header: PictureHeader, reduction: int) -> Optional[n
 
 
 def _by_others(data: bytes, header: PictureHeader, reduction: int) -> np.ndarray:
-    if header.form in _ESSENTIAL:
-        data = _ESSENTIAL[header.form](data)
+    if header.form in ESSENTIAL:
+        data = ESSENTIAL[header.form](data)
     if header.form == "HEIC":
         return _by_libheif(data, header)
     if header.form == "PNG" and data[_PNG_DEPTH] == 16:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Optional
 
 import numpy as np
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.attacking import containers
 from ops.decoder import Decoder
 from ops.decoder_process import memory_for
 from ops.errors import ErrorKind, ServiceError
 from ops.picture import open_picture
+from ops.pixels import ESSENTIAL
 from tests import pictures
 from tests.decoders import decoders_among
 
@@ -59,6 +63,32 @@ def test_a_damaged_file_gives_pixels_or_an_error_and_the_next_one_its_pixels(dec
     assert np.array_equal(
         decoder.decode(good, open_picture(good, MAX_PIXELS), 1, lambda: True), expected
     )
+
+
+FILES = [
+    pictures.heic(SMALL, 6),
+    pictures.encode(SMALL, "AVIF"),
+    pictures.encode(SMALL, "GIF"),
+    pictures.tiff(SMALL, 6),
+    pictures.encode(SMALL, "WEBP"),
+    pictures.encode(SMALL, "PNG"),
+    pictures.encode(SMALL, progressive=True),
+]
+# Where in a file, as a share of what is looked at of it, and what stands there then.
+CHANGES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=8)
+
+
+@given(st.sampled_from(FILES), st.sampled_from([64, 600, 10**6]), CHANGES, st.floats(0, 1))
+def test_a_damaged_header_is_read_or_refused_and_nothing_else(good, reach, changes, kept):
+    data = bytearray(good)
+    end = min(reach, len(data)) - 1
+    for place, value in changes:
+        data[round(place * end)] = value
+    for cut in (bytes(data), bytes(data[: round(kept * len(data))])):
+        with contextlib.suppress(ServiceError):
+            header = open_picture(cut, MAX_PIXELS)
+            if header.form in ESSENTIAL:
+                assert ESSENTIAL[header.form](cut)
 
 
 FLAT = np.zeros((2048, 2048, 3), np.uint8)

@@ -67,6 +67,29 @@ def test_an_odd_picture_is_read_or_refused(service, case):
     still_there(service)
 
 
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (base64_of(b"%PDF-1.7 and so on"), "It is a PDF."),
+        (base64_of(encode(head())[:3000]), "It ends before its pixels."),
+        ("data:image/png,AAAA", "The data: URL does not say that it is base64."),
+        ("@@@@", "NOT_BASE64"),
+    ],
+)
+def test_why_a_picture_cannot_be_read_is_told(service, picture, said):
+    app = App(service.gateway_url, new_app())
+    answer = app.ask("face/detect", image=picture, image_type="BASE64")
+    assert answer["error_code"] == 222203
+    assert answer["error_msg"].startswith("image check fail")
+    assert said in answer.get("error_detail", "") + answer["error_msg"]
+
+
+def test_a_data_url_in_capitals_is_a_picture(service):
+    app = App(service.gateway_url, new_app())
+    picture = "DATA:IMAGE/JPEG;CHARSET=UTF-8;BASE64," + base64_of(encode(head()))
+    assert app.code("face/detect", image=picture, image_type="BASE64") == 0
+
+
 class Spy(http.server.BaseHTTPRequestHandler):
     """Counts who comes by."""
 
