@@ -219,7 +219,7 @@ def summary(
 ) -> dict[str, Any]:
     """Medians of the rounds, ratios to each operation's pipeline, and what was kept."""
     rates = {name: [load.qps for load in loads] for name, loads in rounds.items()}
-    times = {name: [load.latency_ms["p50"] for load in loads] for name, loads in single.items()}
+    times = {name: [load.latency_ms.get("p50") for load in loads] for name, loads in single.items()}
     ratios = {name: ratio(rates[name], rates[PIPELINE[name]]) for name in TARGETS}
     return {
         "rounds": {name: [load.to_dict() for load in loads] for name, loads in rounds.items()},
@@ -242,11 +242,11 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     table = FittingTable().names("side")
     table.figures("load", "1/s", "ratio", "p50 ms", "p99 ms", "alone", "ratio")
     for name, load in report["median"].items():
-        alone = report["single"][name]["latency_ms"]
+        times, alone = load.get("latency_ms", {}), report["single"][name].get("latency_ms", {})
         table.add_row(
             name, str(load["concurrency"]), f"{load['qps']:.1f}",
-            _number(report["ratios"].get(name)), f"{load['latency_ms']['p50']:.1f}",
-            f"{load['latency_ms']['p99']:.1f}", f"{alone['p50']:.1f}",
+            _number(report["ratios"].get(name)), _number(times.get("p50"), 1),
+            _number(times.get("p99"), 1), _number(alone.get("p50"), 1),
             _number(report["latency_ratios"].get(name)),
         )  # fmt: skip
     console.print(table)
@@ -261,8 +261,8 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         console.print(f"  {expected}: {words[kept]}")
 
 
-def _number(value: Optional[float]) -> str:
-    return "" if value is None else f"{value:.2f}"
+def _number(value: Optional[float], digits: int = 2) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _settings(port: int, library: LibraryConfig) -> Any:

@@ -113,16 +113,18 @@ def test_the_report_names_every_side_and_what_was_missed(capsys):
 
 
 @pytest.mark.slow
-def test_one_short_run_measures_every_side(models, tmp_path, capsys):
+@pytest.mark.timeout(600)
+def test_one_short_run_measures_every_side(models, tmp_path):
     if not shutil.which("h2load"):
         pytest.skip("apt install nghttp2-client")
     out = tmp_path / "figures.json"
-    options = ["--faces", "300", "--seconds", "0.4", "--runs", "1", "--levels", "2"]
+    options = ["--faces", "300", "--runs", "1", "--levels", "2"]
     config = ["--config", str(ROOT / "config.yml"), "--json", str(out)]
-    gateway.main([*options, *config])
-    said = capsys.readouterr().out
-    assert out.exists(), said
-    figures = json.loads(out.read_text())
+    for seconds in ("0.4", "3", "15"):  # a busy machine may answer nothing in the first
+        gateway.main([*options, *config, "--seconds", seconds])
+        figures = json.loads(out.read_text())
+        if all(load["qps"] > 0 for load in figures["median"].values()):
+            break
     assert set(figures["median"]) == {*PIPELINE.values(), DETECT, IDENTIFY}
     assert all(load["qps"] > 0 for load in figures["median"].values())
     assert figures["median"][IDENTIFY]["cores"]["gateway"] > 0

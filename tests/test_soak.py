@@ -136,8 +136,12 @@ def run(service, out, *options):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_short_soak_counts_every_request_and_finds_no_error(service, tmp_path, capsys):
-    _, found = run(service, tmp_path / "soak.json", "--minutes", "0.15", "--clients", "6")
+    for minutes in ("0.15", "0.6", "2"):  # a busy machine needs more for its samples
+        _, found = run(service, tmp_path / "soak.json", "--minutes", minutes, "--clients", "6")
+        if found["growth"]:
+            break
     assert found["unexpected"] == {}, capsys.readouterr().out
     assert found["requests"] == sum(found["counts"].values())
     assert min(found["counts"][name] for name in ("answered", "refused", "left")) > 0

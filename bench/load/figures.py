@@ -84,11 +84,11 @@ def _medians(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median([row[name] for row in rows if name in row]) for name in names}
 
 
-def ratio(above: Sequence[float], below: Sequence[float]) -> Optional[float]:
-    """Median over rounds of above/below; None without rounds.
+def ratio(above: Sequence[Optional[float]], below: Sequence[Optional[float]]) -> Optional[float]:
+    """Median over rounds of above/below, of those that have both; None where none has.
 
     The two figures of a round were measured one after the other, so that what else the machine
     was doing hit both alike: their ratio is steadier than the ratio of medians.
     """
-    pairs = [a / b for a, b in zip(above, below) if b > 0]
+    pairs = [a / b for a, b in zip(above, below) if a is not None and b]
     return statistics.median(pairs) if pairs else None

@@ -152,8 +152,8 @@ class Session:
             for side, load in self._sides(target).items():
                 rounds.setdefault(side, []).append(load(1))
         for side, loads in rounds.items():
-            p50 = [load.latency_ms["p50"] for load in loads]
-            base = [load.latency_ms["p50"] for load in rounds["raw"]]
+            p50 = [load.latency_ms.get("p50") for load in loads]
+            base = [load.latency_ms.get("p50") for load in rounds["raw"]]
             result.latency[side] = {**median_load(loads).latency_ms, "ratio": ratio(p50, base)}
 
     def capacity(self, pictures: PictureSet) -> float:
