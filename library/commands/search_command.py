@@ -73,7 +73,7 @@ def _show(session: Session, seen: Seen, found: list[list[Hit]]) -> None:
         session.out.print("no face in the picture")
         return
     table = FittingTable().figures("face").names("box (pixels)").figures("score")
-    table.words("group", "user", "info")
+    table.names("group", "user").words("info")
     for number, (face, hits) in enumerate(zip(seen.faces, found), 1):
         box = " ".join(f"{value:.0f}" for value in face.box)
         for hit in hits:
