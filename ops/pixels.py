@@ -139,7 +139,8 @@ def _taken(image: Image.Image) -> np.ndarray:
     # Band by band: Pillow makes copies of what it converts and of what it gives out.
     for top in range(0, height, _BAND):
         bottom = min(top + _BAND, height)
-        pixels[top:bottom] = image.crop((0, top, width, bottom)).convert("RGB")
+        band = image.crop((0, top, width, bottom))
+        pixels[top:bottom] = band if band.mode == "RGB" else band.convert("RGB")
     return pixels
 
 
