@@ -70,7 +70,7 @@ OPERATIONS = (
         search.multi_search,
         p.MultiSearch,
         r.MultiSearchResult,
-        ("face/multi-search", "face/multi-identify"),
+        ("face/multi-search", "face/multi-identify", "face/midentify"),
         ("multi-search",),
     ),
     Operation(people.add, p.Add, r.EnrolResult, ("face/add",), ("faceset/user/add",), role=WRITE),

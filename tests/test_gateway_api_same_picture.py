@@ -160,11 +160,10 @@ def test_a_face_that_is_added_makes_its_group_in_the_private_spelling_only(servi
     app = App(service.gateway_url, new_app(), STYLES[style])
     answer = app.ask("face/add", **PICTURE, **ADA)
     if style in MAKES:
-        assert (answer["error_code"], app.groups(), app.users("staff")) == (
-            0,
-            ["staff"],
-            ["eileen"],
-        )
+        assert answer["error_code"] == 0
+        assert (app.groups(), app.users("staff")) == (["staff"], ["eileen"])
+        found = app.result("face/identify", **PICTURE, group_id_list="staff")
+        assert found["user_list"][0]["user_id"] == "eileen"
     else:
         assert (answer["error_code"], answer["error_msg"]) == (223100, "group is not exist")
         assert app.groups() == []

@@ -101,7 +101,13 @@ def test_whoever_is_in_other_groups_or_apps_is_not_found(filled, service):
 
 
 @pytest.mark.parametrize(
-    "name", ["face/multi-search", "face/multi-identify", "/rest/2.0/face/v3/multi-search"]
+    "name",
+    [
+        "face/multi-search",
+        "face/multi-identify",
+        "face/midentify",
+        "/rest/2.0/face/v3/multi-search",
+    ],
 )
 def test_every_face_of_a_picture_is_looked_for(filled, name):
     request = {"image": TWO, "image_type": "BASE64", "group_id_list": "staff"}
