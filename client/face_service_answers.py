@@ -144,23 +144,28 @@ def enrolled_faces(result: Any) -> tuple[EnrolledFace, ...]:
 
 
 def _enrolled_face(one: Any) -> EnrolledFace:
-    created = datetime.strptime(one["ctime"], _TIME).replace(tzinfo=timezone.utc)
-    return EnrolledFace(Token(one["face_token"]), created)
+    return EnrolledFace(Token(one["face_token"]), _moment(one["ctime"]))
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, _TIME).replace(tzinfo=timezone.utc)
 
 
 def app_statistics(result: Any) -> tuple[AppStatistics, ...]:
     """Apps in numbers."""
     return tuple(
-        AppStatistics(one["app_id"], one["group_num"], one["user_num"], one["face_num"])
-        for one in result["app_list"]
+        AppStatistics(app, one["group_num"], one["user_num"], one["face_num"])
+        for app, one in result.items()
     )
 
 
 def group_statistics(result: Any) -> tuple[GroupStatistics, ...]:
     """Groups of an app in numbers."""
     return tuple(
-        GroupStatistics(one["group_id"], one["user_num"], one["face_num"])
-        for one in result["group_list"]
+        GroupStatistics(
+            group, one["user_num"], one["face_num"], _moment(one["ctime"]), _moment(one["utime"])
+        )
+        for group, one in result.items()
     )
 
 

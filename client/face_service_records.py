@@ -217,11 +217,13 @@ class AppStatistics:
 
 @dataclass(frozen=True)
 class GroupStatistics:
-    """A group in numbers."""
+    """A group in numbers. created, updated: of it, and of the newest that it has, in UTC."""
 
     group: str
     users: int
     faces: int
+    created: datetime
+    updated: datetime
 
 
 @dataclass(frozen=True)

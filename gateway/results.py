@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, Optional, TypeVar, Union
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 T = TypeVar("T")
 
@@ -225,31 +225,26 @@ class AppIdsResult(BaseModel):
 class AppCounts(BaseModel):
     """An app in numbers."""
 
-    app_id: str
     group_num: int
     user_num: int
     face_num: int
 
 
-class StatAppResult(BaseModel):
-    """Apps in numbers."""
-
-    app_list: list[AppCounts]
+class StatAppResult(RootModel[dict[str, AppCounts]]):
+    """Apps in numbers, by their ids."""
 
 
 class GroupCounts(BaseModel):
-    """A group in numbers."""
+    """A group in numbers; ctime: when it was made, utime: the newest that it has, in UTC."""
 
-    group_id: str
     user_num: int
     face_num: int
+    ctime: str = Field(examples=["2026-01-31 12:00:00"])
+    utime: str = Field(examples=["2026-01-31 12:00:00"])
 
 
-class StatGroupResult(BaseModel):
-    """Groups of an app in numbers."""
-
-    app_id: str
-    group_list: list[GroupCounts]
+class StatGroupResult(RootModel[dict[str, GroupCounts]]):
+    """Groups of an app in numbers, by their ids."""
 
 
 class CompareResult(BaseModel):

@@ -122,25 +122,41 @@ def statistics(connection: Connection, app_name: str) -> Statistics:
         raise not_found("app_not_found", app_name)
     of_app = face_group.c.app_id == row.id
     people = (
-        select(face_group.c.name, func.count(person.c.id))
+        select(
+            face_group.c.name,
+            func.count(person.c.id),
+            face_group.c.created,
+            func.coalesce(func.max(person.c.created), 0),
+        )
         .outerjoin_from(face_group, person, person.c.group_id == face_group.c.id)
         .where(of_app)
-        .group_by(face_group.c.id, face_group.c.name)
+        .group_by(face_group.c.id, face_group.c.name, face_group.c.created)
         .order_by(face_group.c.id)
     )
     in_groups = (
-        select(face_group.c.name, func.count(entry.c.face_id.distinct()))
+        select(face_group.c.name, func.count(entry.c.face_id.distinct()), func.max(entry.c.id))
         .join_from(face_group, person, person.c.group_id == face_group.c.id)
         .join(entry, entry.c.person_id == person.c.id)
         .where(of_app)
         .group_by(face_group.c.name)
     )
-    of_group = {group: faces for group, faces in connection.execute(in_groups)}  # noqa: C416
-    numbers = [
-        GroupStatistics(name, count, of_group.get(name, 0))
-        for name, count in connection.execute(people)
-    ]
+    of_group = {group: (faces, newest) for group, faces, newest in connection.execute(in_groups)}
+    made = _made(connection, [newest for _, newest in of_group.values()])
+    numbers = []
+    for name, count, created, joined in connection.execute(people):
+        faces, newest = of_group.get(name, (0, 0))
+        updated = max(created, joined, made.get(newest, 0))
+        numbers.append(GroupStatistics(name, count, faces, moment(created), moment(updated)))
     return Statistics(app_name, row.model, row.dim, row.faces, row.entries, tuple(numbers))
+
+
+def _made(connection: Connection, entries: Sequence[int]) -> dict[int, int]:
+    """When the faces of entries were made."""
+    found: dict[int, int] = {}
+    for some in chunks(entries):
+        query = select(entry.c.id, face.c.created).join(face, face.c.id == entry.c.face_id)
+        found.update(connection.execute(query.where(entry.c.id.in_(some))).tuples().all())
+    return found
 
 
 def describe_persons(

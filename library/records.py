@@ -92,11 +92,16 @@ class AppRecord:
 
 @dataclass(frozen=True)
 class GroupStatistics:
-    """users: of the group. faces: that they have in it."""
+    """users: of the group. faces: that they have in it.
+
+    created: in UTC. updated: when the newest of the users and faces that it has was made.
+    """
 
     group: str
     users: int
     faces: int
+    created: datetime
+    updated: datetime
 
 
 @dataclass(frozen=True)

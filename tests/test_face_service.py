@@ -213,16 +213,16 @@ def test_listings_and_users_are_read(api, service):
 
 
 def test_statistics_are_read(api, service):
-    counted = {"app_id": "shop", "group_num": 2, "user_num": 3, "face_num": 4}
-    api.answers = [{"app_list": [counted]}]
+    api.answers = [{"shop": {"group_num": 2, "user_num": 3, "face_num": 4}}]
     (app,) = service.app_statistics(["shop", "office"])
     assert (app.app, app.groups, app.users, app.faces) == ("shop", 2, 3, 4)
     assert api.asked[-1].path == "/face-api/facehub/statapp"
     assert api.asked[-1].json == {"op_app_id_list": "shop,office"}
-    counted = {"group_id": "staff", "user_num": 3, "face_num": 4}
-    api.answers = [{"app_id": "shop", "group_list": [counted]}]
+    times = {"ctime": "2026-01-31 12:00:00", "utime": "2026-02-01 00:00:00"}
+    api.answers = [{"staff": {"user_num": 3, "face_num": 4, **times}}]
     (group,) = service.group_statistics()
     assert (group.group, group.users, group.faces) == ("staff", 3, 4)
+    assert (group.created.day, group.updated.day) == (31, 1)
     assert api.asked[-1].path == "/face-api/facehub/statgroup"
     assert api.asked[-1].json == {}
     service.group_statistics("staff", app="shop")

@@ -239,3 +239,4 @@ def test_statistics_count_shared_faces_once(store):
         ("guests", 1, 2),
         ("empty", 0, 0),
     ]
+    assert all(one.created <= one.updated for one in numbers.groups)

@@ -60,15 +60,12 @@ async def statistics_of_apps(services: Services, call: Call, asked: StatApp) -> 
         return [one for one in found if one is not None]
 
     return {
-        "app_list": [
-            {
-                "app_id": one.app,
-                "group_num": len(one.groups),
-                "user_num": sum(group.users for group in one.groups),
-                "face_num": one.faces,
-            }
-            for one in await call.ask(services.people, work)
-        ]
+        one.app: {
+            "group_num": len(one.groups),
+            "user_num": sum(group.users for group in one.groups),
+            "face_num": one.faces,
+        }
+        for one in await call.ask(services.people, work)
     }
 
 
@@ -87,11 +84,13 @@ async def statistics_of_groups(services: Services, call: Call, asked: StatGroup)
     if unknown is not None:
         raise ApiError(ErrorCode.GROUP_NOT_FOUND, f"there is no group {unknown}")
     return {
-        "app_id": app,
-        "group_list": [
-            {"group_id": name, "user_num": groups[name].users, "face_num": groups[name].faces}
-            for name in named
-        ],
+        name: {
+            "user_num": groups[name].users,
+            "face_num": groups[name].faces,
+            "ctime": groups[name].created.strftime(TIME),
+            "utime": groups[name].updated.strftime(TIME),
+        }
+        for name in named
     }
 
 
