@@ -15,9 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 import yaml
-from paddle_serving_server.web_service import Op, WebService
 
 from bench.load.published import FETCH, NAME, OP, become_child
+from paddle_fence.published import Op, WebService
 
 
 class RecognitionOp(Op):  # type: ignore[misc]
