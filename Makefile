@@ -1,14 +1,14 @@
 # The whole workflow. Plain `make` lists it.
 SHELL = /bin/sh
 PYTHON = .venv/bin/python
-export DEVICE
+export DEVICE PYTHON_VERSION
 
 .PHONY: help setup run demo test fuzz lint format bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1:/p' Makefile | awk -F: '{printf "  %-12s %s\n", $$1, $$2}'
 
-setup:  ## make .venv and fetch the models (DEVICE=gpu for an NVIDIA GPU)
+setup:  ## make .venv and fetch the models (DEVICE=gpu for an NVIDIA GPU, PYTHON_VERSION=3.12)
 	@scripts/setup
 
 run:  ## set up what is missing, then start the service (ARGS="--config other.yml")

@@ -18,11 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 _COMPLETE = "complete"  # marker file; holds the digest of the lock that was installed
 
 
-def environment_python(directory: Path, lock_file: Path, purpose: str) -> Path:
+def environment_python(
+    directory: Path, lock_file: Path, purpose: str, base: str = sys.executable
+) -> Path:
     """The interpreter of the environment ``directory``, made from ``lock_file`` where needed.
 
     lock_file: exact versions with hashes, as ``pip install --require-hashes`` reads them.
     purpose: what is being set up, for messages.
+    base: the interpreter that it is made with.
 
     Raises UnreachableError where it cannot be made; what was begun is made anew the next time.
     """
@@ -33,7 +36,7 @@ def environment_python(directory: Path, lock_file: Path, purpose: str) -> Path:
         return python
     shutil.rmtree(directory, ignore_errors=True)
     CONSOLE.print(f"Setting up {purpose} in {os.path.relpath(directory)} (once)")
-    _run([sys.executable, "-m", "venv", str(directory)], purpose)
+    _run([base, "-m", "venv", str(directory)], purpose)
     install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     if not CONSOLE.is_terminal:
         install.append("--quiet")

@@ -63,16 +63,9 @@ def fill(module: ModuleType, path: Path) -> ModuleType:
     file = description(path)
     names: dict[str, Any] = {"DESCRIPTOR": file}
     for name, message in file.message_types_by_name.items():
-        names[name] = _message_class(message)
+        names[name] = message_factory.GetMessageClass(message)
     for name, enum in file.enum_types_by_name.items():
         names[name] = enum_type_wrapper.EnumTypeWrapper(enum)
         names.update((value.name, value.number) for value in enum.values)
     vars(module).update(names)
     return module
-
-
-@lru_cache(maxsize=None)
-def _message_class(descriptor: Any) -> Any:
-    if hasattr(message_factory, "GetMessageClass"):
-        return message_factory.GetMessageClass(descriptor)
-    return message_factory.MessageFactory(descriptor.file.pool).GetPrototype(descriptor)
