@@ -277,7 +277,7 @@ def test_the_device_is_kept_until_another_is_asked_for(stub):
     assert stub(DEVICE="cpu")[1] == ALL
 
 
-def test_another_python_makes_the_environment_again(stub):
+def test_a_version_of_python_can_be_asked_for(stub):
     assert stub()[1] == ALL
     assert stub(PYTHON_VERSION="3.12")[1] == ["convert"]
     status, steps, output = stub(PYTHON_VERSION="3.10")
@@ -301,7 +301,7 @@ def test_an_unknown_device_is_refused(stub):
 
 
 @pytest.mark.parametrize(
-    "target", ["help", "setup", "run", "test", "lint", "format", "bench", "lock", "clean"]
+    "target", ["help", "setup", "run", "test", "lint", "format", "bench", "lock", "audit", "clean"]
 )
 def test_make_knows_the_target(target):
     dry = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
