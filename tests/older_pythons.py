@@ -16,14 +16,12 @@ def older_python(name: str, *versions: str) -> str:
     versions: of Python, the first that is on this machine. Skips where there is none, or where the
     packages cannot be had.
     """
-    found = subprocess.run(
-        [ROOT / "scripts" / "find-python", *versions], capture_output=True, text=True, check=False
-    )
-    if found.returncode != 0:
+    find = [ROOT / "scripts" / "find-python", *versions]
+    if subprocess.run(find, stdout=subprocess.DEVNULL, check=False).returncode != 0:
         pytest.skip(f"no Python {' or '.join(versions)} on this machine")
     directory, lock = ROOT / f".venv-{name}", ROOT / f"requirements-{name}.lock"
-    base = found.stdout.strip()
     try:
-        return str(environment_python(directory, lock, f"Python {versions[0]} for tests", base))
+        purpose = f"{name}, an environment for tests,"
+        return str(environment_python(directory, lock, purpose, versions))
     except UnreachableError as error:
         pytest.skip(str(error))
