@@ -1,14 +1,14 @@
 # The whole workflow. Plain `make` lists it.
 SHELL = /bin/sh
 PYTHON = .venv/bin/python
-export DEVICE
+export DEVICE PYTHON_VERSION
 
-.PHONY: help setup run demo test fuzz lint format bench lock clean
+.PHONY: help setup run demo test fuzz lint format bench lock audit clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1:/p' Makefile | awk -F: '{printf "  %-12s %s\n", $$1, $$2}'
 
-setup:  ## make .venv and fetch the models (DEVICE=gpu for an NVIDIA GPU)
+setup:  ## make .venv and fetch the models (DEVICE=gpu for an NVIDIA GPU, PYTHON_VERSION=3.12)
 	@scripts/setup
 
 run:  ## set up what is missing, then start the service (ARGS="--config other.yml")
@@ -41,6 +41,9 @@ bench:  ## speed of the models against onnxruntime, memory of the running servic
 
 lock:  ## make the lock files again from pyproject.toml (ARGS=--upgrade for the newest versions)
 	@scripts/lock $(ARGS)
+
+audit:  ## look the locked versions up in public lists of known holes
+	@scripts/setup --dev --no-models && exec $(PYTHON) scripts/audit.py
 
 clean:  ## remove .venv, caches and logs; models/ stays
 	@[ ! -e .venv ] || mv .venv .venv-old

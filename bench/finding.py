@@ -52,8 +52,12 @@ def without_face() -> Iterator[np.ndarray]:
     random = np.random.RandomState(7)
     for deviation in _TEXTURES:
         plane = random.normal(size=(400, 400, 3)).astype(np.float32)
-        plane = cv2.GaussianBlur(plane, (0, 0), deviation) if deviation else plane
-        yield np.asarray(cv2.normalize(plane, None, 0, 255, cv2.NORM_MINMAX), np.uint8)
+        plane = (
+            np.asarray(cv2.GaussianBlur(plane, (0, 0), deviation), np.float32)
+            if deviation
+            else plane
+        )
+        yield np.asarray(cv2.normalize(plane, plane, 0, 255, cv2.NORM_MINMAX), np.uint8)
 
 
 def found(chain: Chain, picture: np.ndarray) -> int:

@@ -72,7 +72,7 @@ def _sample() -> np.ndarray:
     """(512, 512, 3) uint8 BGR."""
     import cv2
 
-    return cv2.imdecode(np.frombuffer(sample_png(), np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(np.frombuffer(sample_png(), np.uint8), cv2.IMREAD_COLOR))
 
 
 def _turned(picture: np.ndarray, degrees: float) -> np.ndarray:

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Generic, Optional, TypeVar, Union
+from typing import Any, Callable, Generic, Optional, Tuple, TypeVar, Union
 
 from client import face_service_answers as answers
 from client.face_service_records import (
@@ -34,9 +34,9 @@ HUB = "/face-api/facehub/"
 EVERYWHERE = "@ALL"
 NO_FACE, NO_MATCH = 222202, 222207
 NOBODY = Identified()
-Names = Union[str, Sequence[str]]
+Names = Union[str, "Sequence[str]"]
 # quality_control and liveness_control.
-Controls = tuple[Optional[str], Optional[str]]
+Controls = Tuple[Optional[str], Optional[str]]
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Summary:
         named = {"mean": float(values.mean())}
         for percent, value in zip(PERCENTILES, np.percentile(values, PERCENTILES)):
             named[f"p{percent}"] = float(value)
-        named["max"] = float(values.max())
+        named["max"] = float(np.max(values))
         return named
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
-import sys
 import time
-from pathlib import Path
-from types import ModuleType
 
 # gRPC writes about its own poller to the standard error stream when a process ends early.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -22,37 +18,12 @@ from client.errors import (
     UnreachableError,
     refusal,
 )
+from paddle_fence.messages import METHOD, pipeline_messages
 
 DEFAULT_ADDRESS = "127.0.0.1:18091"
-METHOD = "/baidu.paddle_serving.pipeline_serving.PipelineService/inference"
 # gRPC has one status, UNAVAILABLE, for "nobody there" and "lost on the way"; only its text differs.
 NOBODY_THERE = ("failed to connect", "dns resolution failed", "errors resolving")
 MESSAGE_LIMIT = 256 * 1024 * 1024  # bytes, the limit of Paddle Serving's gRPC server
-
-
-def pipeline_messages() -> ModuleType:
-    """Paddle Serving's generated module with the messages ``Request`` and ``Response``.
-
-    It is loaded by its file's location: importing it by name runs
-    ``paddle_serving_server.pipeline`` first, which makes a log directory in the working
-    directory and takes over the root logger. Loading the module a second time in a process that
-    has it under its own name is harmless: the message pool accepts an identical description.
-
-    Raises ImportError where Paddle Serving is not installed.
-    """
-    loaded = sys.modules.get("paddle_serving_server.pipeline.proto.pipeline_service_pb2")
-    if loaded is not None:
-        return loaded
-    package = importlib.util.find_spec("paddle_serving_server")  # finds, does not import
-    if package is None or not package.submodule_search_locations:
-        raise ImportError("paddle-serving-server is not installed: run make setup")
-    path = Path(package.submodule_search_locations[0], "pipeline/proto/pipeline_service_pb2.py")
-    spec = importlib.util.spec_from_file_location("client._pipeline_service_pb2", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"cannot load {path}")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class RpcTransport:

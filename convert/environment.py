@@ -18,11 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 _COMPLETE = "complete"  # marker file; holds the digest of the lock that was installed
 
 
-def environment_python(directory: Path, lock_file: Path, purpose: str) -> Path:
+def environment_python(
+    directory: Path, lock_file: Path, purpose: str, versions: Sequence[str] = ()
+) -> Path:
     """The interpreter of the environment ``directory``, made from ``lock_file`` where needed.
 
     lock_file: exact versions with hashes, as ``pip install --require-hashes`` reads them.
     purpose: what is being set up, for messages.
+    versions: of Python that it may be made with; none: this one.
 
     Raises UnreachableError where it cannot be made; what was begun is made anew the next time.
     """
@@ -32,14 +35,31 @@ def environment_python(directory: Path, lock_file: Path, purpose: str) -> Path:
     if python.exists() and marker.is_file() and marker.read_text() == digest:
         return python
     shutil.rmtree(directory, ignore_errors=True)
+    base = interpreter(*versions) if versions else sys.executable
     CONSOLE.print(f"Setting up {purpose} in {os.path.relpath(directory)} (once)")
-    _run([sys.executable, "-m", "venv", str(directory)], purpose)
+    _run([base, "-m", "venv", str(directory)], purpose)
     install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     if not CONSOLE.is_terminal:
         install.append("--quiet")
     _run([*install, "--no-deps", "--require-hashes", "-r", str(lock_file)], purpose)
     marker.write_text(digest)
     return python
+
+
+def interpreter(*versions: str) -> str:
+    """A Python of one of these versions: of this machine, else fetched by uv.
+
+    Raises UnreachableError where there is none.
+    """
+    found = subprocess.run(
+        [str(ROOT / "scripts" / "get-python"), *versions],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if found.returncode != 0:
+        raise UnreachableError(f"a Python {' or '.join(versions)} cannot be had")
+    return found.stdout.strip()
 
 
 def _run(command: Sequence[str], purpose: str) -> None:

@@ -19,6 +19,7 @@ from convert.translation import Translation
 
 ENVIRONMENT = ROOT / ".venv-x2paddle"
 LOCK_FILE = ROOT / "requirements-x2paddle.lock"
+PYTHONS = ("3.12", "3.11", "3.10", "3.9")  # that the lock's Paddle has a build for
 JOB = Path(__file__).with_name("x2paddle_job.py")
 TIMEOUT = 600  # seconds; the known models take two
 TOLERANCE = 1e-4  # of the largest value of an output, against onnxruntime
@@ -41,7 +42,7 @@ def translate(
     Raises ConvertError where X2Paddle or its environment fails, and VerificationError where the
     outputs differ from onnxruntime's (compared where onnxruntime is installed).
     """
-    python = environment_python(environment, LOCK_FILE, "X2Paddle")
+    python = environment_python(environment, LOCK_FILE, "X2Paddle", PYTHONS)
     out_dir.mkdir(parents=True, exist_ok=True)
     work_dir = out_dir.with_name(f"{out_dir.name}-x2paddle")
     work_dir.mkdir()

@@ -15,6 +15,7 @@ from typing import Any
 
 from convert.errors import ConvertError
 from convert.translation import Translation, Variable
+from paddle_fence.messages import model_config_messages
 
 MODEL_FILE = "inference.pdmodel"
 PARAMS_FILE = "inference.pdiparams"
@@ -61,10 +62,7 @@ def serving_config(translation: Translation) -> Any:
     A feed variable's alias is its own name, not its role: Paddle Serving's LocalPredictor looks
     feeds up by the program's names in a table that it keyed by aliases.
     """
-    # Imported late: Paddle Serving's client brings gRPC and half a second with it.
-    from paddle_serving_client.proto import general_model_config_pb2 as messages
-
-    config = messages.GeneralModelConfig()
+    config = model_config_messages().GeneralModelConfig()
     for variable in translation.inputs:
         feed = config.feed_var.add(name=variable.name, alias_name=variable.name)
         feed.feed_type = _type_number(variable)

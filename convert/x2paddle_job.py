@@ -117,7 +117,8 @@ def _constant_value(model: Any, name: str) -> np.ndarray | None:
     result = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, None)
     graph = onnx.helper.make_graph(nodes, "constant", [], [result], constants)
     part = onnx.helper.make_model(graph, opset_imports=model.opset_import)
-    return ReferenceEvaluator(part).run(None, {})[0]
+    results: Any = ReferenceEvaluator(part).run(None, {})
+    return results[0]
 
 
 def _drop_unused(graph: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Optional
 import grpc
 import grpc.aio
 
-from client.rpc import METHOD, pipeline_messages
+from paddle_fence.messages import METHOD, pipeline_messages
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ import numpy as np
 import orjson
 import pybase64
 
-from client.rpc import pipeline_messages
 from gateway.connections import Connections
 from gateway.errors import ApiError, ErrorCode
+from paddle_fence.messages import pipeline_messages
 
 _LOGGER = logging.getLogger(__name__)
 # Seconds that a call waits for a connection while there is none: a lost one is back within that.

@@ -39,7 +39,7 @@ def exported_faces(connection: Connection, app_name: str, crops: bool) -> Iterat
 
 
 def _faces_of(
-    connection: Connection, group: str, users: Sequence[Row[Any]], crops: bool
+    connection: Connection, group: str, users: Sequence[Row[Any, Any, Any]], crops: bool
 ) -> Iterator[ExportedFace]:
     query = (
         select(

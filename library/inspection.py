@@ -53,7 +53,7 @@ FACES_AT_ONCE = 5000
 def check(database: Database, app_name: Optional[str]) -> Iterator[Problem]:
     """Problems of one app or of all. Raises NotFoundError app_not_found."""
     with database.reading() as connection:
-        names = dict(connection.execute(select(app.c.id, app.c.name)).tuples().all())
+        names = dict(connection.execute(select(app.c.id, app.c.name)).all())
         if app_name is not None:
             app_id = app_id_of(connection, app_name)
             if app_id is None:
@@ -84,7 +84,7 @@ def repair(database: Database, app_name: Optional[str]) -> list[Problem]:
     return found
 
 
-def _questions(app_id: int) -> dict[str, Select[tuple[int]]]:
+def _questions(app_id: int) -> dict[str, Select[int]]:
     """Queries for the ids of rows that should not be."""
     of_entry, of_face = entry.c.app_id == app_id, face.c.app_id == app_id
     no_face = ~exists().where(face.c.id == entry.c.face_id, face.c.app_id == entry.c.app_id)
@@ -112,7 +112,7 @@ def _questions(app_id: int) -> dict[str, Select[tuple[int]]]:
     }
 
 
-def _appless_questions() -> dict[str, Select[tuple[int]]]:
+def _appless_questions() -> dict[str, Select[int]]:
     """The same for rows that have lost their way to an app."""
     return {
         "crop_without_face": select(crop.c.face_id).where(
@@ -124,9 +124,7 @@ def _appless_questions() -> dict[str, Select[tuple[int]]]:
     }
 
 
-def _answers(
-    database: Database, questions: dict[str, Select[tuple[int]]], name: str
-) -> Iterator[Problem]:
+def _answers(database: Database, questions: dict[str, Select[int]], name: str) -> Iterator[Problem]:
     for kind, query in questions.items():
         with database.reading() as connection:
             found = connection.scalars(query).all()
@@ -161,9 +159,9 @@ def _bad_faces(database: Database, app_id: int, name: str) -> Iterator[Problem]:
         last = rows[-1].id
 
 
-def _kinds_of(rows: Sequence[Row[Any]]) -> Iterator[tuple[int, str]]:
+def _kinds_of(rows: Sequence[Row[Any, Any, Any]]) -> Iterator[tuple[int, str]]:
     """(id, kind) of the bad ones among rows of (id, dim, embedding)."""
-    by_dim: dict[int, list[Row[Any]]] = {}
+    by_dim: dict[int, list[Row[Any, Any, Any]]] = {}
     for row in rows:
         if len(row.embedding) != 4 * row.dim or row.dim < 1:
             yield row.id, "face_of_wrong_size"

@@ -161,7 +161,7 @@ class Library:
     def search(
         self,
         app: str,
-        queries: Sequence[np.ndarray],
+        queries: Sequence[np.ndarray] | np.ndarray,
         groups: Optional[Sequence[str]] = None,
         users: int = 5,
         threshold: float = 0.0,
@@ -251,7 +251,7 @@ class Library:
             self._follower.app(app).lose(index)
         self._follower.catch_up(app)
 
-    def _queries(self, queries: Sequence[np.ndarray]) -> np.ndarray:
+    def _queries(self, queries: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         if not len(queries):
             return np.empty((0, self.recogniser.dim), np.float32)
         vectors = unit_vectors(list(queries))

@@ -36,7 +36,7 @@ def leading_halves(embedding: np.ndarray) -> Optional[list[bytes]]:
     if len(halves) > _MOST_HALVES:
         return None
     sign = 0x8000 if first < 0 else 0
-    return [int(half | sign).to_bytes(2, "little") for half in halves]
+    return [(int(half) | sign).to_bytes(2, "little") for half in halves]
 
 
 def _upper(value: float) -> int:

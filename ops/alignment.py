@@ -231,7 +231,7 @@ def _around(seen: _Seen, angle: float) -> Face:
     to_picture = np.array([[cos, sin], [-sin, cos]], np.float32)
     upright = mesh[:, :2] @ to_picture.T
     low, high = upright.min(axis=0), upright.max(axis=0)
-    side = float((high - low).max()) * _BOX_SIDE
+    side = float(np.max(high - low)) * _BOX_SIDE
     center = ((low + high) / 2 + (0, _BOX_SHIFT * side)) @ to_picture + 0.5
     box = np.concatenate([center - side / 2, center + side / 2]).astype(np.float32)
     return Face(box, seen.landmarks.score)

@@ -11,10 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from paddle_serving_server.pipeline import RequestOp, ResponseOp
-from paddle_serving_server.pipeline.channel import ChannelStopError
-from paddle_serving_server.pipeline.dag import DAGExecutor
-
 from ops.admission import Admission
 from ops.config import Config
 from ops.decoding import Decoders
@@ -25,6 +21,7 @@ from ops.pixel_budget import PixelBudget
 from ops.request import parse_request
 from ops.stages import Stages
 from ops.task import Task
+from paddle_fence.pipeline import ChannelStopError, DAGExecutor, RequestOp, ResponseOp
 
 # Far more than one stage takes for one batch.
 _LONGEST_STEP_S = 120.0

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
-from paddle_serving_server.pipeline.channel import ChannelStopError
-
 from ops.stage import StageError, Worker
+from paddle_fence.pipeline import ChannelStopError
 
 _LOGGER = logging.getLogger(__name__)
 # How long work may wait for a batch to fill while there is other work to do; longer, up to the

@@ -10,19 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
-from paddle_serving_server.pipeline import Op
-from paddle_serving_server.pipeline.channel import (
-    ChannelData,
-    ChannelDataType,
-    ChannelStopError,
-)
-
 from ops.errors import ErrorKind, ServiceError
 from ops.lanes import Lanes
 from ops.picture import NO_MEMORY
 from ops.runner import Timing
 from ops.stage import StageError, Worker
 from ops.task import Task
+from paddle_fence.pipeline import ChannelData, ChannelDataType, ChannelStopError, Op
 
 _LOGGER = logging.getLogger(__name__)
 

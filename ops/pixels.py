@@ -20,11 +20,13 @@ from ops.headers.png import essential_png
 from ops.headers.tiff import essential_tiff, has_deep_colours
 from ops.headers.webp import shortened
 
+# OpenCV's names for a reduction say a colour as well. Those for grey are the reduction alone: the
+# ones for colour mean BGR, which goes with RGB no more.
 _REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
-    2: cv2.IMREAD_REDUCED_COLOR_2 | cv2.IMREAD_COLOR_RGB,
-    4: cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_COLOR_RGB,
-    8: cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_COLOR_RGB,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB,
 }
 # Where a PNG says how many bits a channel has, and the bytes of its last chunk.
 _PNG_DEPTH = 24
@@ -48,7 +50,7 @@ ESSENTIAL = {
 # The limit on pixels is ours and checked from the header; Pillow's own would only warn.
 Image.MAX_IMAGE_PIXELS = None
 # OpenCV writes lines to the standard error for every damaged picture.
-cv2.setLogLevel(0)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 warnings.filterwarnings("ignore", module="PIL")
 
 

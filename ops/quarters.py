@@ -33,8 +33,9 @@ class Quarters:
     def of(cls, picture: np.ndarray) -> Quarters:
         """Of a picture (H, W, 3) uint8."""
         sides = np.array(picture.shape[1::-1], np.float32)
-        longer = min(int(sides.max()), _SIDE)
-        width, height = np.maximum(np.round(sides * (longer / sides.max())), 1).astype(int)
+        longest = float(np.max(sides))
+        longer = min(int(longest), _SIDE)
+        width, height = np.maximum(np.round(sides * (longer / longest)), 1).astype(int)
         small = resize(picture, width, height)
         cell = int(np.ceil(longer * _CELL))
         pixels = np.zeros((2 * cell, 2 * cell, 3), np.uint8)

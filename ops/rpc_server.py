@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 import grpc
-from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from ops.config import Config
 from ops.errors import ErrorKind, ServiceError
@@ -15,9 +14,10 @@ from ops.listening import rpc_place
 from ops.rpc_calls import Call, Calls, aborted
 from ops.rpc_guard import Guard
 from ops.rpc_message import MalformedMessageError, read_message
+from paddle_fence.messages import METHOD, pipeline_messages
 
 _LOGGER = logging.getLogger(__name__)
-METHOD = "/baidu.paddle_serving.pipeline_serving.PipelineService/inference"
+_MESSAGES = pipeline_messages()
 # Messages are received of so many calls more than the queue takes, before they count as requests.
 _WAITING = 64
 # Calls that a connection may have at a time, at least.
@@ -46,7 +46,7 @@ class PipelineService(grpc.GenericRpcHandler):
         # has no number.
         self._method = grpc.stream_unary_rpc_method_handler(
             self._call,
-            response_serializer=pipeline_service_pb2.Response.SerializeToString,
+            response_serializer=_MESSAGES.Response.SerializeToString,
         )
 
     def service(self, handler_call_details: Any) -> Any:
@@ -119,7 +119,7 @@ def _raised(answer: Any) -> Any:
 
 
 def _response(answer: Answer) -> Any:
-    response = pipeline_service_pb2.Response()
+    response = _MESSAGES.Response()
     if answer.error is not None:
         response.err_no, response.err_msg = answer.error.code, answer.error.message
     if answer.document:

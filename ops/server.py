@@ -104,7 +104,7 @@ def _set_up_logs(config: Config, replica: int) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["SERVING_LOG_PATH"] = str(directory)
     os.environ.setdefault("GLOG_minloglevel", "2")
-    from paddle_serving_server.pipeline import logger as serving_logger
+    from paddle_fence.pipeline import logger as serving_logger
 
     serving_logger.logger_config["root"]["level"] = config.log.level
     for handler in serving_logger.logger_config["handlers"].values():

@@ -147,4 +147,5 @@ def _check_node(node: yaml.Node) -> None:
 
 
 def _line(place: yaml.Node | yaml.Event) -> str:
-    return f", line {place.start_mark.line + 1}"
+    mark = place.start_mark
+    return "" if mark is None else f", line {mark.line + 1}"

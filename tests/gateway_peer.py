@@ -11,9 +11,9 @@ import grpc
 import orjson
 import pytest
 
-from client.rpc import METHOD, pipeline_messages
 from gateway.errors import ApiError, ErrorCode
 from gateway.pipeline import Pipeline
+from paddle_fence.messages import METHOD, pipeline_messages
 from tests.pictures import base64_of
 
 MESSAGES = pipeline_messages()

@@ -18,15 +18,14 @@ import httpx
 import numpy as np
 import psutil
 import yaml
-from paddle_serving_server.pipeline.proto import (
-    pipeline_service_pb2,
-    pipeline_service_pb2_grpc,
-)
 
 from bench.ports import free_ports
+from paddle_fence.messages import pipeline_messages
+from paddle_fence.pipeline import PipelineServiceStub
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 120
+MESSAGES = pipeline_messages()
 
 
 def is_free(port: int) -> bool:
@@ -154,15 +153,15 @@ class Service:
         assert response.status_code == 200, response.text
         return dict(response.json())
 
-    def stub(self) -> pipeline_service_pb2_grpc.PipelineServiceStub:
+    def stub(self) -> PipelineServiceStub:
         limits = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         channel = grpc.insecure_channel(f"127.0.0.1:{self.rpc_port}", options=limits)
-        return pipeline_service_pb2_grpc.PipelineServiceStub(channel)
+        return PipelineServiceStub(channel)
 
     def call(self, *images: str, **options: Any) -> Any:
         """The gRPC answer to pictures in base64."""
         content = body(images, options)
-        request = pipeline_service_pb2.Request(key=content["key"], value=content["value"])
+        request = MESSAGES.Request(key=content["key"], value=content["value"])
         return self.stub().inference(request, timeout=60)
 
 

@@ -16,6 +16,7 @@ from convert.onnx_model import run_paddle
 from convert.serving import MODEL_FILE
 from convert.verify import verify, verify_apart
 from ops.manifest import Manifest
+from paddle_fence.messages import model_config_messages
 from tests.tiny_models import (
     operator_count,
     tiny_entry,
@@ -91,7 +92,7 @@ def test_a_file_that_is_no_paddle_program_is_refused(tmp_path):
 
 
 def test_paddle_serving_loads_and_runs_what_was_written(make_tiny):
-    from paddle_serving_app.local_predict import LocalPredictor
+    from paddle_fence.published import LocalPredictor
 
     model_dir = make_tiny()
     predictor = LocalPredictor()
@@ -104,8 +105,8 @@ def test_paddle_serving_loads_and_runs_what_was_written(make_tiny):
 
 def test_text_and_stream_configuration_say_the_same(make_tiny):
     from google.protobuf import text_format
-    from paddle_serving_client.proto import general_model_config_pb2 as messages
 
+    messages = model_config_messages()
     model_dir = make_tiny()
     for side in ("server", "client"):
         stem = model_dir / f"serving_{side}" / f"serving_{side}_conf"

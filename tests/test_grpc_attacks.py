@@ -11,14 +11,13 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from bench.attacking import calls as attack_grpc
 from bench.attacking.http2 import Connection
-from client.rpc import METHOD
 from ops.errors import ErrorKind
+from paddle_fence.messages import METHOD
 from tests.pictures import ONE
-from tests.service import Service, faces, wait_until
+from tests.service import MESSAGES, Service, faces, wait_until
 
 pytestmark = pytest.mark.attack
 MB = 1 << 20
@@ -54,7 +53,7 @@ class Others:
     def ask(self, way: str) -> None:
         """One recognition. Raises where it is not answered."""
         if way == "gRPC":
-            request = pipeline_service_pb2.Request(key=["image"], value=[ONE])
+            request = MESSAGES.Request(key=["image"], value=[ONE])
             answer = self._stub.inference(request, timeout=60)
             assert len(faces(answer)) == 1
         elif way == "HTTP":
@@ -140,7 +139,7 @@ def test_messages_that_do_not_end_hold_no_place(service):
 
 
 def test_answers_that_are_not_read_hold_no_place(service):
-    request = pipeline_service_pb2.Request(key=["image"], value=["!"]).SerializeToString()
+    request = MESSAGES.Request(key=["image"], value=["!"]).SerializeToString()
     with nobody_notices(service), attack_grpc.answers_not_read(service.rpc_port, request, 32, 8):
         time.sleep(1)
 
@@ -176,9 +175,7 @@ def test_a_client_that_compresses_is_told_so(service):
 def ask(service: Service, data: bytes) -> Any:
     """The answer to a call with these bytes as its message."""
     with grpc.insecure_channel(f"127.0.0.1:{service.rpc_port}") as channel:
-        call = channel.unary_unary(
-            METHOD, response_deserializer=pipeline_service_pb2.Response.FromString
-        )
+        call = channel.unary_unary(METHOD, response_deserializer=MESSAGES.Response.FromString)
         return call(data, timeout=60)
 
 
@@ -249,6 +246,6 @@ def test_a_message_that_does_not_come_in_time_is_told_so(narrow):
 
 
 def test_who_does_not_take_answers_loses_the_connection(narrow):
-    request = pipeline_service_pb2.Request(key=["image"], value=["!"]).SerializeToString()
+    request = MESSAGES.Request(key=["image"], value=["!"]).SerializeToString()
     with attack_grpc.answers_not_read(narrow.rpc_port, request, 4, 4) as (connection,):
         assert wait_until(lambda: not connection.drain(), 60)

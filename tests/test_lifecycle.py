@@ -15,10 +15,9 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from tests import pictures
-from tests.service import ROOT, Service, document, faces, is_free, wait_until
+from tests.service import MESSAGES, ROOT, Service, document, faces, is_free, wait_until
 
 ONE = pictures.base64_of(pictures.encode(pictures.astronaut()))
 
@@ -65,7 +64,7 @@ def test_work_that_nobody_waits_for_any_more_does_not_abort_the_end(make_service
     service = make_service()
     head = pictures.astronaut()[0:256, 96:352]
     crowd = pictures.base64_of(pictures.encode(np.tile(head, (5, 8, 1))))
-    request = pipeline_service_pb2.Request(key=["image"] * 4, value=[crowd] * 4)
+    request = MESSAGES.Request(key=["image"] * 4, value=[crowd] * 4)
     calls = [service.stub().inference.future(request) for _ in range(12)]
     # With the first answer the stages are in the midst of the others.
     assert wait_until(lambda: any(call.done() for call in calls), 120)

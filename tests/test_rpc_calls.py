@@ -11,11 +11,11 @@ import grpc
 import grpc.aio
 import pytest
 
-from client.rpc import METHOD
 from ops.admission import Admission
 from ops.config import load_config
 from ops.executor import Answer
 from ops.rpc_server import PipelineService
+from paddle_fence.messages import METHOD
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.attack

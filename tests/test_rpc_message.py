@@ -6,12 +6,13 @@ import os
 import random
 
 import pytest
-from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from bench.attacking.calls import MALFORMED_MESSAGES
 from ops.errors import ErrorKind, ServiceError
 from ops.rpc_message import MalformedMessageError, read_message
+from paddle_fence.messages import pipeline_messages
 
+MESSAGES = pipeline_messages()
 pytestmark = pytest.mark.attack
 
 
@@ -19,7 +20,7 @@ def test_a_message_is_read_as_protobuf_reads_it():
     chance = random.Random(3)
     for _ in range(300):
         words = ["", "image", "options", "größe", "a" * chance.randrange(40_000)]
-        request = pipeline_service_pb2.Request(
+        request = MESSAGES.Request(
             key=chance.choices(words, k=chance.randrange(5)),
             value=chance.choices(words, k=chance.randrange(5)),
             name=chance.choice(["", "ArcFace"]),
@@ -33,7 +34,7 @@ def test_a_message_is_read_as_protobuf_reads_it():
 
 
 def test_tensors_are_seen_and_not_unpacked():
-    request = pipeline_service_pb2.Request(key=["image"], value=["x"])
+    request = MESSAGES.Request(key=["image"], value=["x"])
     request.tensors.add().name = "image"
     assert read_message(request.SerializeToString(), 16).tensors
 

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-from paddle_serving_server.pipeline import PipelineClient
 from PIL import Image
 
 from ops.chain import Chain
 from ops.errors import ErrorKind
+from paddle_fence.pipeline import PipelineClient
 from tests import pictures
 from tests.conftest import ROOT
 from tests.decoders import others_among

@@ -11,12 +11,11 @@ import grpc
 import httpx
 import numpy as np
 import pytest
-from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from ops.errors import ErrorKind
 from tests import pictures
 from tests.pictures import ONE, blank, crowd
-from tests.service import faces, wait_until
+from tests.service import MESSAGES, faces, wait_until
 
 POST = b"POST /ArcFace/prediction HTTP/1.1\r\nhost: 127.0.0.1\r\n"
 BAD_PICTURES = {
@@ -99,7 +98,7 @@ def test_a_pickle_in_a_tensor_is_refused_and_does_not_run(service, tmp_path):
     array = np.array([Payload(str(proof))], dtype=object)
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=True)
-    request = pipeline_service_pb2.Request(key=["image"], value=[ONE])
+    request = MESSAGES.Request(key=["image"], value=[ONE])
     tensor = request.tensors.add()
     tensor.name, tensor.elem_type, tensor.byte_data = "image", 13, buffer.getvalue()
     answer = service.stub().inference(request, timeout=60)

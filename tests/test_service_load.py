@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import httpx
 import pytest
-from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from client.answer import Options
 from client.errors import ClientError
@@ -19,7 +18,7 @@ from ops.errors import ErrorKind, ServiceError
 from tests import pictures
 from tests.decoders import others_among
 from tests.pictures import ONE, blank, crowd
-from tests.service import Service, body, difference, faces, wait_until
+from tests.service import MESSAGES, Service, body, difference, faces, wait_until
 
 BUSY = f"{ErrorKind.BUSY.code} {ServiceError(ErrorKind.BUSY).message}"
 
@@ -88,7 +87,7 @@ def test_calls_beyond_the_queue_are_refused_with_the_number_of_busy_and_the_rest
 
     small = make_service(change)
     content = body((crowd(4, 3),), {})
-    request = pipeline_service_pb2.Request(key=content["key"], value=content["value"])
+    request = MESSAGES.Request(key=content["key"], value=content["value"])
     stub = small.stub()
     calls = [stub.inference.future(request, timeout=60) for _ in range(200)]
     refused = [error for error in (call.exception() for call in calls) if error is not None]
@@ -103,7 +102,7 @@ def test_calls_beyond_the_queue_are_refused_with_the_number_of_busy_and_the_rest
 def test_after_a_slow_request_with_a_quick_one_beside_it_two_at_a_time_are_let_in(service):
     def called(pictures, seconds, **options):
         content = body(pictures, options)
-        request = pipeline_service_pb2.Request(key=content["key"], value=content["value"])
+        request = MESSAGES.Request(key=content["key"], value=content["value"])
         return stub.inference.future(request, timeout=seconds)
 
     stub = service.stub()
@@ -122,7 +121,7 @@ def test_a_client_that_is_refused_is_told_that_the_service_is_busy(make_service)
 
     small = make_service(change)
     long = body(tuple([crowd(8, 6)] * 4), {"max_faces": 100})
-    request = pipeline_service_pb2.Request(key=long["key"], value=long["value"])
+    request = MESSAGES.Request(key=long["key"], value=long["value"])
     stub = small.stub()
     calls = [stub.inference.future(request, timeout=60) for _ in range(2)]
     # One of them is refused, as the other one is inside, where it will be for some time.

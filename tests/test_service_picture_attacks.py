@@ -13,13 +13,12 @@ import grpc
 import httpx
 import psutil
 import pytest
-from paddle_serving_server.pipeline.proto import pipeline_service_pb2
 
 from bench.attacking import pictures as attacks
 from ops.errors import ErrorKind
 from tests.decoders import decoders_among, is_at_work
 from tests.pictures import ONE, base64_of
-from tests.service import document, faces, wait_until
+from tests.service import MESSAGES, document, faces, wait_until
 
 pytestmark = [pytest.mark.attack, pytest.mark.service]
 
@@ -46,7 +45,7 @@ def busy(service) -> list[psutil.Process]:
 
 def ask(service, picture: str, seconds: float = 60.0):
     """The gRPC answer, or the status of its refusal."""
-    request = pipeline_service_pb2.Request(key=["image"], value=[picture])
+    request = MESSAGES.Request(key=["image"], value=[picture])
     try:
         return service.stub().inference(request, timeout=seconds)
     except grpc.RpcError as error:
@@ -64,7 +63,7 @@ def test_a_picture_of_too_many_parts_is_refused_and_the_service_goes_on(service,
 
 
 def test_others_are_answered_while_pictures_that_take_seconds_are_decoded(service, slow):
-    request = pipeline_service_pb2.Request(key=["image"], value=[slow])
+    request = MESSAGES.Request(key=["image"], value=[slow])
     stub = service.stub()
     asked = [stub.inference.future(request, timeout=60) for _ in range(8)]
     assert wait_until(lambda: busy(service), 60)

@@ -1,4 +1,4 @@
-"""The set-up: locks, the search for a Python 3.9, .venv made and made again; what git holds."""
+"""The set-up: locks, the search for a Python, .venv made and made again; what git holds."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ REGISTRIES = [
     (b"registry", b"yarnpkg", b"com"),
     (b"proxy", b"golang", b"org"),
 ]
-PIN = re.compile(r"^([a-z0-9._-]+)==(\S+)", re.MULTILINE)
+PIN = re.compile(r"^([a-z0-9._-]+)==([^\n\\]+)", re.MULTILINE)
+VERSIONS = ("3.13", "3.12", "3.11")
+# All that a marker may say: a lock is for one platform, and for the three Pythons.
+MARKER = r"( ; python_full_version (<|>=) '3\.1[23]')?"
 
 
-def pins(name: str) -> dict[str, str]:
-    return dict(PIN.findall((ROOT / name).read_text()))
+def pins(name: str) -> dict[str, set[str]]:
+    """By the names of packages: their versions, several where Pythons have different ones."""
+    found: dict[str, set[str]] = {}
+    for package, version in PIN.findall((ROOT / name).read_text()):
+        found.setdefault(package, set()).add(version.split()[0])
+    return found
 
 
 def tracked() -> list[Path]:
@@ -51,7 +58,8 @@ def test_every_package_of_a_lock_has_an_exact_version_and_a_hash(lock):
     packages = [line for line in joined.splitlines() if line and not line.lstrip().startswith("#")]
     assert packages
     for package in packages:
-        assert re.fullmatch(r"\S+==\S+(\s+--hash=sha256:[0-9a-f]{64})+\s*", package), package[:80]
+        pattern = r"\S+==\S+" + MARKER + r"(\s+--hash=sha256:[0-9a-f]{64})+\s*"
+        assert re.fullmatch(pattern, package), package[:80]
 
 
 @pytest.mark.parametrize("other", ["requirements-gpu.lock", "requirements-build.lock"])
@@ -70,11 +78,13 @@ def test_the_dev_lock_only_adds_to_the_runtime_locks():
 
 def test_the_gpu_lock_differs_in_the_packages_for_the_gpu_only():
     cpu, gpu = pins("requirements.lock"), pins("requirements-gpu.lock")
-    assert cpu.keys() - gpu.keys() == {"paddlepaddle", "paddle-serving-server"}
-    assert gpu.keys() - cpu.keys() == {"paddlepaddle-gpu", "paddle-serving-server-gpu"}
+    only_cpu, only_gpu = cpu.keys() - gpu.keys(), gpu.keys() - cpu.keys()
+    # And what the one Paddle or the other asks for.
+    assert only_cpu - {"safetensors"} == {"paddlepaddle", "paddle-serving-server"}
+    assert only_gpu - {"astor", "decorator"} == {"paddlepaddle-gpu", "paddle-serving-server-gpu"}
 
 
-# The search for a Python 3.9
+# The search for a Python
 
 
 @pytest.fixture
@@ -103,9 +113,9 @@ def program(path: Path, script: str) -> Path:
     return path
 
 
-def python39(path: Path) -> Path:
-    """What answers scripts/find-python as a Python 3.9 at `path` does."""
-    return program(path, f"echo {path}")
+def python(path: Path, version: str = "3.12") -> Path:
+    """What answers scripts/find-python as a Python of that version at `path` does."""
+    return program(path, f'for asked; do :; done; [ "$asked" = {version} ] && echo {path}')
 
 
 def run(checkout: Path, *command: str, home: Path, path: Path, **more: str):
@@ -117,68 +127,96 @@ def run(checkout: Path, *command: str, home: Path, path: Path, **more: str):
 
 def hide_pythons(folder: Path) -> None:
     """Pythons of this machine, replaced on PATH by ones that are no use."""
-    for name in ("python", "python3", "python3.9"):
+    for name in ("python", "python3", *(f"python{version}" for version in VERSIONS)):
         program(folder / name, "exit 1")
 
 
-def test_a_python_3_9_on_path_is_found(checkout, home, tmp_path):
+def without_system(checkout: Path) -> None:
+    """The system's own Pythons are not looked for in this checkout."""
+    script = checkout / "scripts" / "find-python"
+    text = script.read_text()
+    assert "/usr/local/bin/" in text
+    script.write_text(
+        text.replace("/usr/local/bin/", "/nowhere/").replace("/usr/bin/", "/nowhere/")
+    )
+
+
+@pytest.fixture
+def find(checkout, home, tmp_path):
+    """Runs scripts/find-python where nothing is found but what the test has made."""
     hide_pythons(tmp_path / "bin")
-    expected = python39(tmp_path / "bin" / "python3.9")
-    found = run(checkout, "scripts/find-python", home=home, path=tmp_path / "bin")
-    assert (found.returncode, found.stdout.strip()) == (0, str(expected))
+    without_system(checkout)
+
+    def find(*versions: str, **environment: str) -> str:
+        command = ["scripts/find-python", *versions]
+        found = run(checkout, *command, home=home, path=tmp_path / "bin", **environment)
+        assert (found.returncode == 0) == bool(found.stdout), found
+        return found.stdout.strip()
+
+    return find
 
 
-def test_a_python3_that_is_3_9_is_found(checkout, home, tmp_path):
-    hide_pythons(tmp_path / "bin")
-    expected = python39(tmp_path / "bin" / "python3")
-    found = run(checkout, "scripts/find-python", home=home, path=tmp_path / "bin")
-    assert found.stdout.strip() == str(expected)
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", ["python{}", "python3", "python"])
+def test_a_python_on_path_is_found(find, tmp_path, name, version):
+    expected = python(tmp_path / "bin" / name.format(version), version)
+    assert find() == str(expected)
 
 
-def test_a_python_3_9_of_pyenv_is_found_behind_shims_that_refuse(checkout, home, tmp_path):
-    hide_pythons(tmp_path / "bin")
-    expected = python39(home / ".pyenv" / "versions" / "3.9.18" / "bin" / "python3.9")
-    found = run(checkout, "scripts/find-python", home=home, path=tmp_path / "bin")
-    assert found.stdout.strip() == str(expected)
+def test_the_newest_is_taken_wherever_it_is(find, home, tmp_path):
+    python(tmp_path / "bin" / "python3", "3.11")
+    newest = python(home / ".pyenv" / "versions" / "3.13.2" / "bin" / "python3.13", "3.13")
+    assert find() == str(newest)
+    assert find("3.11") == str(tmp_path / "bin" / "python3")
 
 
-def test_pyenv_is_looked_for_in_pyenv_root(checkout, home, tmp_path):
-    hide_pythons(tmp_path / "bin")
-    expected = python39(tmp_path / "root" / "versions" / "3.9.2" / "bin" / "python3.9")
-    root = str(tmp_path / "root")
-    found = run(checkout, "scripts/find-python", home=home, path=tmp_path / "bin", PYENV_ROOT=root)
-    assert found.stdout.strip() == str(expected)
+@pytest.mark.parametrize("version", ["3.9", "3.10", "3.14"])
+def test_another_version_is_no_use_unless_asked_for(find, tmp_path, version):
+    other = python(tmp_path / "bin" / "python3", version)
+    assert find() == ""
+    assert find("3.12", version) == str(other)
 
 
-def test_a_python_3_9_that_uv_fetched_is_found(checkout, home, tmp_path):
-    hide_pythons(tmp_path / "bin")
-    name = "cpython-3.9.25-linux-x86_64-gnu"
-    python39(checkout / ".cache" / "python" / name / "bin" / "python3.9")
-    found = run(checkout, "scripts/find-python", home=home, path=tmp_path / "bin")
-    assert (found.returncode, name in found.stdout) == (0, True)
+def test_a_python_of_pyenv_is_found_behind_shims_that_refuse(find, home):
+    expected = python(home / ".pyenv" / "versions" / "3.12.18" / "bin" / "python3.12")
+    assert find() == str(expected)
+
+
+def test_pyenv_is_looked_for_in_pyenv_root(find, tmp_path):
+    expected = python(tmp_path / "root" / "versions" / "3.12.2" / "bin" / "python3.12")
+    assert find(PYENV_ROOT=str(tmp_path / "root")) == str(expected)
+
+
+def test_a_python_that_uv_fetched_is_found(find, checkout):
+    name = "cpython-3.12.25-linux-x86_64-gnu"
+    python(checkout / ".cache" / "python" / name / "bin" / "python3.12")
+    assert name in find()
 
 
 def test_without_any_python_the_set_up_says_what_to_do(checkout, home, tmp_path):
     hide_pythons(tmp_path / "bin")
+    without_system(checkout)
     failed = run(checkout, "scripts/setup", home=home, path=tmp_path / "bin")
     assert failed.returncode != 0
     assert "Install one" in failed.stderr
     assert not (checkout / ".venv").exists()
 
 
-# .venv, with a stub for Python 3.9 that notes what it is asked for
+# .venv, with a stub for a Python that notes what it is asked for
 
 
 @pytest.fixture
 def stub(checkout, home, tmp_path):
     """scripts/setup with a Python whose environments install nothing; returns how to run it."""
-    stub = tmp_path / "bin" / "python3.9"
+    hide_pythons(tmp_path / "bin")
+    without_system(checkout)
+    stub = tmp_path / "bin" / "python3.12"
     log = tmp_path / "log"
     log.touch()
     program(
         stub,
         f"""case "$*" in
-    *_base_executable*) echo {stub} ;;
+    *_base_executable*) case "$*" in *" 3.12") echo {stub} ;; *) exit 1 ;; esac ;;
     "-m venv .venv") echo venv >>{log}; mkdir -p .venv/bin; cp {stub} .venv/bin/python ;;
     *"-m pip install"*) for lock; do :; done; echo "pip $lock" >>{log}; [ ! -e {log}.fail ] ;;
     *"-m convert"*) echo convert >>{log} ;;
@@ -239,6 +277,20 @@ def test_the_device_is_kept_until_another_is_asked_for(stub):
     assert stub(DEVICE="cpu")[1] == ALL
 
 
+def test_a_version_of_python_can_be_asked_for(stub):
+    assert stub()[1] == ALL
+    assert stub(PYTHON_VERSION="3.12")[1] == ["convert"]
+    status, steps, output = stub(PYTHON_VERSION="3.10")
+    assert (status != 0, steps) == (True, [])
+    assert "PYTHON_VERSION=3.10: one of 3.13 3.12 3.11" in output
+
+
+def test_a_gpu_needs_a_python_that_paddle_has_a_gpu_build_for(stub):
+    status, steps, output = stub(DEVICE="gpu", PYTHON_VERSION="3.13")
+    assert (status != 0, steps) == (True, [])
+    assert "one of 3.12 3.11 for DEVICE=gpu" in output
+
+
 def test_an_unknown_device_is_refused(stub):
     status, steps, output = stub(DEVICE="tpu")
     assert (status != 0, steps) == (True, [])
@@ -249,7 +301,7 @@ def test_an_unknown_device_is_refused(stub):
 
 
 @pytest.mark.parametrize(
-    "target", ["help", "setup", "run", "test", "lint", "format", "bench", "lock", "clean"]
+    "target", ["help", "setup", "run", "test", "lint", "format", "bench", "lock", "audit", "clean"]
 )
 def test_make_knows_the_target(target):
     dry = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)

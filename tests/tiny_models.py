@@ -55,7 +55,7 @@ def write_detector_stub(directory: Path) -> None:
             ]
             means = paddle.mean(feeds[1], axis=[2, 3])
             boxes = paddle.concat([means, feeds[0], feeds[2][:, :1]], axis=1)
-            counts = paddle.cast(paddle.sum(feeds[2], axis=1), "int32")
+            counts = paddle.cast(paddle.mean(feeds[2], axis=1), "int32")
             executor = paddle.static.Executor(paddle.CPUPlace())
             paddle.static.save_inference_model(
                 str(directory / "inference"), feeds, [boxes, counts], executor, program=program

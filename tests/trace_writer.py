@@ -67,8 +67,7 @@ class EndOfIntervalsError(Exception):
 
 def main() -> None:
     """Runs the tracer's loop over the intervals, with no time passing between them."""
-    from paddle_serving_server.pipeline import profiler
-    from paddle_serving_server.pipeline.channel import ThreadChannel
+    from paddle_fence.pipeline import ThreadChannel, profiler
 
     intervals = iter(json.load(sys.stdin))
     tracer = profiler.PerformanceTracer(True, INTERVAL_S, 20)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
-from client.rpc import METHOD
+from paddle_fence.messages import METHOD
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9

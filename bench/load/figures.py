@@ -49,7 +49,7 @@ def latencies_ms(seconds: Sequence[float]) -> dict[str, float]:
         return {}
     values = np.asarray(seconds, np.float64) * 1e3
     named = {f"p{p}": float(v) for p, v in zip(PERCENTILES, np.percentile(values, PERCENTILES))}
-    return {**named, "max": float(values.max())}
+    return {**named, "max": float(np.max(values))}
 
 
 def steady_rate(ends: Sequence[float], start: float, seconds: float, skip: float = 0.2) -> float:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.load.figures import Load, latencies_ms, steady_rate
-from client.rpc import METHOD
+from paddle_fence.messages import METHOD
 
 PACKAGES = {"h2load": "nghttp2-client", "wrk": "wrk", "hey": "hey"}
 HTTP = tuple(PACKAGES)

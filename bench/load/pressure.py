@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.load.generators import framed
-from client.rpc import METHOD
+from paddle_fence.messages import METHOD
 
 _CONNECTIONS = 8
 _STREAMS = 100  # calls under way on a connection; more would be more than a service takes in

@@ -22,7 +22,7 @@ import grpc
 
 from bench.child import ROOT
 from bench.load.figures import Load, latencies_ms, steady_rate
-from client.rpc import METHOD
+from paddle_fence.messages import METHOD
 
 TIMEOUT_S = 60.0
 OK = "OK"

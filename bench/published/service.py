@@ -15,9 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 import yaml
-from paddle_serving_server.web_service import Op, WebService
 
 from bench.load.published import FETCH, NAME, OP, become_child
+from paddle_fence.published import Op, WebService
 
 
 class RecognitionOp(Op):  # type: ignore[misc]
@@ -40,7 +40,8 @@ class RecognitionOp(Op):  # type: ignore[misc]
         for key, text in request.items():
             if key.startswith("image"):
                 file = np.frombuffer(base64.b64decode(text), np.uint8)
-                face = cv2.resize(cv2.imdecode(file, cv2.IMREAD_COLOR), (self.side, self.side))
+                picture = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR))
+                face = cv2.resize(picture, (self.side, self.side))
                 faces.append(face[:, :, ::-1].transpose(2, 0, 1))
         batch = (np.stack(faces).astype(np.float32) - 127.5) / 127.5
         return {self.right_feed_names[0]: batch}, False, None, ""

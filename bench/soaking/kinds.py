@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from bench.load.pictures import NAMES, PictureSet, make_sets
 from client.answer import WANTS
-from client.rpc import pipeline_messages
 from ops.errors import ErrorKind
+from paddle_fence.messages import pipeline_messages
 
 # How often each comes, of `sum(...)` requests.
 _GOOD = {"vga": 8, "hd": 5, "six": 5, "aligned": 8, "aligned8": 4, "everything": 4}

@@ -92,5 +92,5 @@ def sharpness(aligned: bytes | None) -> float:
     """
     if aligned is None:
         return 0.0
-    grey = cv2.imdecode(np.frombuffer(aligned, np.uint8), cv2.IMREAD_GRAYSCALE)
+    grey = np.asarray(cv2.imdecode(np.frombuffer(aligned, np.uint8), cv2.IMREAD_GRAYSCALE))
     return float(cv2.Laplacian(grey, cv2.CV_64F).var())

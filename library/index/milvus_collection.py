@@ -117,7 +117,7 @@ class MilvusCollection:
             self.see(int(written.timestamp))
         return self._seen
 
-    def delete(self, key: str, keys: Sequence[Any]) -> None:
+    def delete(self, key: str, keys: Sequence[Any] | np.ndarray) -> None:
         """Delete rows by their keys. Searches see it after ``see`` of a later time only."""
         for start, stop in _pieces(len(keys), 8):
             condition = f"{key} in {_literal(keys[start:stop])}"
@@ -140,7 +140,7 @@ class MilvusCollection:
             iterator.close()
 
     def rows_of(
-        self, key: str, keys: Sequence[Any], fields: Sequence[str], latest: bool = True
+        self, key: str, keys: Sequence[Any] | np.ndarray, fields: Sequence[str], latest: bool = True
     ) -> Iterator[Any]:
         """Lists of the rows with these keys, of those that are there.
 
@@ -222,6 +222,6 @@ def _pieces(rows: int, bytes_a_row: int) -> Iterator[tuple[int, int]]:
         yield start, min(rows, start + step)
 
 
-def _literal(keys: Sequence[Any]) -> str:
+def _literal(keys: Sequence[Any] | np.ndarray) -> str:
     """A list in the language of Milvus's conditions."""
     return json.dumps(np.asarray(keys).tolist())

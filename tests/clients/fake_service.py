@@ -18,7 +18,8 @@ import numpy as np
 
 from client.cli import Client
 from client.http import HttpTransport
-from client.rpc import METHOD, RpcTransport, pipeline_messages
+from client.rpc import RpcTransport
+from paddle_fence.messages import METHOD, pipeline_messages
 
 CLIENTS = {
     "http": Client("http_client", "HTTP", "--url", "http://127.0.0.1:1/x", HttpTransport),
