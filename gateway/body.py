@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
-from typing import Any, Callable, Optional, TypeVar, Union
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pybase64
 from starlette.requests import Request
@@ -25,7 +25,7 @@ _PAIR = re.compile(rb"[A-Za-z0-9_.-]{1,64}=")
 _START = 128
 
 T = TypeVar("T")
-Values = Union[dict[str, Any], list[Any]]
+Values = dict[str, Any] | list[Any]
 
 
 class Bodies:
@@ -36,7 +36,7 @@ class Bodies:
         self._turns = Turns()
 
     async def read(
-        self, request: Request, owner: str, deadline: float, most: Optional[int] = None
+        self, request: Request, owner: str, deadline: float, most: int | None = None
     ) -> Body:
         """The body, unpacked, which holds a part of `upload_bytes` until the request is answered.
 
@@ -95,7 +95,7 @@ class Bodies:
             return await self._turns.parse(parse, body, seconds)
         except ValueError as error:
             raise _invalid(error) from None
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise ApiError(ErrorCode.TOO_MANY_REQUESTS, "too much is being uploaded") from None
 
 

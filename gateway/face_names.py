@@ -15,7 +15,6 @@ import math
 import time
 from collections import Counter
 from functools import partial
-from typing import Optional
 
 from gateway.errors import ApiError, ErrorCode
 from gateway.people import People
@@ -42,9 +41,9 @@ class FaceNames:
         """people: whose database has the key."""
         self._people = people
         self._turns = Turns()
-        self._key: Optional[bytes] = None
+        self._key: bytes | None = None
         self._said = False
-        self._reading: Optional[asyncio.Task[None]] = None
+        self._reading: asyncio.Task[None] | None = None
         self._until = 0.0
 
     async def of(
@@ -62,12 +61,12 @@ class FaceNames:
         digest = partial(_digest, key=key)
         try:
             read = await self._turns.parse(digest, image.encode("ascii"), seconds)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise ApiError(ErrorCode.PIPELINE, "not answered in time") from None
         places = ["aligned"] if aligned else _places(picture, read)
         return [_token(key, app, read, place) for place in places]
 
-    async def _known_key(self, patience: float) -> Optional[bytes]:
+    async def _known_key(self, patience: float) -> bytes | None:
         """The key as it was read last; only the first time is it waited for."""
         if self._reading is None or (self._reading.done() and time.monotonic() >= self._until):
             self._reading = asyncio.ensure_future(self._read())

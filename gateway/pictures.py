@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import pybase64
 
 from gateway.errors import ApiError, ErrorCode
@@ -15,7 +13,7 @@ from ops.picture_text import without_prefix
 _SURPLUS = 512
 
 
-async def base64_of(image: str, image_type: str, urls: Optional[UrlImages], most_bytes: int) -> str:
+async def base64_of(image: str, image_type: str, urls: UrlImages | None, most_bytes: int) -> str:
     """The base64 of a picture that is given as BASE64 or URL.
 
     urls: None where fetching is switched off. most_bytes: of the picture's file.

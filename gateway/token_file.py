@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -56,11 +56,11 @@ class KnownFace:
     embedding: np.ndarray = field(repr=False)
     location: dict[str, Any]
     probability: float
-    quality: Optional[dict[str, Any]]
-    angle: Optional[dict[str, Any]]
-    liveness: Optional[float]
+    quality: dict[str, Any] | None
+    angle: dict[str, Any] | None
+    liveness: float | None
 
-    def completed(self, earlier: Optional[KnownFace]) -> KnownFace:
+    def completed(self, earlier: KnownFace | None) -> KnownFace:
         """With what an earlier look at the same face has seen and this one has not looked at."""
         if earlier is None or (earlier.token, earlier.app) != (self.token, self.app):
             return self
@@ -104,9 +104,9 @@ class TokenFile:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._connection: Optional[sqlite3.Connection] = None
-        self._identity: Optional[tuple[int, int]] = None
-        self._version: Optional[tuple[Optional[tuple[int, int]], int]] = None
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._version: tuple[tuple[int, int] | None, int] | None = None
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Put faces, in one transaction; what the file has of them already is kept."""
@@ -119,7 +119,7 @@ class TokenFile:
                 [entry.row for entry in entries],
             )
 
-    def read(self, token: str) -> Optional[Entry]:
+    def read(self, token: str) -> Entry | None:
         """The face of a token, also an expired one that has not been dropped yet."""
         return _find(self._open(), token) if self._file.exists() else None
 
@@ -155,7 +155,7 @@ class TokenFile:
             ).rowcount
         return max(expired, surplus) == _MOST_DELETED
 
-    def forget(self, app: str, embedding: Optional[np.ndarray]) -> None:
+    def forget(self, app: str, embedding: np.ndarray | None) -> None:
         """Delete an app's faces that are the same as one, or all for None: see `likeness`."""
         connection = self._open()
         if embedding is None:
@@ -243,7 +243,7 @@ class TokenFile:
         return connection
 
 
-def forget_in(file: Path, app: str, embeddings: Optional[Sequence[np.ndarray]]) -> bool:
+def forget_in(file: Path, app: str, embeddings: Sequence[np.ndarray] | None) -> bool:
     """Delete an app's faces that are the same as these, or all for None, beside a gateway or not.
 
     Whether its log keeps nothing of them either. Raises sqlite3.Error and OSError.
@@ -257,7 +257,7 @@ def forget_in(file: Path, app: str, embeddings: Optional[Sequence[np.ndarray]]) 
         opened.close()
 
 
-def _find(connection: sqlite3.Connection, token: str) -> Optional[Entry]:
+def _find(connection: sqlite3.Connection, token: str) -> Entry | None:
     query = "SELECT token, created, app, model, embedding, details FROM face_tokens WHERE token = ?"
     row = connection.execute(query, (token,)).fetchone()
     return None if row is None else _entry(row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
@@ -241,7 +241,7 @@ def _is_same(embedding: bytes, other: bytes) -> bool:
     return one.size == another.size and bool(same(one[None], another[None])[0])
 
 
-def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> Optional[int]:
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> int | None:
     """Insert rows; the id where it is one, which every database tells without being asked."""
     if len(rows) > 1:
         connection.execute(insert(table), rows)

@@ -6,7 +6,7 @@ import abc
 import logging
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from library.config import LibraryConfig
 from library.errors import IndexUnavailableError, SnapshotError
@@ -69,7 +69,7 @@ class Shelf(abc.ABC):
         """Whether an index that was opened for so many entries should be another one for these."""
         return False
 
-    def path(self, app_id: int) -> Optional[Path]:
+    def path(self, app_id: int) -> Path | None:
         """Where the snapshot of an app is kept, or would be; None where none is."""
         return None
 
@@ -123,7 +123,7 @@ class MemoryShelf(Shelf):
             except OSError as error:
                 LOG.warning("%s: not deleted: %s", path, error)
 
-    def path(self, app_id: int) -> Optional[Path]:
+    def path(self, app_id: int) -> Path | None:
         return self._folder / f"app-{app_id}.index" if self._folder is not None else None
 
     def save(self, index: VectorIndex) -> None:
@@ -154,7 +154,7 @@ def make_shelf(config: LibraryConfig) -> Shelf:
     return MilvusShelf(config)
 
 
-def collection_of(state: AppState) -> Optional[Collection]:
+def collection_of(state: AppState) -> Collection | None:
     """Whose faces an app's index holds, None before its first face."""
     if state.model is None or state.dim is None:
         return None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from typing import Optional
 
 from sqlalchemy import Connection, insert, select
 
 from library.tables import token_key
 
 
-def find_token_key(connection: Connection) -> Optional[str]:
+def find_token_key(connection: Connection) -> str | None:
     """64 hexadecimal digits; None before it is drawn."""
     return connection.scalar(select(token_key.c.secret))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import warnings
 import zlib
-from typing import Optional
 
 import cv2
 import numpy as np
@@ -81,7 +80,7 @@ def narrowed(pixels: np.ndarray) -> np.ndarray:
     return narrow
 
 
-def _by_opencv(data: bytes, header: PictureHeader, reduction: int) -> Optional[np.ndarray]:
+def _by_opencv(data: bytes, header: PictureHeader, reduction: int) -> np.ndarray | None:
     """What OpenCV takes; None for what is left to others, and for what is broken.
 
     The same libraries and the same pixels, but without Python's lock and without two copies;
@@ -96,7 +95,7 @@ def _by_opencv(data: bytes, header: PictureHeader, reduction: int) -> Optional[n
         data = shortened(data)
     flags = _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
     # Without a picture OpenCV returns None, whatever its stubs say.
-    pixels: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    pixels: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None and header.form != "JPEG":
         raise ServiceError(ErrorKind.BROKEN_PICTURE)
     if pixels is not None and pixels.shape[1::-1] != _size(header, reduction):
@@ -172,7 +171,7 @@ def _of_sixteen_bits(data: bytes) -> np.ndarray:
     """RGB of a PNG or a TIFF with 16 bits a channel; Pillow keeps the high byte of colours only."""
     # Not IMREAD_COLOR_RGB: of a TIFF with 16 bits it gives memory that nobody has written to.
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
-    pixels: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    pixels: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
         raise ServiceError(ErrorKind.BROKEN_PICTURE)
     return narrowed(pixels[:, :, ::-1])

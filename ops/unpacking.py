@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Optional
 
 # Unpacked in half a millisecond at most.
 PIECE_BYTES = 64 * 1024
@@ -37,7 +36,7 @@ class Unpacker:
 
     def __init__(self, is_gzip: bool) -> None:
         self._is_gzip = is_gzip
-        self._inflate: Optional[zlib._Decompress] = None
+        self._inflate: zlib._Decompress | None = None
 
     def pieces(self, part: bytes) -> Iterator[bytes]:
         """What comes of the next part of the body, PIECE_BYTES at a time.
@@ -77,7 +76,7 @@ def _unpacked(inflate: zlib._Decompress, packed: bytes) -> Iterator[bytes]:
             yield piece
 
 
-def unpacker_of(headers: Iterable[tuple[bytes, bytes]]) -> Optional[Unpacker]:
+def unpacker_of(headers: Iterable[tuple[bytes, bytes]]) -> Unpacker | None:
     """What unpacks the body of a request; None for one that comes as it is.
 
     headers: names in lower case. Raises UnknownEncodingError.

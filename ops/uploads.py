@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, MutableMapping
-from typing import Any, Callable, Optional, Union
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 from ops.unpacking import Unpacker
 
-Body = Union[bytes, bytearray]
+Body = bytes | bytearray
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 # A body that does not bring so many bytes in so many seconds is given up where there is no room.
@@ -107,8 +107,8 @@ class Uploads:
         upload: Upload,
         receive: Receive,
         seconds: float,
-        most: Optional[int] = None,
-        unpacker: Optional[Unpacker] = None,
+        most: int | None = None,
+        unpacker: Unpacker | None = None,
     ) -> Body:
         """The whole body.
 
@@ -120,7 +120,7 @@ class Uploads:
         upload.collecting = asyncio.ensure_future(self._collect(upload, receive, most, unpacker))
         try:
             return await asyncio.wait_for(upload.collecting, seconds)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise TooSlowError from None
         except asyncio.CancelledError:
             if upload.is_given_up:
@@ -138,7 +138,7 @@ class Uploads:
             upload.held = 0
 
     async def _collect(
-        self, upload: Upload, receive: Receive, most: int, unpacker: Optional[Unpacker]
+        self, upload: Upload, receive: Receive, most: int, unpacker: Unpacker | None
     ) -> Body:
         body: Body = b""
         more = True
@@ -180,7 +180,7 @@ class Uploads:
             self._count.give(upload.owner)
 
     def _make_room(
-        self, quota: Quota, owner: str, count: int, asking: Optional[Upload] = None
+        self, quota: Quota, owner: str, count: int, asking: Upload | None = None
     ) -> None:
         """Take so many, at the cost of bodies that do not get on. Raises FullError."""
         if quota.take(owner, count):
@@ -209,7 +209,7 @@ class Upload:
         self.owner = owner
         self.held = 0
         self.is_given_up = False
-        self.collecting: Optional[asyncio.Task[Body]] = None
+        self.collecting: asyncio.Task[Body] | None = None
         self._since = time.monotonic()
         self._fresh = 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Optional
 
 import pytest
 from hypothesis import given
@@ -36,7 +35,7 @@ class Line:
         self.admission = Admission(queue, lambda: self.aside, self.clock)
         self.inside: deque[Place] = deque()
 
-    def enter(self, seconds: float = 3.0) -> Optional[Place]:
+    def enter(self, seconds: float = 3.0) -> Place | None:
         """A place, or None where the request is refused."""
         try:
             place = self.admission.enter(seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Optional
 
 import numpy as np
 import psutil
@@ -40,7 +39,7 @@ def damaged(data: bytes, random: np.random.RandomState) -> bytes:
     return bytes(changed)
 
 
-def fault_of(decoder: Decoder, data: bytes) -> Optional[ErrorKind]:
+def fault_of(decoder: Decoder, data: bytes) -> ErrorKind | None:
     """Why a small picture cannot be decoded; None where it can, and has the announced size."""
     try:
         header = open_picture(data, 1_000_000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -19,9 +19,7 @@ def test_the_listing_tells_when_each_app_was_made(populated):
     listed = populated.result("app/list")
     assert [one["app_id"] for one in listed["app_list"]] == listed["app_id_list"]
     (made,) = [one["ctime"] for one in listed["app_list"] if one["app_id"] == populated.name]
-    age = datetime.now(timezone.utc).replace(tzinfo=None) - datetime.strptime(
-        made, "%Y-%m-%d %H:%M:%S"
-    )
+    age = datetime.now(UTC).replace(tzinfo=None) - datetime.strptime(made, "%Y-%m-%d %H:%M:%S")
     assert timedelta(seconds=-2) < age < timedelta(hours=1)
 
 

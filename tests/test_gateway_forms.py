@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -28,7 +28,7 @@ def posted(app: App, path: str, **request: Any) -> dict[str, Any]:
     return document(app.client.post(app.address(path), params={"appid": app.name}, **request))
 
 
-def sent(app: App, path: str, body: bytes, kind: Optional[str]) -> dict[str, Any]:
+def sent(app: App, path: str, body: bytes, kind: str | None) -> dict[str, Any]:
     headers = {} if kind is None else {"content-type": kind}
     return posted(app, path, content=body, headers=headers)
 
@@ -82,7 +82,7 @@ def test_a_file_of_another_name_is_not_the_picture(app):
     assert answer["error_code"] == 222001
 
 
-def enrolled(app: App, body: bytes, kind: Optional[str]) -> str:
+def enrolled(app: App, body: bytes, kind: str | None) -> str:
     """The remark of a person that a form enrols."""
     app.code("group/add", group_id="staff")
     assert sent(app, "face/add", body, kind)["error_code"] == 0

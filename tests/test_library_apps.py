@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -35,7 +35,7 @@ def rows(store) -> dict[str, int]:
 
 
 def test_an_app_tells_when_it_was_made(staffed):
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     shop, bank = staffed.app_records()
     assert (shop.app, bank.app) == ("shop", "bank")
     assert now - timedelta(minutes=5) < shop.created <= bank.created <= now + timedelta(seconds=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Optional
+from typing import Any
 
 from gateway.errors import ApiError, ErrorCode
 from gateway.operations.people import TIME
@@ -98,7 +98,7 @@ def _may_see(call: Call, app: str) -> bool:
     return call.apps is None or app in call.apps
 
 
-def _statistics(library: Library, app: str) -> Optional[Statistics]:
+def _statistics(library: Library, app: str) -> Statistics | None:
     try:
         return library.store.statistics(app)
     except NotFoundError:

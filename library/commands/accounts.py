@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from client.user_ids import info_of, plain_name
 from library.commands.people import Folder
@@ -26,7 +26,7 @@ class Account:
     """
 
     faces: tuple[FaceSummary, ...]
-    info: Optional[str]
+    info: str | None
 
 
 class Accounts:
@@ -74,14 +74,14 @@ class Accounts:
         if info == folder.name or any(_folder_of(face) == folder.name for face in faces):
             raise RefusedError("earlier_id", f"it was imported as user {earlier}")
 
-    def _info(self, user: str) -> Optional[str]:
+    def _info(self, user: str) -> str | None:
         try:
             (found,) = self._store.user(self._app, user, self._group)
         except NotFoundError:
             return None
         return found.info
 
-    def _faces(self, user: str, info: Optional[str]) -> tuple[FaceSummary, ...]:
+    def _faces(self, user: str, info: str | None) -> tuple[FaceSummary, ...]:
         if info is None:
             return ()
         try:

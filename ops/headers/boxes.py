@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Optional
 
 from ops.headers.header import MAX_ITEMS, broken, too_complex, unsupported
 
@@ -126,7 +125,7 @@ def _kinds(data: bytes, box: Box, count: _Count) -> dict[int, Item]:
 
 
 def _add_parts(
-    data: bytes, box: Box, inside: Optional[Box], items: dict[int, Item], count: _Count
+    data: bytes, box: Box, inside: Box | None, items: dict[int, Item], count: _Count
 ) -> None:
     reader = Reader(data, box.start, box.end)
     version = reader.one("I") >> 24
@@ -156,7 +155,7 @@ def _add_parts(
 
 
 def _located(
-    data: bytes, inside: Optional[Box], method: int, start: int, size: int
+    data: bytes, inside: Box | None, method: int, start: int, size: int
 ) -> tuple[int, int]:
     """Where a part lies in the file; its end may be beyond the file's."""
     if method == _IN_BOX and inside is not None:
@@ -179,7 +178,7 @@ def _add_references(data: bytes, box: Box, items: dict[int, Item], count: _Count
 
 
 def _add_properties(data: bytes, box: Box, items: dict[int, Item], count: _Count) -> None:
-    all_of_them: Optional[list[Box]] = None
+    all_of_them: list[Box] | None = None
     for entry in boxes(data, box.start, box.end):
         if entry.name == b"ipco" and all_of_them is None:
             all_of_them = list(boxes(data, entry.start, entry.end))

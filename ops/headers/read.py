@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Optional
 
 from ops.headers import bmp, gif, heif, jpeg, png, tiff, webp
 from ops.headers.header import PictureHeader, broken, unsupported
@@ -61,7 +60,7 @@ def read_header(data: bytes) -> PictureHeader:
     raise unsupported("")
 
 
-def _read(data: bytes) -> Optional[PictureHeader]:
+def _read(data: bytes) -> PictureHeader | None:
     """The header; None where the file is of no format that is read."""
     if data.startswith(jpeg.START) and len(data) > len(jpeg.START):
         return jpeg.read_jpeg(data)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 from ops.headers.costs import tiff_seconds
 from ops.headers.header import MAX_STRIPS, PictureHeader, broken, too_complex, unsupported
@@ -82,7 +81,7 @@ class _Page:
             raise broken("It ends within its directory.")
         return struct.unpack_from(form, self.data, place)
 
-    def number(self, tag: int, default: Optional[int] = None) -> int:
+    def number(self, tag: int, default: int | None = None) -> int:
         """The first number of an entry."""
         found = self.numbers(tag, MAX_STRIPS)
         if not found and default is None:
