@@ -7,6 +7,7 @@ corrupts tensors under load and then ends the process; clones share the weights 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import numpy as np
 from ops.manifest import Manifest, ManifestError
 
 _LOAD = threading.Lock()
+# Paddle warns of a compiler's cache that nothing here would use.
+warnings.filterwarnings("ignore", "No ccache found")
 
 
 class DeviceError(ValueError):

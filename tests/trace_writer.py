@@ -38,7 +38,11 @@ def write(directory: Path, intervals) -> Path:
     subprocess.run(
         [sys.executable, __file__],
         input=json.dumps(intervals).encode(),
-        env={**os.environ, "SERVING_LOG_PATH": str(directory)},
+        env={
+            **os.environ,
+            "SERVING_LOG_PATH": str(directory),
+            "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+        },
         cwd=directory,
         check=True,
         capture_output=True,
