@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import psutil
 from rich.console import Console
@@ -80,7 +80,7 @@ class _Run:
     def __init__(self, service: Service, target: Target, clients: Clients) -> None:
         self._service, self._target, self._clients = service, target, clients
 
-    def phase(self, title: str, attack: Optional[str], seconds: float) -> Phase:
+    def phase(self, title: str, attack: str | None, seconds: float) -> Phase:
         """What is seen while an attack is sent again and again for so many seconds."""
         pid, found = self._service.pid, Phase(title)
         processes, before = processes_of(pid), held_by(pid)
@@ -111,7 +111,7 @@ def send(attack: str, target: Target) -> None:
             raise RuntimeError(f"{attack} cannot be sent: {said.strip().splitlines()[-1:]}")
 
 
-def _until_back(pid: int, before: int) -> Optional[float]:
+def _until_back(pid: int, before: int) -> float | None:
     """Seconds until the memory is back within a tenth; None where that takes too long."""
     start = time.monotonic()
     while (took := time.monotonic() - start) < MEMORY_S:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Optional
+from typing import IO
 
 from ops.process import child_environment
 
@@ -17,10 +17,10 @@ PIPE = subprocess.PIPE
 
 def start_child(
     arguments: Sequence[str],
-    environment: Optional[Mapping[str, str]] = None,
-    stdin: Optional[int] = None,
-    stdout: Optional[int] = None,
-    stderr: Optional[int] = None,
+    environment: Mapping[str, str] | None = None,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
 ) -> subprocess.Popen[str]:
     """``python -m ARGUMENTS``, which has to call `die_with_parent`; what it writes is text.
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import psycopg
 import pymysql
@@ -60,7 +60,7 @@ class Server(abc.ABC):
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="database-"))
         self.port, _ = free_ports()
-        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count()
         if owner := unprivileged():
             os.chown(self.folder, owner["user"], owner["group"])
@@ -128,7 +128,7 @@ class Server(abc.ABC):
                 raise RuntimeError((self.folder / "log").read_text(errors="replace"))
             time.sleep(0.05)
 
-    def stop(self, with_signal: Optional[signal.Signals] = None) -> None:
+    def stop(self, with_signal: signal.Signals | None = None) -> None:
         """End the server; its files stay."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(with_signal or self.end_signal)

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -261,7 +261,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         console.print(f"  {expected}: {words[kept]}")
 
 
-def _number(value: Optional[float]) -> str:
+def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 

@@ -20,10 +20,10 @@ import argparse
 import asyncio
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from rich.console import Console
 
@@ -104,7 +104,7 @@ async def _on(
         with Bar(console, name, arguments.kills) as bar:
             run = Run(settings, own, database, *started, record, arguments.clients)
             await run.go(arguments.kills, lambda: bar.show(record), lambda: bar.round(record))
-    except (RuntimeError, OSError, asyncio.TimeoutError) as error:
+    except (TimeoutError, RuntimeError, OSError) as error:
         record.trouble = f"{type(error).__name__}: {error}"
     finally:
         await started[0].kill_all()

@@ -12,10 +12,10 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,9 +47,9 @@ class Timing:
     model: str
     batch: int
     paddle_ms: float
-    onnxruntime_ms: Optional[float] = None
-    ratio: Optional[float] = None
-    difference: Optional[float] = None
+    onnxruntime_ms: float | None = None
+    ratio: float | None = None
+    difference: float | None = None
     note: str = ""
 
 
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(folder: Path, options: argparse.Namespace, original: Optional[Path]) -> list[Timing]:
+def _measure(folder: Path, options: argparse.Namespace, original: Path | None) -> list[Timing]:
     from ops.engine import Model
 
     model = Model.load(folder)
@@ -115,9 +115,7 @@ def _measure(folder: Path, options: argparse.Namespace, original: Optional[Path]
     ]
 
 
-def _peer(
-    model: Model, original: Optional[Path]
-) -> tuple[Optional[onnxruntime.InferenceSession], str]:
+def _peer(model: Model, original: Path | None) -> tuple[onnxruntime.InferenceSession | None, str]:
     """A session of onnxruntime with the same network, or None and why there is none."""
     import onnxruntime
 
@@ -141,7 +139,7 @@ def _peer(
 
 def _time(
     model: Model,
-    session: Optional[onnxruntime.InferenceSession],
+    session: onnxruntime.InferenceSession | None,
     note: str,
     batch: int,
     seconds: float,

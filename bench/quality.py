@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import cv2
 import numpy as np
@@ -107,7 +107,7 @@ def portraits(chain: Chain, files: Iterable[Path]) -> list[Portrait]:
     return found
 
 
-def largest(chain: Chain, picture: np.ndarray) -> Optional[Face]:
+def largest(chain: Chain, picture: np.ndarray) -> Face | None:
     """The largest face of a picture with all that is measured of it, or None."""
     want = ("angle", "quality", "liveness")
     faces = chain.analyze(picture, want=want, max_faces=1, min_score=MIN_SCORE)

@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import psutil
 from rich.console import Console
@@ -82,7 +82,7 @@ class Cores:
         )
 
 
-def usable_cores(replicas: int) -> Optional[Cores]:
+def usable_cores(replicas: int) -> Cores | None:
     """A core for each replica, the others for the load; None where there are too few."""
     all_of_them = sorted(os.sched_getaffinity(0))
     if len(all_of_them) < replicas:
@@ -202,7 +202,7 @@ def _show(
 
 
 def _limit(arguments: argparse.Namespace) -> float:
-    given: Optional[float] = arguments.limit
+    given: float | None = arguments.limit
     return EFFICIENCY * arguments.replicas if given is None else given
 
 

@@ -6,10 +6,10 @@ import contextlib
 import signal
 import subprocess
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import yaml
 
@@ -38,7 +38,7 @@ Change = Callable[[dict[str, Any]], None]
 
 @contextlib.contextmanager
 def started(
-    config: Path, change: Optional[Change] = None, cores: Collection[int] = ()
+    config: Path, change: Change | None = None, cores: Collection[int] = ()
 ) -> Iterator[Service]:
     """The service of ``config`` on free ports of this machine, ended when the block is left.
 
@@ -75,7 +75,7 @@ def ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _on_free_ports(config: Path, folder: Path, change: Optional[Change]) -> tuple[Path, str, str]:
+def _on_free_ports(config: Path, folder: Path, change: Change | None) -> tuple[Path, str, str]:
     """A copy of the configuration that can run beside the original; its URL and address."""
     settings = yaml.safe_load(config.read_text(encoding="utf-8"))
     settings["rpc_port"], settings["http_port"] = free_ports()

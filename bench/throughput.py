@@ -22,9 +22,9 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 from rich.console import Console
 
@@ -186,7 +186,7 @@ class _Run:
         return figures
 
 
-def eight_against_one(results: Sequence[SetResult]) -> dict[str, Optional[float]]:
+def eight_against_one(results: Sequence[SetResult]) -> dict[str, float | None]:
     """Faces a second with eight a request against a published layout's with one a request.
 
     The example takes one face a request, so this is what changing over to eight comes to. Ratios

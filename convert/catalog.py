@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Optional, Union
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -36,11 +36,11 @@ class PackageSource(_Frozen):
     """Files inside one of the catalog's packages; paths are below the package's root."""
 
     package: str
-    files: Mapping[str, Optional[str]] = Field(min_length=1)
+    files: Mapping[str, str | None] = Field(min_length=1)
 
     @field_validator("files")
     @classmethod
-    def _checked_files(cls, files: Mapping[str, Optional[str]]) -> Mapping[str, Optional[str]]:
+    def _checked_files(cls, files: Mapping[str, str | None]) -> Mapping[str, str | None]:
         return _checked(files)
 
 
@@ -52,13 +52,13 @@ class UrlSource(_Frozen):
     """
 
     url: str = Field(pattern=r"^https?://")
-    sha256: Optional[str] = Field(default=None, pattern=SHA256)
+    sha256: str | None = Field(default=None, pattern=SHA256)
     max_size: int = Field(gt=0)
-    files: Mapping[str, Optional[str]] = Field(min_length=1)
+    files: Mapping[str, str | None] = Field(min_length=1)
 
     @field_validator("files")
     @classmethod
-    def _checked_files(cls, files: Mapping[str, Optional[str]]) -> Mapping[str, Optional[str]]:
+    def _checked_files(cls, files: Mapping[str, str | None]) -> Mapping[str, str | None]:
         return _checked(files)
 
     @property
@@ -67,7 +67,7 @@ class UrlSource(_Frozen):
         return urlsplit(self.url).hostname or self.url
 
 
-Source = Union[PackageSource, UrlSource]
+Source = PackageSource | UrlSource
 
 
 class Licence(_Frozen):
@@ -85,8 +85,8 @@ class Embedding(_Frozen):
     """
 
     dim: int = Field(gt=0)
-    impostor_mean: Optional[float] = Field(default=None, ge=-1.0, lt=1.0)
-    threshold: Optional[float] = Field(default=None, gt=-1.0, lt=1.0)
+    impostor_mean: float | None = Field(default=None, ge=-1.0, lt=1.0)
+    threshold: float | None = Field(default=None, gt=-1.0, lt=1.0)
 
     @model_validator(mode="after")
     def _calibrated(self) -> Embedding:
@@ -106,16 +106,16 @@ class Entry(_Frozen):
     family: str
     format: Literal["tfjs", "face_resnet", "paddle", "onnx"]
     default: bool = False
-    fallback: Optional[str] = None
+    fallback: str | None = None
     licence: Licence
-    accuracy: Optional[str] = None
+    accuracy: str | None = None
     sources: tuple[Source, ...] = Field(min_length=1)
     inputs: tuple[str, ...] = ("image",)
     outputs: tuple[str, ...] = ()
-    embedding: Optional[Embedding] = None
+    embedding: Embedding | None = None
     max_batch: int = Field(default=0, ge=0)
     options: Mapping[str, Any] = {}
-    input_size: Optional[tuple[int, int]] = None
+    input_size: tuple[int, int] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Entry:
@@ -184,7 +184,7 @@ def load_catalog(path: Path = CATALOG_FILE) -> Catalog:
         raise ConvertError(f"{path}: expected the maps packages and models") from error
 
 
-def _checked(files: Mapping[str, Optional[str]]) -> Mapping[str, Optional[str]]:
+def _checked(files: Mapping[str, str | None]) -> Mapping[str, str | None]:
     for path, digest in files.items():
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Union
 
 import numpy as np
 
@@ -174,7 +173,7 @@ class Graph:
         """True where ``name`` is a result of the graph."""
         return any(output.value == name for output in self.outputs)
 
-    def sole_consumer(self, name: str) -> Union[Node, None]:
+    def sole_consumer(self, name: str) -> Node | None:
         """The node that alone reads ``name``; None where there are more, none, or an output."""
         readers = self.consumers(name)
         return readers[0] if len(readers) == 1 and not self.is_output(name) else None

@@ -6,7 +6,7 @@ anything to do, so that they need not know of one another.
 
 from __future__ import annotations
 
-from typing import Callable, Union
+from collections.abc import Callable
 
 import numpy as np
 
@@ -213,7 +213,7 @@ PASSES: tuple[Pass, ...] = (
 )
 
 
-def _sole_source(graph: Graph, node: Node) -> Union[Node, None]:
+def _sole_source(graph: Graph, node: Node) -> Node | None:
     """The node behind the first input of ``node`` where nobody else reads it."""
     source = graph.nodes.get(node.inputs[0])
     return source if source and graph.sole_consumer(source.name) is node else None

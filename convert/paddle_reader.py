@@ -8,8 +8,9 @@ convolution) is turned back, so that the other runtime is not held up by it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import paddle

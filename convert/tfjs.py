@@ -12,7 +12,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from convert.graph import Graph, GraphError, Output, Transpose
 from convert.optimize import optimize
@@ -30,7 +30,7 @@ def translate(
     out_dir: Path,
     *,
     input_alias: str = "image",
-    outputs: Optional[Sequence[str]] = None,
+    outputs: Sequence[str] | None = None,
 ) -> Translation:
     """Write a graph model as ``inference.pdmodel`` and ``inference.pdiparams`` into ``out_dir``.
 
@@ -45,7 +45,7 @@ def translate(
     return write_program(graph, out_dir, input_aliases=[input_alias])
 
 
-def read_graph(json_path: Path, *, outputs: Optional[Sequence[str]] = None) -> Graph:
+def read_graph(json_path: Path, *, outputs: Sequence[str] | None = None) -> Graph:
     """The graph as it stands in the file, not yet optimised; see :func:`translate`."""
     model = json.loads(json_path.read_text(encoding="utf-8"))
     if "node" not in model.get("modelTopology", {}):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from client.arguments import number
 from gateway.key_store import MAX_RATE, KeyStore
@@ -131,7 +131,7 @@ def _document(key: Key) -> dict[str, Any]:
     }
 
 
-def _shown(time: Optional[datetime]) -> str:
+def _shown(time: datetime | None) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC" if time else ""
 
 

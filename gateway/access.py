@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Optional
 
 from starlette.requests import Request
 
@@ -30,7 +29,7 @@ class Caller:
     """Who sent a request. key: its id, "" where no keys are asked for. app: None for any."""
 
     key: str
-    app: Optional[str]
+    app: str | None
     role: str
 
 
@@ -53,7 +52,7 @@ class Access:
     behind a proxy, everybody has the same address.
     """
 
-    def __init__(self, config: Config, keys: Optional[KeyCache] = None) -> None:
+    def __init__(self, config: Config, keys: KeyCache | None = None) -> None:
         """keys: where keys are found; by default in the library's database, opened when needed."""
         self.required = config.gateway.needs_keys
         self._config = config.gateway
@@ -86,7 +85,7 @@ class Access:
         self._keys.note_use(key)
         return Caller(key.id, key.app, key.role)
 
-    def authorise(self, caller: Caller, role: str, app: Optional[str]) -> str:
+    def authorise(self, caller: Caller, role: str, app: str | None) -> str:
         """The app that a caller acts in. role: that the operation needs. app: as asked for.
 
         Without one it is the key's own, or the default app. Raises ApiError NO_PERMISSION for a
@@ -150,7 +149,7 @@ class Access:
         await self._keys.close()
 
 
-def credential_in(request: Request) -> Optional[Credential]:
+def credential_in(request: Request) -> Credential | None:
     """The first that there is: parameter access_token, header X-Api-Key, Authorization: Bearer.
 
     None where there is none, or it is none. The parameter may not be a secret: addresses are

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Optional
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -195,7 +195,7 @@ class Gate:
         places: Places,
         metrics: Metrics,
         needs_own_host: bool,
-        audit: Optional[Audit] = None,
+        audit: Audit | None = None,
     ) -> None:
         """needs_own_host: whether a Host must be an address or localhost, see `ops.origins`."""
         self._app = app

@@ -19,7 +19,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from gateway.errors import ApiError, ErrorCode
 from gateway.log_file import LogFile
@@ -62,14 +61,14 @@ class Event:
     key: str
     app: str
     path: str
-    group_id: Optional[str] = None
-    user_id: Optional[str] = None
+    group_id: str | None = None
+    user_id: str | None = None
 
 
 class _Line:
     """A line that waits. sync: for the disk as well. written: told of it on its event loop."""
 
-    def __init__(self, text: str, sync: bool, written: Optional[asyncio.Future[bool]]) -> None:
+    def __init__(self, text: str, sync: bool, written: asyncio.Future[bool] | None) -> None:
         self.text = text
         self.sync = sync
         self.written = written
@@ -129,14 +128,14 @@ class Audit:
             self._put(_line(event, DONE, error, timeout), waits=False)
         raise error
 
-    async def end(self, event: Event, error: Optional[ApiError], seconds: float) -> None:
+    async def end(self, event: Event, error: ApiError | None, seconds: float) -> None:
         """Have it written how a change has ended. Where that fails, the service's log has it."""
         text = _line(event, DONE, error, seconds)
         line = self._put(text)
         if line is None or not await _is_written(line, WRITE_S):
             LOG.error("audit log: not written: %s", text.rstrip())
 
-    def end_late(self, event: Event, error: Optional[ApiError], seconds: float) -> None:
+    def end_late(self, event: Event, error: ApiError | None, seconds: float) -> None:
         """The same of a change that nobody waits for any more; from any thread."""
         text = _line(event, LATE, error, seconds)
         if self._put(text, waits=False) is None:
@@ -159,7 +158,7 @@ class Audit:
         if self._thread.is_alive():
             LOG.error("audit log: the last lines could not be written in %g s", CLOSE_S)
 
-    def _put(self, text: str, sync: bool = False, waits: bool = True) -> Optional[_Line]:
+    def _put(self, text: str, sync: bool = False, waits: bool = True) -> _Line | None:
         """Hand a line over to the thread; None where too many wait, or it has ended."""
         written = asyncio.get_running_loop().create_future() if waits else None
         line = _Line(text, sync, written)
@@ -187,7 +186,7 @@ class Audit:
         self._file.close()
         self._refusals_file.close()
 
-    def _pause(self) -> Optional[float]:
+    def _pause(self) -> float | None:
         """Seconds until there is something to do though no line comes; None for never."""
         if self._failed_since:
             return RETRY_S
@@ -277,7 +276,7 @@ def _tell_all(lines: list[_Line], done: bool) -> None:
 
 
 def _line(
-    event: Event, kind: str, error: Optional[ApiError] = None, seconds: Optional[float] = None
+    event: Event, kind: str, error: ApiError | None = None, seconds: float | None = None
 ) -> str:
     document = {
         "time": told(time.time()),
@@ -296,7 +295,7 @@ def _line(
     return json.dumps(document) + "\n"
 
 
-def _id(value: Optional[str]) -> Optional[str]:
+def _id(value: str | None) -> str | None:
     if value is None or _IDS.fullmatch(value):
         return value
     return NOT_AN_ID

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import Any, Callable, Optional, TypeVar, Union
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -19,7 +19,7 @@ _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 
 T = TypeVar("T")
-Values = Union[dict[str, Any], list[Any]]
+Values = dict[str, Any] | list[Any]
 
 
 class Bodies:
@@ -30,7 +30,7 @@ class Bodies:
         self._turns = Turns()
 
     async def read(
-        self, request: Request, owner: str, deadline: float, most: Optional[int] = None
+        self, request: Request, owner: str, deadline: float, most: int | None = None
     ) -> Body:
         """The body, which holds a part of `upload_bytes` until the request is answered.
 
@@ -88,7 +88,7 @@ class Bodies:
             sentence = str(error)
             detail = sentence[:1].lower() + sentence[1:]
             raise ApiError(ErrorCode.INVALID_PARAMETER, detail) from None
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise ApiError(ErrorCode.TOO_MANY_REQUESTS, "too much is being uploaded") from None
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -93,7 +93,7 @@ class Connections:
         self.all = [Connection(address) for _ in range(each) for address in addresses]
         self._keeper = asyncio.get_running_loop().create_task(self._keep_up())
 
-    async def pick(self, patience: float, avoid: Optional[Connection] = None) -> Connection:
+    async def pick(self, patience: float, avoid: Connection | None = None) -> Connection:
         """The connection that is up and has the fewest calls under way.
 
         patience: seconds to wait for one while none is up. avoid: not this one, if there is
@@ -106,10 +106,10 @@ class Connections:
                 return self._least(up, avoid)
             left = end - time.monotonic()
             if left <= 0:
-                raise asyncio.TimeoutError
+                raise TimeoutError
             await asyncio.sleep(min(left, _LOOK_S))
 
-    def _least(self, up: list[Connection], avoid: Optional[Connection]) -> Connection:
+    def _least(self, up: list[Connection], avoid: Connection | None) -> Connection:
         others = [connection for connection in up if connection is not avoid] or up
         least = min(others, key=lambda connection: (connection.under_way, connection.turn))
         self._turn += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from typing import Any, Optional
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -46,7 +46,7 @@ class Endpoint(ABC):
         """The answer, whatever happens."""
         started = time.monotonic()
         asked = Asked(started, started + self._timeout_s)
-        error: Optional[ApiError] = None
+        error: ApiError | None = None
         try:
             response = await self._answer(request, asked)
         except GoneError:

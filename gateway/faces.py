@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 
@@ -37,7 +36,7 @@ class Found:
     """A face of a request. seen: what the pipeline says of it; None for a face_token's."""
 
     known: KnownFace
-    seen: Optional[FaceSeen] = None
+    seen: FaceSeen | None = None
 
     @property
     def is_registered(self) -> bool:
@@ -201,7 +200,7 @@ async def _by_token(services: Services, call: Call, token: str) -> KnownFace:
     return known
 
 
-def _registered(library: Library, app: str, token: str) -> Optional[KnownFace]:
+def _registered(library: Library, app: str, token: str) -> KnownFace | None:
     """A registered face. Of its picture nothing but the embedding is kept."""
     try:
         stored: StoredFace = library.store.face(app, token)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Union
 
 import numpy as np
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
@@ -22,7 +21,7 @@ _PIECE = 64 * 1024
 # More than a boundary and the line's end behind the last one, which have to be in one piece.
 _LAST_PIECE = 1024
 
-Fields = dict[str, Union[str, bytes]]
+Fields = dict[str, str | bytes]
 
 
 class FormError(ValueError):
@@ -87,7 +86,7 @@ def _pieces(body: Body) -> Iterator[Body]:
         start = end
 
 
-def _value(segment: MultipartSegment, content: bytearray) -> Union[str, bytes]:
+def _value(segment: MultipartSegment, content: bytearray) -> str | bytes:
     # A file's name may be given in the form of RFC 2231 alone.
     is_file = segment.filename is not None or "filename*" in segment["Content-Disposition"]
     return bytes(content) if is_file else _text(content)

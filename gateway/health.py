@@ -6,8 +6,8 @@ import asyncio
 import importlib.metadata
 import platform
 import time
-from collections.abc import Awaitable
-from typing import Any, Callable, Optional
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from gateway.audit import Audit
 from gateway.errors import ApiError
@@ -35,7 +35,7 @@ class Health:
     """
 
     def __init__(
-        self, pipeline: Pipeline, people: People, started: float, audit: Optional[Audit] = None
+        self, pipeline: Pipeline, people: People, started: float, audit: Audit | None = None
     ) -> None:
         self._pipeline = pipeline
         self._people = people
@@ -43,7 +43,7 @@ class Health:
         self._started = started
         self._versions = versions()
         self._reasons: Shared[dict[str, str]] = Shared(KEPT_S)
-        self._under_way: dict[str, asyncio.Future[Optional[str]]] = {}
+        self._under_way: dict[str, asyncio.Future[str | None]] = {}
 
     async def check(self, trusted: bool = True) -> tuple[bool, dict[str, Any]]:
         """Whether all is well, and what to answer.
@@ -83,9 +83,7 @@ class Health:
         found = await asyncio.gather(*(self._in_time(what, looks[what]) for what in looks))
         return {what: reason for what, reason in zip(looks, found) if reason is not None}
 
-    async def _in_time(
-        self, what: str, look: Callable[[], Awaitable[Optional[str]]]
-    ) -> Optional[str]:
+    async def _in_time(self, what: str, look: Callable[[], Awaitable[str | None]]) -> str | None:
         """What a look finds, or that it takes too long.
 
         A look that hangs goes on and is waited for again the next time: others beside it would
@@ -97,7 +95,7 @@ class Health:
         await asyncio.wait({task}, timeout=TIMEOUT_S)
         return task.result() if task.done() else f"The {what} does not answer."
 
-    async def _pipeline_reason(self) -> Optional[str]:
+    async def _pipeline_reason(self) -> str | None:
         away = read_notice()
         if away and not any(is_up for _, is_up, _ in self._pipeline.state()):
             return away
@@ -116,7 +114,7 @@ class Health:
             return away or f"The recognition service does not answer: {error.message}."
         return None if seen.error is None else "The recognition service refuses a good picture."
 
-    async def _library_reason(self) -> Optional[str]:
+    async def _library_reason(self) -> str | None:
         try:
             await self._people.ping()
         except ApiError as error:

@@ -9,7 +9,6 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Optional
 
 from gateway.errors import ApiError, ErrorCode
 from gateway.key_store import NOTE_S, KeyStore
@@ -33,7 +32,7 @@ MOST = 10_000
 class _Found:
     """What the database said of an id at a moment of `time.monotonic`."""
 
-    key: Optional[Key]
+    key: Key | None
     moment: float
 
 
@@ -46,17 +45,17 @@ class KeyCache:
         # Apart from each other, so that no flood of made-up ids drives out the real keys.
         self._known: OrderedDict[str, _Found] = OrderedDict()
         self._unknown: OrderedDict[str, _Found] = OrderedDict()
-        self._lookups: dict[str, asyncio.Future[Optional[Key]]] = {}
+        self._lookups: dict[str, asyncio.Future[Key | None]] = {}
         self._away_until = 0.0
         self._slow_until = 0.0
         self._noted: OrderedDict[str, float] = OrderedDict()
-        self._noting: Optional[asyncio.Future[None]] = None
+        self._noting: asyncio.Future[None] | None = None
 
     def has(self, id_: str) -> bool:
         """Whether the id is that of a key that was found lately."""
         return id_ in self._known
 
-    async def find(self, id_: str) -> Optional[Key]:
+    async def find(self, id_: str) -> Key | None:
         """A key, also one that was revoked; None for an id that no key has.
 
         Raises ApiError DATABASE where it cannot be looked up and is not known.
@@ -75,7 +74,7 @@ class KeyCache:
         try:
             lookup = asyncio.shield(self._lookup(id_))
             return await asyncio.wait_for(lookup, WAIT_S if known is None else WAIT_KNOWN_S)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             self._slow_until = time.monotonic() + PAUSE_S
         except DatabaseError:
             self._away_until = time.monotonic() + PAUSE_S
@@ -83,14 +82,14 @@ class KeyCache:
             return known
         raise ApiError(ErrorCode.DATABASE)
 
-    def _lookup(self, id_: str) -> asyncio.Future[Optional[Key]]:
+    def _lookup(self, id_: str) -> asyncio.Future[Key | None]:
         """The one lookup of an id that is under way."""
         lookup = self._lookups.get(id_)
         if lookup is None:
             lookup = asyncio.ensure_future(self._ask(id_))
             self._lookups[id_] = lookup
 
-            def done(lookup: asyncio.Future[Optional[Key]]) -> None:
+            def done(lookup: asyncio.Future[Key | None]) -> None:
                 del self._lookups[id_]
                 if not lookup.cancelled():
                     lookup.exception()  # seen, though everybody has stopped waiting
@@ -98,7 +97,7 @@ class KeyCache:
             lookup.add_done_callback(done)
         return lookup
 
-    async def _ask(self, id_: str) -> Optional[Key]:
+    async def _ask(self, id_: str) -> Key | None:
         started = time.monotonic()
         loop = asyncio.get_running_loop()
         key = await loop.run_in_executor(self._pool, self._store.find, id_)

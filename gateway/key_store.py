@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -73,11 +73,11 @@ class KeyStore:
         self._config = config
         self._check = Validator(config.limits)
         self._opening = threading.Lock()
-        self._database: Optional[Database] = None
+        self._database: Database | None = None
         self._is_current = False
 
     def create(
-        self, app: Optional[str], role: str, comment: str = "", rate: Optional[float] = None
+        self, app: str | None, role: str, comment: str = "", rate: float | None = None
     ) -> tuple[Key, str]:
         """Make a key; it and its secret, which is stored nowhere.
 
@@ -115,7 +115,7 @@ class KeyStore:
         with self._opened() as database, database.reading() as connection:
             return [_key(row) for row in connection.execute(query)]
 
-    def find(self, id_: str) -> Optional[Key]:
+    def find(self, id_: str) -> Key | None:
         """A key, also one that was revoked; None for an id that no key has."""
         # Databases differ in what other text they take for a value.
         if not is_key_id(id_):
@@ -125,7 +125,7 @@ class KeyStore:
             row = connection.execute(query).one_or_none()
         return None if row is None else _key(row)
 
-    def revoke(self, id_: str) -> Optional[Key]:
+    def revoke(self, id_: str) -> Key | None:
         """Revoke a key for ever, and with it its access tokens; None for an unknown id.
 
         A key that was revoked before keeps the time of it.
@@ -175,9 +175,7 @@ class KeyStore:
             self._is_current = False
             raise
 
-    def _check_new(
-        self, app: Optional[str], role: str, comment: str, rate: Optional[float]
-    ) -> None:
+    def _check_new(self, app: str | None, role: str, comment: str, rate: float | None) -> None:
         if role not in ROLES:
             raise InvalidError("invalid_value", f"role {role!r} is not {', '.join(ROLES)}.")
         if (app is None) != (role == ADMIN):
@@ -211,5 +209,5 @@ def _key(row: Row[Any]) -> Key:
     )
 
 
-def _moment(milliseconds: Optional[int]) -> Optional[datetime]:
+def _moment(milliseconds: int | None) -> datetime | None:
     return None if milliseconds is None else moment(milliseconds)

@@ -13,7 +13,6 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Optional
 
 # Each may do what the one before it may. An admin's key belongs to no app and may act in all.
 ROLES = ("read", "write", "admin")
@@ -38,13 +37,13 @@ class Key:
     """
 
     id: str
-    app: Optional[str]
+    app: str | None
     role: str
     comment: str
-    rate: Optional[float]
+    rate: float | None
     created: datetime
-    used: Optional[datetime]
-    revoked: Optional[datetime]
+    used: datetime | None
+    revoked: datetime | None
     secret_hash: bytes = field(repr=False)
 
 
@@ -56,7 +55,7 @@ class Credential:
     """
 
     key: str
-    ends: Optional[int]
+    ends: int | None
     proof: str = field(repr=False)
 
     def fits(self, key: Key) -> bool:
@@ -86,7 +85,7 @@ def new_token(key: Key, ends: int) -> str:
     return f"{key.id}.{ends}.{_signature(key, ends)}"
 
 
-def credential_of(text: str) -> Optional[Credential]:
+def credential_of(text: str) -> Credential | None:
     """The credential ID.SECRET or the token that a text is; None for any other text."""
     if len(text) > MAX_CREDENTIAL:
         return None

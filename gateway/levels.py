@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,7 @@ LEVELS = {
 _UNMEASURED = 0.5
 
 
-def quality_fault(
-    quality: Mapping[str, Any], angle: Mapping[str, float], level: str
-) -> Optional[str]:
+def quality_fault(quality: Mapping[str, Any], angle: Mapping[str, float], level: str) -> str | None:
     """What is wrong with a face: "covered", "blurred", "poor_light", "incomplete" or None.
 
     quality, angle: as the pipeline answers them; what they lack is not looked at. level: "NONE",

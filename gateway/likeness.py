@@ -6,8 +6,6 @@ on what else is in its batch: 1e-7 was seen. Another picture of the person is fa
 
 from __future__ import annotations
 
-from typing import Optional
-
 import numpy as np
 
 # Of the cosine of two embeddings, and of their first components.
@@ -22,7 +20,7 @@ def same(embeddings: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.asarray((embeddings @ others.T).max(axis=1) > SAME)
 
 
-def leading_halves(embedding: np.ndarray) -> Optional[list[bytes]]:
+def leading_halves(embedding: np.ndarray) -> list[bytes] | None:
     """The upper two bytes that the first component may have; None for too many.
 
     They are bytes 3 and 4 of the embedding as little-endian float32: the sign, the exponent and

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Optional
 
 from ops.file_identity import identity
 
@@ -20,7 +19,7 @@ class LogFile:
         self.path = path
         self._max_bytes = max_bytes
         self._backups = backups
-        self._descriptor: Optional[int] = None
+        self._descriptor: int | None = None
 
     def append(self, text: str, sync: bool = False) -> None:
         """Have the system write lines, each ended by a newline. Raises OSError.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Optional
 
 from prometheus_client import (
     CollectorRegistry,
@@ -90,7 +89,7 @@ class Metrics:
         self._apps: set[str] = set()
         self._trace = Trace(config)
         self._trace_kept: Shared[list[Metric]] = Shared(TRACE_S)
-        self._library_kept: Shared[Optional[list[Statistics]]] = Shared(LIBRARY_S)
+        self._library_kept: Shared[list[Statistics] | None] = Shared(LIBRARY_S)
 
     def request(self, path: str, code: int, app: str, seconds: float) -> None:
         """Count an answered request.
@@ -136,8 +135,8 @@ class Metrics:
         # Some thousand lines take milliseconds, in which the loop has other things to do.
         return await asyncio.to_thread(generate_latest, self.registry)
 
-    async def _statistics(self, people: People) -> Optional[Sequence[Statistics]]:
-        async def ask() -> Optional[list[Statistics]]:
+    async def _statistics(self, people: People) -> Sequence[Statistics] | None:
+        async def ask() -> list[Statistics] | None:
             try:
                 return await people.statistics()
             except ApiError:
@@ -145,7 +144,7 @@ class Metrics:
 
         try:
             return await asyncio.wait_for(self._library_kept.get(ask), LIBRARY_TIMEOUT_S)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return None  # the question goes on, and its answer is shown the next time
 
 

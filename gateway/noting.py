@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from starlette.requests import Request
 
@@ -30,11 +30,11 @@ class Trail:
         """See Audit.begin."""
         await self.audit.begin(self.event, timeout)
 
-    async def end(self, error: Optional[ApiError]) -> None:
+    async def end(self, error: ApiError | None) -> None:
         """See Audit.end. error: None where it was done."""
         await self.audit.end(self.event, error, time.monotonic() - self.started)
 
-    def end_late(self, error: Optional[ApiError]) -> None:
+    def end_late(self, error: ApiError | None) -> None:
         """See Audit.end_late."""
         self.audit.end_late(self.event, error, time.monotonic() - self.started)
 
@@ -61,7 +61,7 @@ def trail_of(
 
 
 def note_refusal(
-    audit: Optional[Audit], request: Request, path: str, app: str, key: str, error: ApiError
+    audit: Audit | None, request: Request, path: str, app: str, key: str, error: ApiError
 ) -> None:
     """Tell the audit log of a refused request, if it was one.
 
@@ -82,6 +82,6 @@ def note_refusal(
     )
 
 
-def _id(values: Mapping[str, Any], *names: str) -> Optional[str]:
+def _id(values: Mapping[str, Any], *names: str) -> str | None:
     value = next((values[name] for name in names if name in values), None)
     return str(value) if isinstance(value, (str, int)) else None

@@ -10,7 +10,6 @@ import base64
 import binascii
 import time
 from collections.abc import Awaitable, Callable
-from typing import Optional
 from urllib.parse import parse_qsl, unquote_plus
 
 from starlette.requests import Request
@@ -33,7 +32,7 @@ _HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 def token_endpoint(
-    access: Access, bodies: Bodies, timeout_s: float, audit: Optional[Audit] = None
+    access: Access, bodies: Bodies, timeout_s: float, audit: Audit | None = None
 ) -> Callable[[Request], Awaitable[Response]]:
     """The endpoint, for GET and POST.
 
@@ -120,7 +119,7 @@ async def _form(request: Request, bodies: Bodies, owner: str, deadline: float) -
         raise ApiError(ErrorCode.INVALID_PARAMETER, "the form cannot be read") from None
 
 
-def _basic(request: Request) -> Optional[tuple[str, str]]:
+def _basic(request: Request) -> tuple[str, str] | None:
     """The id and the secret of HTTP Basic authentication; None where there is none."""
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":

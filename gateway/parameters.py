@@ -7,7 +7,7 @@ Unknown parameters are ignored, because clients send those of other versions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Optional, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -145,7 +145,7 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
 
-    appid: Optional[AppId] = None
+    appid: AppId | None = None
 
 
 class Image(Parameters):
@@ -187,7 +187,7 @@ class Identify(ControlledImage):
     """Parameters of face/identify."""
 
     group_id_list: GroupIds
-    user_id: Optional[UserId] = None
+    user_id: UserId | None = None
     max_user_num: int = Field(1, ge=1, le=50)
     match_threshold: float = Field(80.0, ge=0.0, le=100.0)
 
@@ -196,7 +196,7 @@ class MultiSearch(ControlledImage):
     """Parameters of face/multi-search."""
 
     group_id_list: GroupIds
-    user_id: Optional[UserId] = None
+    user_id: UserId | None = None
     max_face_num: int = Field(1, ge=1, le=MAX_FACES)
     max_user_num: int = Field(1, ge=1, le=50)
     match_threshold: float = Field(80.0, ge=0.0, le=100.0)
@@ -207,7 +207,7 @@ class Add(ControlledImage):
 
     group_id: GroupId
     user_id: UserId
-    user_info: Optional[UserInfo] = None
+    user_info: UserInfo | None = None
     action_type: Annotated[Literal["APPEND", "REPLACE"], BeforeValidator(_upper)] = "APPEND"
 
 
@@ -216,7 +216,7 @@ class Update(ControlledImage):
 
     group_id: GroupId
     user_id: UserId
-    user_info: Optional[UserInfo] = None
+    user_info: UserInfo | None = None
     action_type: Annotated[Literal["UPDATE", "REPLACE"], BeforeValidator(_upper)] = "UPDATE"
 
 
@@ -272,14 +272,14 @@ class UsersOfGroup(Page):
 class StatApp(Parameters):
     """Parameters of facehub/statapp; without a list, all apps that the caller may see."""
 
-    op_app_id_list: Optional[AppIds] = None
+    op_app_id_list: AppIds | None = None
 
 
 class StatGroup(Parameters):
     """Parameters of facehub/statgroup; without a list, all groups."""
 
-    op_app_id: Optional[AppId] = None
-    group_id_list: Optional[GroupIds] = None
+    op_app_id: AppId | None = None
+    group_id_list: GroupIds | None = None
 
 
 def _is_app_id(text: str) -> bool:
@@ -287,7 +287,7 @@ def _is_app_id(text: str) -> bool:
     return 0 < len(text) <= 255 and text.isascii() and text.replace("_", "a").isalnum()
 
 
-def app_of(values: Mapping[str, Any]) -> Optional[str]:
+def app_of(values: Mapping[str, Any]) -> str | None:
     """The app that a request names in its `appid`. Raises ApiError APP_ID."""
     app = values.get("appid")
     if app is None or app == "":

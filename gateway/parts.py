@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Optional
 
 from gateway.access import Access
 from gateway.audit import Audit
@@ -17,7 +16,7 @@ from gateway.services import Services
 class Parts:
     """Everything that lives as long as the application; closed together."""
 
-    def __init__(self, services: Services, access: Access, audit: Optional[Audit]) -> None:
+    def __init__(self, services: Services, access: Access, audit: Audit | None) -> None:
         self.services = services
         self.access = access
         self.audit = audit

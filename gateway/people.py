@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, Optional, TypeVar
+from typing import TypeVar
 
 from gateway.errors import ApiError, ErrorCode, of_library
 from library.config import LibraryConfig
@@ -31,8 +31,8 @@ class People:
         self.recogniser = recogniser
         self._config = config
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="library")
-        self._library: Optional[Library] = None
-        self._opening: Optional[asyncio.Task[None]] = None
+        self._library: Library | None = None
+        self._opening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open the library; returns at the first success or failure, and goes on trying."""
@@ -75,8 +75,8 @@ class People:
     async def call(
         self,
         work: Callable[[Library], T],
-        timeout: Optional[float] = None,
-        late: Optional[Callable[[Optional[ApiError]], None]] = None,
+        timeout: float | None = None,
+        late: Callable[[ApiError | None], None] | None = None,
     ) -> T:
         """What `work` returns for the library, done on a thread.
 
@@ -95,7 +95,7 @@ class People:
         except asyncio.CancelledError:
             _tell_late(doing, late)
             raise
-        except asyncio.TimeoutError:
+        except TimeoutError:
             _tell_late(doing, late)
             raise ApiError(ErrorCode.DATABASE, "not answered in time") from None
         except LibraryError as error:
@@ -110,7 +110,7 @@ class People:
         return await self.call(statistics)
 
 
-def _tell_late(doing: Future[T], late: Optional[Callable[[Optional[ApiError]], None]]) -> None:
+def _tell_late(doing: Future[T], late: Callable[[ApiError | None], None] | None) -> None:
     """Have `late` called when something that is not waited for any more has ended."""
 
     def tell(done: Future[T]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Optional
 
 import pybase64
 
@@ -16,7 +15,7 @@ _DATA_URL = re.compile(r"data:[\w.+/;= -]{0,100};base64,", re.IGNORECASE)
 _SURPLUS = 256
 
 
-async def base64_of(image: str, image_type: str, urls: Optional[UrlImages], most_bytes: int) -> str:
+async def base64_of(image: str, image_type: str, urls: UrlImages | None, most_bytes: int) -> str:
     """The base64 of a picture that is given as BASE64 or URL.
 
     urls: None where fetching is switched off. most_bytes: of the picture's file.

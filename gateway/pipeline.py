@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -50,15 +50,15 @@ class FaceSeen:
 
     box: tuple[float, float, float, float]
     score: float
-    landmarks: Optional[list[list[float]]]
-    embedding: Optional[np.ndarray] = field(repr=False)
+    landmarks: list[list[float]] | None
+    embedding: np.ndarray | None = field(repr=False)
     attributes: dict[str, Any]
-    angle: Optional[dict[str, Any]]
-    quality: Optional[dict[str, Any]]
-    mesh: Optional[np.ndarray]
-    liveness: Optional[float]
-    aligned: Optional[bytes]
-    no_embedding: Optional[str] = None
+    angle: dict[str, Any] | None
+    quality: dict[str, Any] | None
+    mesh: np.ndarray | None
+    liveness: float | None
+    aligned: bytes | None
+    no_embedding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class PictureSeen:
     width: int
     height: int
     faces: tuple[FaceSeen, ...]
-    error: Optional[tuple[int, str]] = None
+    error: tuple[int, str] | None = None
 
 
 def picture_error(error: tuple[int, str]) -> ApiError:
@@ -113,7 +113,7 @@ class Pipeline:
         want: Collection[str],
         timeout: float,
         max_faces: int = 1,
-        min_score: Optional[float] = None,
+        min_score: float | None = None,
         aligned: bool = False,
     ) -> list[PictureSeen]:
         """The faces in pictures, one result each in order.
@@ -141,7 +141,7 @@ class Pipeline:
             response = await self._answer(request, time.monotonic() + timeout)
         except grpc.aio.AioRpcError as error:
             raise _of_status(error) from None
-        except asyncio.TimeoutError:
+        except TimeoutError:
             _LOGGER.warning("no pipeline is there")
             raise ApiError(ErrorCode.PIPELINE) from None
         return self._read(response, len(pictures))
@@ -237,7 +237,7 @@ def _face(face: Mapping[str, Any]) -> FaceSeen:
     )
 
 
-def _floats(value: Any) -> Optional[np.ndarray]:
+def _floats(value: Any) -> np.ndarray | None:
     """float32 from base64 of little-endian float32, or from a list."""
     if isinstance(value, str):
         return np.frombuffer(pybase64.b64decode(value, validate=True), "<f4")

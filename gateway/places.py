@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 from starlette.requests import Request
 
 from gateway.config import GatewayConfig
@@ -39,11 +37,11 @@ class Places:
 class Place:
     """One request's, from its head to its answer."""
 
-    def __init__(self, places: Places, owner: Optional[str]) -> None:
+    def __init__(self, places: Places, owner: str | None) -> None:
         """owner: of the place among those that are worked on; None for none of them."""
         self._places = places
         self._owner = owner
-        self._upload: Optional[Upload] = None
+        self._upload: Upload | None = None
         self.is_stalled = False  # the rest of the body is not waited for any longer
 
     async def receive(self, receive: Receive, owner: str, seconds: float, most: int) -> Body:

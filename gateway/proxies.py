@@ -5,12 +5,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
-from typing import Optional, Union
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Proxies that a request may have come through.
 MOST_HOPS = 16
@@ -64,7 +63,7 @@ class Proxied:
             scope["scheme"] = scheme
 
 
-def address_in(text: str) -> Optional[Address]:
+def address_in(text: str) -> Address | None:
     """The address that a text is, with or without a port; None for any other text."""
     text = text.strip()
     if len(text) > _LONGEST or "%" in text:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Optional, Union
 
 PORTS = {"http": 80, "https": 443}
 
-_Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Written out, since what `ipaddress` knows differs from Python to Python.
 _NOT_PUBLIC = tuple(
@@ -76,7 +75,7 @@ def _is_global(address: _Address) -> bool:
     return address.is_global and not any(address in network for network in _NOT_PUBLIC)
 
 
-def _inner(address: ipaddress.IPv6Address) -> Optional[ipaddress.IPv4Address]:
+def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     """The IPv4 address that packets to this one really go to: mapped, or through NAT64.
 
     The latter is how a machine without IPv4 sees all servers that have nothing else.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway.rates import source_of
@@ -133,4 +133,4 @@ class Refusals:
 
 def told(time: float) -> str:
     """A time in the log's form."""
-    return datetime.fromtimestamp(time, timezone.utc).isoformat(timespec="milliseconds")
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds")

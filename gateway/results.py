@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, Optional, TypeVar, Union
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -20,7 +20,7 @@ class Answer(BaseModel, Generic[T]):
     log_id: int
     timestamp: int
     cached: int = 0
-    result: Optional[T] = None
+    result: T | None = None
 
 
 class Location(BaseModel):
@@ -55,10 +55,10 @@ class Choice(BaseModel):
 class Quality(BaseModel):
     """occlusion and blur: 0 (good) to 1. illumination: 0 to 255. completeness: 0 to 1 (whole)."""
 
-    occlusion: Optional[dict[str, float]] = None
+    occlusion: dict[str, float] | None = None
     blur: float
     illumination: float
-    completeness: Optional[float] = None
+    completeness: float | None = None
 
 
 class Point(BaseModel):
@@ -72,20 +72,20 @@ class FaceResult(BaseModel):
     """A face. The fields from `age` on are there when face_field names them."""
 
     face_token: str
-    location: Union[Location, NoLocation]
+    location: Location | NoLocation
     face_probability: float
-    angle: Optional[Angle] = None
-    age: Optional[float] = None
-    gender: Optional[Choice] = None
-    expression: Optional[Choice] = None
-    emotion: Optional[Choice] = None
-    eye_status: Optional[dict[str, float]] = None
-    landmark: Optional[list[Point]] = Field(None, description="Left eye, right eye, nose, mouth.")
-    landmark72: Optional[list[Point]] = None
-    landmark150: Optional[dict[str, Point]] = None
-    quality: Optional[Quality] = None
-    spoofing: Optional[float] = Field(None, description="1 minus the liveness score.")
-    feature: Optional[str] = Field(None, description="Base64 of little-endian float32.")
+    angle: Angle | None = None
+    age: float | None = None
+    gender: Choice | None = None
+    expression: Choice | None = None
+    emotion: Choice | None = None
+    eye_status: dict[str, float] | None = None
+    landmark: list[Point] | None = Field(None, description="Left eye, right eye, nose, mouth.")
+    landmark72: list[Point] | None = None
+    landmark150: dict[str, Point] | None = None
+    quality: Quality | None = None
+    spoofing: float | None = Field(None, description="1 minus the liveness score.")
+    feature: str | None = Field(None, description="Base64 of little-endian float32.")
 
 
 class DetectResult(BaseModel):
@@ -148,7 +148,7 @@ class FaceUsers(BaseModel):
     """A face and the users most like it; none where nobody is."""
 
     face_token: str
-    location: Union[Location, NoLocation]
+    location: Location | NoLocation
     user_list: list[UserHit]
 
 
@@ -163,7 +163,7 @@ class EnrolResult(BaseModel):
     """The face that was registered."""
 
     face_token: str
-    location: Union[Location, NoLocation]
+    location: Location | NoLocation
 
 
 class FaceEntry(BaseModel):
@@ -263,6 +263,6 @@ class HealthResult(BaseModel):
 
     status: str
     reasons: list[str]
-    models: Optional[dict[str, str]] = None
-    versions: Optional[dict[str, str]] = None
-    uptime_s: Optional[float] = None
+    models: dict[str, str] | None = None
+    versions: dict[str, str] | None = None
+    uptime_s: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -50,7 +50,7 @@ class OperationEndpoint(Endpoint):
         path = str(request.scope["path"])
         return path if path in self._operation.paths else self._operation.paths[0]
 
-    def _trail(self, request: Request, asked: Asked, values: Mapping[str, Any]) -> Optional[Trail]:
+    def _trail(self, request: Request, asked: Asked, values: Mapping[str, Any]) -> Trail | None:
         audit = self._parts.audit
         if audit is None or self._operation.role != WRITE:
             return None
@@ -76,7 +76,7 @@ class OperationEndpoint(Endpoint):
         return [parse(self._operation.takes, one) for one in values]
 
 
-def _response(request: Request, result: Any, error: Optional[ApiError]) -> Response:
+def _response(request: Request, result: Any, error: ApiError | None) -> Response:
     content = {
         "error_code": error.code if error else 0,
         "error_msg": error.message if error else "SUCCESS",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Callable, Optional, TypeVar
+from typing import TypeVar
 
 from gateway.config import GatewayConfig
 from gateway.errors import ApiError, ErrorCode
@@ -39,7 +39,7 @@ class Services:
     people: People
     searches: Searches
     tokens: Tokens
-    urls: Optional[UrlImages]
+    urls: UrlImages | None
     picture_bytes: int
     most_faces: int
     liveness_thresholds: dict[str, float]
@@ -54,9 +54,9 @@ class Call:
     """
 
     app: str
-    apps: Optional[frozenset[str]]
+    apps: frozenset[str] | None
     deadline: float
-    trail: Optional[Trail] = None
+    trail: Trail | None = None
 
     async def ask(self, people: People, work: Callable[[Library], T]) -> T:
         """What `work` returns for the library, within the call's time. Raises ApiError."""
@@ -87,7 +87,7 @@ class Call:
         """What is awaited, within the call's time. Raises ApiError DATABASE when that is over."""
         try:
             return await asyncio.wait_for(work, self.remaining())
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise ApiError(ErrorCode.DATABASE, "not answered in time") from None
 
     def remaining(self) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
-from typing import Callable, Generic, Optional, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ class Shared(Generic[T]):
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._until = 0.0
-        self._task: Optional[asyncio.Future[T]] = None
+        self._task: asyncio.Future[T] | None = None
 
     async def get(self, make: Callable[[], Awaitable[T]]) -> T:
         """The result; ``make`` is called where none is kept or under way. Raises what it raises."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Any
 
 from gateway import parameters as p
 from gateway import results as r
@@ -28,7 +28,7 @@ class Operation:
 
     run: Callable[[Any, Any, Any], Awaitable[Any]]
     takes: type[p.Parameters]
-    answers: Optional[type[Any]]
+    answers: type[Any] | None
     private: tuple[str, ...] = ()
     cloud: tuple[str, ...] = ()
     hub: tuple[str, ...] = ()

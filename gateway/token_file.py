@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -54,9 +54,9 @@ class KnownFace:
     embedding: np.ndarray = field(repr=False)
     location: dict[str, Any]
     probability: float
-    quality: Optional[dict[str, Any]]
-    angle: Optional[dict[str, Any]]
-    liveness: Optional[float]
+    quality: dict[str, Any] | None
+    angle: dict[str, Any] | None
+    liveness: float | None
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class TokenFile:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._connection: Optional[sqlite3.Connection] = None
-        self._identity: Optional[tuple[int, int]] = None
-        self._version: Optional[tuple[Optional[tuple[int, int]], int]] = None
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._version: tuple[tuple[int, int] | None, int] | None = None
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Put faces, in one transaction."""
@@ -100,7 +100,7 @@ class TokenFile:
                 [entry.row for entry in entries],
             )
 
-    def read(self, token: str) -> Optional[Entry]:
+    def read(self, token: str) -> Entry | None:
         """The face of a token, also an expired one that has not been dropped yet."""
         if not self._file.exists():
             return None
@@ -132,7 +132,7 @@ class TokenFile:
             ).rowcount
         return max(expired, surplus) == _MOST_DELETED
 
-    def forget(self, app: str, embedding: Optional[np.ndarray]) -> None:
+    def forget(self, app: str, embedding: np.ndarray | None) -> None:
         """Delete an app's faces that are the same as one, or all for None: see `likeness`."""
         connection = self._open()
         if embedding is None:

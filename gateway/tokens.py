@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 
@@ -56,7 +55,7 @@ class _Removal:
     """Faces whose tokens are to go. embeddings: (m, D) of unit length; None for all of the app."""
 
     app: str
-    embeddings: Optional[np.ndarray]
+    embeddings: np.ndarray | None
     done: Future[None] = field(default_factory=Future)
 
     def of(self, entries: Sequence[Entry]) -> list[str]:
@@ -103,7 +102,7 @@ class Tokens:
         self._keep(new_entry(replace(face, embedding=np.empty(0, np.float32)), 0.0))
 
     async def forget_alike(
-        self, app: str, embeddings: Optional[Sequence[np.ndarray]], timeout: float
+        self, app: str, embeddings: Sequence[np.ndarray] | None, timeout: float
     ) -> bool:
         """Know no face of an app any more that has one of these embeddings, or any for None.
 
@@ -140,7 +139,7 @@ class Tokens:
                 del self._waiting[next(iter(self._waiting))]
             self._changes.notify()
 
-    async def get(self, app: str, token: str) -> Optional[KnownFace]:
+    async def get(self, app: str, token: str) -> KnownFace | None:
         """The face of a token of this app; None where it is not known (any more)."""
         if not _TOKEN.fullmatch(token):
             return None
@@ -164,7 +163,7 @@ class Tokens:
         self._reader.shutdown()
         self._reading.close()
 
-    def _held(self, token: str) -> Optional[Entry]:
+    def _held(self, token: str) -> Entry | None:
         with self._changes:
             entry = self._recent.get(token)
             if entry is None:
@@ -172,7 +171,7 @@ class Tokens:
             self._recent.move_to_end(token)
             return entry
 
-    def _read(self, token: str) -> Optional[Entry]:
+    def _read(self, token: str) -> Entry | None:
         try:
             entry = self._reading.read(token)
         # ValueError and KeyError: a row that nobody here has written.

@@ -12,7 +12,6 @@ import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Optional
 
 import httpx
 
@@ -60,7 +59,7 @@ class UrlImages:
         most_bytes: int,
         is_allowed: Callable[[str, int], bool] = is_public,
         resolve: Resolve = resolve,
-        tls: Optional[ssl.SSLContext] = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._timeout_s = timeout_s
         self._most_bytes = most_bytes
@@ -84,7 +83,7 @@ class UrlImages:
         """
         try:
             return await asyncio.wait_for(self._fetch(url), self._timeout_s)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             reason = "not in time"
         except _RefusedError as error:
             reason = str(error)

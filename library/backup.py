@@ -10,13 +10,13 @@ import os
 import sqlite3
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 from sqlalchemy import Connection, Table, delete, func, insert, select, text
 
@@ -73,7 +73,7 @@ def records(database: Database) -> list[BackupRecord]:
     return [BackupRecord(Path(path), moment(created)) for path, created in rows]
 
 
-def write(database: Database, path: Path, progress: Optional[Progress] = None) -> None:
+def write(database: Database, path: Path, progress: Progress | None = None) -> None:
     """Write a backup; `path` appears when it is complete, in place of one that was there."""
     path = path.absolute()
     refuse_live(path)
@@ -105,7 +105,7 @@ def _copy_file(source: Path, target: Path) -> None:
         read.backup(made)
 
 
-def _copy_rows(database: Database, target: Path, progress: Optional[Progress]) -> None:
+def _copy_rows(database: Database, target: Path, progress: Progress | None) -> None:
     """All rows in one transaction that sees one moment."""
     made = Database(LibraryConfig(database=f"sqlite:///{target}"))
     try:
@@ -149,7 +149,7 @@ def restore(
     path: Path,
     replace: bool,
     check: Validator,
-    progress: Optional[Progress] = None,
+    progress: Progress | None = None,
 ) -> None:
     """Put a backup back in one transaction, once every row of it has been found good."""
     with opened(path) as source:
@@ -171,7 +171,7 @@ def holds_user(path: Path, app_name: str, user: str) -> bool:
 
 
 def _restore_rows(
-    connection: Connection, source: Connection, replace: bool, progress: Optional[Progress]
+    connection: Connection, source: Connection, replace: bool, progress: Progress | None
 ) -> None:
     if connection.scalar(select(func.count()).select_from(app)):
         if not replace:
@@ -206,7 +206,7 @@ def _move_sequences(connection: Connection) -> None:
             )
 
 
-def _copy_tables(target: Connection, source: Connection, progress: Optional[Progress]) -> None:
+def _copy_tables(target: Connection, source: Connection, progress: Progress | None) -> None:
     total = sum(source.scalar(select(func.count()).select_from(t)) or 0 for t in TABLES)
     done = 0
     for table in TABLES:

@@ -6,9 +6,9 @@ kinds of values are looked at, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Callable, Optional
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection
@@ -196,7 +196,7 @@ def _check_numbers(table: str, row: Values, *names: str, least: int = 1) -> None
 
 
 def _integer(
-    table: str, name: str, value: object, least: int, most: int, key: Optional[int] = None
+    table: str, name: str, value: object, least: int, most: int, key: int | None = None
 ) -> int:
     if not isinstance(value, int) or not least <= value <= most:
         raise _bad(table, value if key is None else key, f"{name} is not {least} to {most}.")

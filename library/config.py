@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Optional
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy.engine import URL, make_url
@@ -111,14 +110,14 @@ class LibraryConfig(_Section):
             return url.set(drivername=DRIVERS["sqlite"], database=str(path))
         return url
 
-    def database_file(self) -> Optional[Path]:
+    def database_file(self) -> Path | None:
         """SQLite's file, or None where the database is a server."""
         url = self.url()
         if url.get_backend_name() != "sqlite" or url.database is None:
             return None
         return Path(url.database)
 
-    def snapshot_dir(self) -> Optional[Path]:
+    def snapshot_dir(self) -> Path | None:
         """Where indexes keep their snapshots, or None."""
         name = self.index.snapshot_dir
         return (self.folder / name).resolve() if name else None

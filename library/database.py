@@ -6,9 +6,9 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL
@@ -43,8 +43,8 @@ class Database:
         self._timeout_s = config.database_timeout_s
         self._process = os.getpid()
         self.written = float("-inf")
-        self.refusal: Optional[DatabaseError] = None
-        self.damage: Optional[DatabaseError] = None
+        self.refusal: DatabaseError | None = None
+        self.damage: DatabaseError | None = None
         url = config.url()
         self.backend = url.get_backend_name()
         self.file = config.database_file()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
@@ -227,7 +227,7 @@ class Enroller:
                 )
 
 
-def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> Optional[int]:
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> int | None:
     """Insert rows; the id where it is one, which every database tells without being asked."""
     if len(rows) > 1:
         connection.execute(insert(table), rows)

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, select
@@ -71,7 +71,7 @@ class IndexFeed:
     _config: LibraryConfig
     _database: Database
 
-    def versions(self, only: Optional[str] = None) -> dict[str, AppState]:
+    def versions(self, only: str | None = None) -> dict[str, AppState]:
         """The state of every app by its name, in one consistent look. Cheap enough for polling.
 
         only: the name of the one app that is wanted, which is left out where it is not there.
@@ -81,7 +81,7 @@ class IndexFeed:
             return {name: AppState(*state) for name, *state in connection.execute(query, values)}
 
     def entries_after(
-        self, app_id: int, version: int, limit: int = 10_000, upto: Optional[int] = None
+        self, app_id: int, version: int, limit: int = 10_000, upto: int | None = None
     ) -> Iterator[Batch]:
         """Entries with versions in (version, upto], at most `limit` a batch, oldest first.
 
@@ -135,7 +135,7 @@ class IndexFeed:
 
 
 def _entries_page(
-    connection: Connection, app_id: int, after: tuple[int, int], upto: Optional[int], limit: int
+    connection: Connection, app_id: int, after: tuple[int, int], upto: int | None, limit: int
 ) -> list[Any]:
     """Up to `limit` rows of (id, person, group, version, embedding) behind (version, id).
 

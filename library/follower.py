@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Callable, Optional
 
 from library.config import LibraryConfig
 from library.errors import IndexUnavailableError, LibraryError
@@ -35,7 +34,7 @@ class Follower:
     """
 
     def __init__(
-        self, config: LibraryConfig, feed: IndexFeed, only: Optional[Collection[str]] = None
+        self, config: LibraryConfig, feed: IndexFeed, only: Collection[str] | None = None
     ) -> None:
         self._feed = feed
         self._only = only

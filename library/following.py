@@ -6,7 +6,6 @@ import itertools
 import logging
 import threading
 import time
-from typing import Optional
 
 from library.errors import IndexLostError, IndexUnavailableError, LibraryError, SnapshotError
 from library.feed import IndexFeed
@@ -39,7 +38,7 @@ class AppIndex:
         self._cleared = 0
         self._feed = feed
         self._shelf = shelf
-        self._index: Optional[VectorIndex] = None
+        self._index: VectorIndex | None = None
         # Of an app without faces; the index has its own.
         self._at = -1
         self._reason = f"The index of app {name} is being filled."
@@ -59,7 +58,7 @@ class AppIndex:
         """Note that the index lacks something that has been committed by now."""
         self.marked = next(self._marks)
 
-    def get(self) -> Optional[VectorIndex]:
+    def get(self) -> VectorIndex | None:
         """The index as it is, None for an app without faces.
 
         Raises IndexUnavailableError where it is being filled, or cannot be opened.
@@ -233,5 +232,5 @@ class AppIndex:
             index.close()
 
 
-def _of(index: Optional[VectorIndex]) -> Optional[Collection]:
+def _of(index: VectorIndex | None) -> Collection | None:
     return None if index is None else index.collection

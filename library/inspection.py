@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from sqlalchemy import (
@@ -50,7 +50,7 @@ KINDS: dict[str, str] = {
 FACES_AT_ONCE = 5000
 
 
-def check(database: Database, app_name: Optional[str]) -> Iterator[Problem]:
+def check(database: Database, app_name: str | None) -> Iterator[Problem]:
     """Problems of one app or of all. Raises NotFoundError app_not_found."""
     with database.reading() as connection:
         names = dict(connection.execute(select(app.c.id, app.c.name)).all())
@@ -70,7 +70,7 @@ def check(database: Database, app_name: Optional[str]) -> Iterator[Problem]:
         yield from _answers(database, _appless_questions(), "")
 
 
-def repair(database: Database, app_name: Optional[str]) -> list[Problem]:
+def repair(database: Database, app_name: str | None) -> list[Problem]:
     """Put right what `check` finds, except a damaged file; what was found."""
     found = list(check(database, app_name))
     by_app: dict[str, list[Problem]] = {}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Callable, Optional, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class Library:
         self,
         config: LibraryConfig,
         recogniser: Recogniser,
-        apps: Optional[Collection[str]] = None,
+        apps: Collection[str] | None = None,
         progress: AppProgress = lambda _: no_progress,
     ) -> None:
         """Open the database and the index of every app, from a snapshot where there is one.
@@ -93,9 +93,9 @@ class Library:
 
     def __exit__(
         self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -132,7 +132,7 @@ class Library:
         """See Store.copy_user."""
         self._write(app, lambda: self.store.copy_user(app, user, source, target))
 
-    def delete_user(self, app: str, user: str, group: Optional[str] = None) -> None:
+    def delete_user(self, app: str, user: str, group: str | None = None) -> None:
         """See Store.delete_user."""
         self._write(app, lambda: self.store.delete_user(app, user, group))
 
@@ -146,7 +146,7 @@ class Library:
         self,
         app: str,
         queries: Sequence[np.ndarray] | np.ndarray,
-        groups: Optional[Sequence[str]] = None,
+        groups: Sequence[str] | None = None,
         users: int = 5,
         threshold: float = 0.0,
     ) -> list[list[Hit]]:
@@ -163,7 +163,7 @@ class Library:
         """
         vectors = self._queries(queries)
         self._check_limits(len(vectors), groups, users, threshold)
-        error: Optional[IndexUnavailableError] = None
+        error: IndexUnavailableError | None = None
         for _ in range(_ATTEMPTS):
             wanted = None if groups is None else self.store.resolve_groups(app, groups)
             index = self._index(app, known=groups is not None)
@@ -220,7 +220,7 @@ class Library:
             LOG.warning("app %s: the index follows later: %s", app, error.message)
         return done
 
-    def _index(self, app: str, known: bool) -> Optional[VectorIndex]:
+    def _index(self, app: str, known: bool) -> VectorIndex | None:
         """The index to search, of the right recogniser; None for an app without faces."""
         if not known and app not in self.store.versions(app):
             raise NotFoundError("app_not_found", f"There is no app {app}.")
@@ -244,7 +244,7 @@ class Library:
         return vectors
 
     def _check_limits(
-        self, queries: int, groups: Optional[Sequence[str]], users: int, threshold: float
+        self, queries: int, groups: Sequence[str] | None, users: int, threshold: float
     ) -> None:
         if groups is not None and (isinstance(groups, str) or not len(groups)):
             raise InvalidError("invalid_value", "The groups are to be a list of at least one.")

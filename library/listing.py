@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, func, select
@@ -46,7 +45,7 @@ def users(connection: Connection, group_id: int, start: int, length: int) -> lis
     return list(connection.scalars(query.offset(start).limit(length)))
 
 
-def user(connection: Connection, app_name: str, name: str, group: Optional[str]) -> list[User]:
+def user(connection: Connection, app_name: str, name: str, group: str | None) -> list[User]:
     """A user in one group or in all that have it."""
     faces = select(func.count(entry.c.id)).where(entry.c.person_id == person.c.id)
     query = (
@@ -138,7 +137,7 @@ def statistics(connection: Connection, app_name: str) -> Statistics:
 
 
 def describe_persons(
-    connection: Connection, app_name: str, ids: Sequence[int], origin: Optional[str] = None
+    connection: Connection, app_name: str, ids: Sequence[int], origin: str | None = None
 ) -> dict[int, Person]:
     """Whom ids of an app's persons stand for."""
     statement, values = _PERSONS, {"app": app_name}
@@ -167,7 +166,7 @@ def describe_entries(connection: Connection, app_name: str, ids: Sequence[int]) 
 
 
 def embeddings(
-    connection: Connection, app_name: str, group: Optional[str], user: Optional[str], most: int
+    connection: Connection, app_name: str, group: str | None, user: str | None, most: int
 ) -> list[np.ndarray]:
     """See Store.embeddings."""
     theirs = (

@@ -14,7 +14,6 @@ import stat
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Optional
 
 from ops.file_identity import identity
 
@@ -55,7 +54,7 @@ def refuse(path: Path) -> None:
         raise OSError(errno.EBUSY, "it is the database in use", str(path))
 
 
-def _found(name: str) -> Optional[tuple[int, int]]:
+def _found(name: str) -> tuple[int, int] | None:
     try:
         return identity(name)
     except OSError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 
@@ -32,11 +31,11 @@ class Maintenance:
         with self._database.reading(consistent=True) as connection:
             yield from exporting.exported_faces(connection, app, crops)
 
-    def check(self, app: Optional[str] = None) -> Iterator[Problem]:
+    def check(self, app: str | None = None) -> Iterator[Problem]:
         """What should not be in the database; of one app or of all. See `library.inspection`."""
         yield from inspection.check(self._database, app)
 
-    def repair(self, app: Optional[str] = None) -> list[Problem]:
+    def repair(self, app: str | None = None) -> list[Problem]:
         """Put right what `check` finds; what it was."""
         return inspection.repair(self._database, app)
 
@@ -58,7 +57,7 @@ class Maintenance:
         self._check.app(app)
         return reembedding.replace_embeddings(self._database, app, model_name(model), embeddings)
 
-    def backup(self, path: Path, progress: Optional[Progress] = None) -> None:
+    def backup(self, path: Path, progress: Progress | None = None) -> None:
         """Write a consistent copy while the library is used; one format for all databases.
 
         The file appears complete or not at all, beside it PATH.sha256 as `sha256sum` writes it.
@@ -66,9 +65,7 @@ class Maintenance:
         """
         backup.write(self._database, path, progress)
 
-    def restore(
-        self, path: Path, replace: bool = False, progress: Optional[Progress] = None
-    ) -> None:
+    def restore(self, path: Path, replace: bool = False, progress: Progress | None = None) -> None:
         """Put a backup back in one step; replace: in place of all that is there.
 
         Every row is looked at first, as `enrol` looks at what it is given: a backup with one that

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
@@ -44,7 +44,7 @@ class PageCheck:
         self._database = database
         self._interval_s = interval_s
         self._ending = threading.Event()
-        self._thread: Optional[threading.Thread] = None
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin, where the database is SQLite: servers look after their files themselves."""

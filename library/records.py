@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Optional
 
 import numpy as np
 
@@ -23,10 +22,10 @@ class NewFace:
 
     embedding: np.ndarray
     model: str
-    token: Optional[str] = None
-    quality: Optional[float] = None
-    metadata: Optional[str] = None
-    crop: Optional[bytes] = None
+    token: str | None = None
+    quality: float | None = None
+    metadata: str | None = None
+    crop: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Enrolment:
     group: str
     user: str
     face: NewFace
-    info: Optional[str] = None
+    info: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ class Face:
     token: str
     model: str
     embedding: np.ndarray
-    quality: Optional[float]
-    metadata: Optional[str]
+    quality: float | None
+    metadata: str | None
     created: datetime
 
 
@@ -57,8 +56,8 @@ class FaceSummary:
 
     token: str
     model: str
-    quality: Optional[float]
-    metadata: Optional[str]
+    quality: float | None
+    metadata: str | None
     created: datetime
 
 
@@ -96,8 +95,8 @@ class Statistics:
     """An app in numbers; faces shared by several groups count once in `faces`."""
 
     app: str
-    model: Optional[str]
-    dim: Optional[int]
+    model: str | None
+    dim: int | None
     faces: int
     entries: int
     groups: tuple[GroupStatistics, ...]
@@ -119,8 +118,8 @@ class AppState:
     origin: str
     faces: int
     entries: int
-    model: Optional[str]
-    dim: Optional[int]
+    model: str | None
+    dim: int | None
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ class ExportedFace:
     user: str
     info: str
     face: Face
-    crop: Optional[bytes]
+    crop: bytes | None
 
 
 @dataclass(frozen=True)

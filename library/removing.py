@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
@@ -31,7 +30,7 @@ def delete_group(connection: Connection, app_name: str, group: str) -> None:
     connection.execute(delete(face_group).where(face_group.c.id == group_id))
 
 
-def delete_user(connection: Connection, app_name: str, user: str, group: Optional[str]) -> None:
+def delete_user(connection: Connection, app_name: str, user: str, group: str | None) -> None:
     """Delete a user from one group, or from all where group is None."""
     if group is not None:
         locked = lock_app(connection, app_name, "group_not_found", group)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Any, Optional, TypeVar
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
@@ -47,8 +47,8 @@ class LockedApp:
 
     id: int
     version: int
-    model: Optional[str]
-    dim: Optional[int]
+    model: str | None
+    dim: int | None
     faces: int
 
 
@@ -59,7 +59,7 @@ def now_ms() -> int:
 
 def moment(milliseconds: int) -> datetime:
     """The time that a row holds."""
-    return datetime.fromtimestamp(milliseconds / 1000, tz=timezone.utc)
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
 
 
 def chunks(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
@@ -102,7 +102,7 @@ def count_changes(connection: Connection, app_id: int, faces: int, entries: int)
     connection.execute(_COUNT, {"app": app_id, "more": faces, "found": entries})
 
 
-def app_id_of(connection: Connection, name: str) -> Optional[int]:
+def app_id_of(connection: Connection, name: str) -> int | None:
     """An app's id, None for an unknown one."""
     return connection.scalar(select(app.c.id).where(app.c.name == name))
 

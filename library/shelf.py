@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import logging
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from library.config import LibraryConfig
 from library.errors import SnapshotError
@@ -51,7 +51,7 @@ class Shelf(abc.ABC):
         """Whether an index that was opened for so many entries should be another one for these."""
         return False
 
-    def path(self, app_id: int) -> Optional[Path]:
+    def path(self, app_id: int) -> Path | None:
         """Where the snapshot of an app is kept, or would be; None where none is."""
         return None
 
@@ -92,7 +92,7 @@ class MemoryShelf(Shelf):
             if there is None or there[0] == collection:
                 path.unlink(missing_ok=True)
 
-    def path(self, app_id: int) -> Optional[Path]:
+    def path(self, app_id: int) -> Path | None:
         return self._folder / f"app-{app_id}.index" if self._folder is not None else None
 
     def save(self, index: VectorIndex) -> None:
@@ -123,7 +123,7 @@ def make_shelf(config: LibraryConfig) -> Shelf:
     return MilvusShelf(config)
 
 
-def collection_of(state: AppState) -> Optional[Collection]:
+def collection_of(state: AppState) -> Collection | None:
     """Whose faces an app's index holds, None before its first face."""
     if state.model is None or state.dim is None:
         return None

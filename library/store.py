@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Optional
 
 import numpy as np
 
@@ -65,9 +64,9 @@ class Store(IndexFeed, Maintenance):
 
     def __exit__(
         self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -78,7 +77,7 @@ class Store(IndexFeed, Maintenance):
         with self._database.reading() as connection:
             return listing.apps(connection)
 
-    def groups(self, app: str, start: int = 0, length: Optional[int] = None) -> list[str]:
+    def groups(self, app: str, start: int = 0, length: int | None = None) -> list[str]:
         """Names of an app's groups in the order of their making; none for an unknown app.
 
         length: None for as many as a listing may have. Raises LimitError where it has more.
@@ -126,9 +125,7 @@ class Store(IndexFeed, Maintenance):
         write = self._database.erase if replace else self._database.write
         return write(lambda c: enroller.enrol(c, app, batch))
 
-    def users(
-        self, app: str, group: str, start: int = 0, length: Optional[int] = None
-    ) -> list[str]:
+    def users(self, app: str, group: str, start: int = 0, length: int | None = None) -> list[str]:
         """Names of a group's users in the order of their making; `length` as in `groups`."""
         self._check.app(app)
         self._check.group(group)
@@ -136,7 +133,7 @@ class Store(IndexFeed, Maintenance):
         with self._database.reading() as connection:
             return listing.users(connection, group_id_of(connection, app, group), start, length)
 
-    def user(self, app: str, user: str, group: Optional[str] = None) -> list[User]:
+    def user(self, app: str, user: str, group: str | None = None) -> list[User]:
         """A user in one group, or in all that have it, at least one."""
         self._check_user(app, user, group)
         with self._database.reading() as connection:
@@ -154,7 +151,7 @@ class Store(IndexFeed, Maintenance):
         self._check.group(target)
         self._database.write(lambda c: enrolling.copy_user(c, app, user, source, target))
 
-    def delete_user(self, app: str, user: str, group: Optional[str] = None) -> None:
+    def delete_user(self, app: str, user: str, group: str | None = None) -> None:
         """Delete a user from one group or from all, with the faces nobody else has."""
         self._check_user(app, user, group)
         self._database.erase(lambda c: removing.delete_user(c, app, user, group))
@@ -173,7 +170,7 @@ class Store(IndexFeed, Maintenance):
             return listing.one_face(connection, app, token)
 
     def embeddings(
-        self, app: str, group: Optional[str] = None, user: Optional[str] = None, most: int = 1000
+        self, app: str, group: str | None = None, user: str | None = None, most: int = 1000
     ) -> list[np.ndarray]:
         """Embeddings of the faces of a group's users, of a user's, or of one in one group.
 
@@ -211,7 +208,7 @@ class Store(IndexFeed, Maintenance):
         return [found[group] for group in groups]
 
     def describe_persons(
-        self, app: str, ids: Sequence[int], origin: Optional[str] = None
+        self, app: str, ids: Sequence[int], origin: str | None = None
     ) -> dict[int, Person]:
         """Whom ids of persons stand for; those that are gone, or another app's, are left out.
 
@@ -228,7 +225,7 @@ class Store(IndexFeed, Maintenance):
         with self._database.reading() as connection:
             return listing.describe_entries(connection, app, ids)
 
-    def _check_user(self, app: str, user: str, group: Optional[str]) -> None:
+    def _check_user(self, app: str, user: str, group: str | None) -> None:
         self._check.app(app)
         self._check.user(user)
         if group is not None:

@@ -7,7 +7,6 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 
@@ -36,9 +35,9 @@ class PreparedFace:
     token: str
     drawn: bool
     embedding: bytes
-    quality: Optional[float]
-    metadata: Optional[str]
-    crop: Optional[bytes]
+    quality: float | None
+    metadata: str | None
+    crop: bytes | None
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class PreparedBatch:
     dim: int
     faces: list[PreparedFace]
     users: list[tuple[str, str]]
-    infos: list[Optional[str]]
+    infos: list[str | None]
 
 
 class Validator:
@@ -84,7 +83,7 @@ class Validator:
             )
         return png
 
-    def page(self, start: int, length: Optional[int]) -> tuple[int, int]:
+    def page(self, start: int, length: int | None) -> tuple[int, int]:
         """Start and length of a listing; None is the longest that is allowed."""
         longest = self.limits.listing
         if not _is_integer(start) or not 0 <= start <= MAX_START:

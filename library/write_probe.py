@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Optional
 
 from sqlalchemy import Connection, delete, insert
 
@@ -28,10 +27,10 @@ class WriteProbe:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._changing = threading.Lock()
-        self._trying: Optional[threading.Thread] = None
-        self._error: Optional[DatabaseError] = None
+        self._trying: threading.Thread | None = None
+        self._error: DatabaseError | None = None
         # Since when every try has met a lock.
-        self._locked_since: Optional[float] = None
+        self._locked_since: float | None = None
 
     def check(self) -> None:
         """Raise DatabaseError where writes fail: no room, no right, or a lock that stays."""

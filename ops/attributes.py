@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class AttributesWorker(ModelWorker):
                 face.attributes["expression"] = found_expression
 
 
-def expression(face: Face) -> Optional[dict[str, Any]]:
+def expression(face: Face) -> dict[str, Any] | None:
     """``{"type": "none", "smile" or "laugh", "probability": 0 to 1}``.
 
     How happy the face looks decides between none and the others, how far its mouth is open between

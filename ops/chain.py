@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -32,14 +32,14 @@ class Chain:
     def __init__(
         self,
         detection: str | Path,
-        landmark: Optional[str | Path] = None,
-        recognition: Optional[str | Path] = None,
+        landmark: str | Path | None = None,
+        recognition: str | Path | None = None,
         attributes: Sequence[str | Path] = (),
         liveness: Sequence[str | Path] = (),
         device: str = "cpu",
         batch_size: int = 8,
     ) -> None:
-        stages: list[tuple[type[ModelWorker], Iterable[Optional[str | Path]]]] = [
+        stages: list[tuple[type[ModelWorker], Iterable[str | Path | None]]] = [
             (DetectionWorker, [detection]),
             (LandmarkWorker, [landmark]),
             (ArcFaceWorker, [recognition]),
@@ -58,7 +58,7 @@ class Chain:
         config = load_config(path)
         chosen = {name: config.chosen_models(name) for name in config.op}
 
-        def single(stage: str) -> Optional[Path]:
+        def single(stage: str) -> Path | None:
             return chosen[stage][0] if stage in chosen else None
 
         return cls(

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Optional
 
 from ops.life import READY
 
@@ -44,11 +43,11 @@ class Child:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.process: Optional[subprocess.Popen[bytes]] = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.ready = False
-        self.next_start: Optional[float] = None
+        self.next_start: float | None = None
         self.killed = False
-        self._pipe: Optional[int] = None
+        self._pipe: int | None = None
         self._silence = 0.0
         self._looked = 0.0
         self._started = 0.0
@@ -96,7 +95,7 @@ class Child:
         """Whether it should have said something long ago."""
         return self._silence > (SILENCE_S if self.ready else START_TIMEOUT_S)
 
-    def ended(self) -> Optional[int]:
+    def ended(self) -> int | None:
         """The exit status of a process that has just ended; None otherwise."""
         if self.process is None or self.next_start is not None:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -101,7 +101,7 @@ class OpConfig(_Section):
     concurrency: int = Field(1, ge=1, le=64)
     batch_size: int = Field(1, ge=1, le=256)
     models: tuple[str, ...] = ()
-    fallback: Optional[str] = None
+    fallback: str | None = None
     devices: str = Field("", pattern=r"^(\d+(,\d+)*)?$")
     threads: int = Field(1, ge=1, le=256)
 

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Optional
 
 import numpy as np
 
@@ -54,8 +53,8 @@ class Decoder:
     def __init__(self, memory: int) -> None:
         """memory: bytes that the process may take for a picture, see `memory_for`."""
         self._memory = memory
-        self._process: Optional[subprocess.Popen[bytes]] = None
-        self._socket: Optional[socket.socket] = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
 
     @property
     def running(self) -> bool:

@@ -7,7 +7,7 @@ cannot be used; 30xx and 60xx: the service cannot answer now.
 from __future__ import annotations
 
 import enum
-from typing import Optional, TypeVar
+from typing import TypeVar
 
 E = TypeVar("E", bound=Exception)
 
@@ -41,7 +41,7 @@ class ErrorKind(enum.Enum):
     BROKEN_PICTURE = (5106, None, "The file is truncated or damaged; send a whole one.")
     PICTURE_TOO_COMPLEX = (5107, None, "Save it anew as an ordinary JPEG or PNG.")
 
-    def __init__(self, code: int, grpc_status: Optional[str], advice: str) -> None:
+    def __init__(self, code: int, grpc_status: str | None, advice: str) -> None:
         self.code = code
         self.grpc_status = grpc_status
         self.advice = advice

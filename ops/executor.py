@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from ops.admission import Admission
 from ops.config import Config
@@ -31,7 +31,7 @@ _LONGEST_STEP_S = 120.0
 class Answer:
     """What a client gets: `document` is JSON, `error` is set where no picture could be used."""
 
-    error: Optional[ServiceError]
+    error: ServiceError | None
     document: str
 
 
@@ -50,7 +50,7 @@ class Executor(DAGExecutor):
         self._budget = PixelBudget(limits.pixels_in_memory, limits.picture_pixels)
         self._waiting: dict[int, tuple[Task, asyncio.Future[None]]] = {}
         self._numbers = itertools.count(1)
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         cores = config.cores or -(-len(os.sched_getaffinity(0)) // config.replicas)
         self._lanes = Lanes(cores)
         # Half of the places are left to pictures that do not take long.
@@ -92,7 +92,7 @@ class Executor(DAGExecutor):
         return not any(thread.is_alive() for thread in threads)
 
     async def answer(
-        self, keys: Sequence[str], values: Sequence[str], seconds: Optional[float] = None
+        self, keys: Sequence[str], values: Sequence[str], seconds: float | None = None
     ) -> Answer:
         """Answer one request.
 
@@ -105,7 +105,7 @@ class Executor(DAGExecutor):
         number = next(self._numbers)
         self.admission.enter(deadline - arrived)
         success = False
-        task: Optional[Task] = None
+        task: Task | None = None
         try:
             task = parse_request(keys, values, self._config.limits, deadline)
             answer = await self._answer(task, number)

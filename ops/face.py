@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +22,8 @@ class Detections:
 
     boxes: np.ndarray
     scores: np.ndarray
-    keypoints: Optional[np.ndarray] = None
-    compared: Optional[np.ndarray] = None
+    keypoints: np.ndarray | None = None
+    compared: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -40,7 +40,7 @@ class Landmarks:
     """
 
     points: np.ndarray
-    mesh: Optional[np.ndarray]
+    mesh: np.ndarray | None
     score: float
 
 
@@ -55,8 +55,8 @@ class Quality:
 
     blur: float
     illumination: float
-    completeness: Optional[float] = None
-    occlusion: Optional[dict[str, float]] = None
+    completeness: float | None = None
+    occlusion: dict[str, float] | None = None
 
 
 @dataclass
@@ -80,14 +80,14 @@ class Face:
 
     box: np.ndarray
     score: float
-    keypoints: Optional[np.ndarray] = None
+    keypoints: np.ndarray | None = None
     compared: bool = False
-    landmarks: Optional[np.ndarray] = None
-    mesh: Optional[np.ndarray] = None
+    landmarks: np.ndarray | None = None
+    mesh: np.ndarray | None = None
     is_aligned: bool = True
-    embedding: Optional[np.ndarray] = None
-    aligned: Optional[np.ndarray] = None
+    embedding: np.ndarray | None = None
+    aligned: np.ndarray | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    liveness: Optional[float] = None
-    angle: Optional[np.ndarray] = None
-    quality: Optional[Quality] = None
+    liveness: float | None = None
+    angle: np.ndarray | None = None
+    quality: Quality | None = None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Optional, Union
 
 
-def identity(file: Union[Path, str, int]) -> Optional[tuple[int, int]]:
+def identity(file: Path | str | int) -> tuple[int, int] | None:
     """Device and inode of a path, links followed, or of a descriptor; None: there is no such file.
 
     Raises OSError for a path that cannot be looked at.

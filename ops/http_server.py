@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, MutableMapping
-from typing import Any, Callable, Optional
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 import orjson
 
@@ -109,7 +109,7 @@ class PipelineApp:
         """Keys and values; those of a large body on a thread, one after the other."""
         try:
             return await self._turns.parse(parse_body, body, self._timeout_s)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise FullError from None
         except ServiceError as error:
             raise _RefusedError(400, error) from None
@@ -149,7 +149,7 @@ class _RefusedError(Exception):
         self.error = error
 
 
-async def _unless_gone(work: Any, receive: Receive) -> Optional[Answer]:
+async def _unless_gone(work: Any, receive: Receive) -> Answer | None:
     """The answer; None when the client hangs up first, and the work is given up."""
     working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(receive())

@@ -7,7 +7,7 @@ base64, and little beside them.
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any
 
 import orjson
 
@@ -20,7 +20,7 @@ MOST_WIDE = 65_536
 _MARKS = (b",", b"[", b"{")
 
 
-def parse_json(body: Union[bytes, bytearray]) -> Any:
+def parse_json(body: bytes | bytearray) -> Any:
     """The document in a body; of an object that has a name twice, the last value.
 
     Takes at most about twice the body's size. Raises ValueError, with a sentence that tells why
@@ -40,7 +40,7 @@ def parse_json(body: Union[bytes, bytearray]) -> Any:
     return document
 
 
-def _count(body: Union[bytes, bytearray], mark: bytes, most: int) -> int:
+def _count(body: bytes | bytearray, mark: bytes, most: int) -> int:
     """How often a byte occurs, up to `most`. Where it is rare, faster than bytes.count."""
     count, place = 0, body.find(mark)
     while place >= 0 and count < most:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Protocol
+from typing import Any, Protocol
 
 from ops.stage import StageError, Worker
 from paddle_fence.pipeline import ChannelStopError
@@ -46,8 +46,8 @@ class _Seat:
     """A stage with its worker in each lane, None where it has none there."""
 
     stage: Stage
-    workers: list[Optional[Worker]]
-    waiting_since: Optional[float] = None
+    workers: list[Worker | None]
+    waiting_since: float | None = None
 
 
 class _Lane:
@@ -55,7 +55,7 @@ class _Lane:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.at_work_since: Optional[float] = None
+        self.at_work_since: float | None = None
         self.turn = threading.Lock()
         self.turn.acquire()
 
@@ -80,7 +80,7 @@ class Lanes:
         self._busy = 0
         self._lock = threading.Lock()
         self._warm = threading.Semaphore(0)
-        self._failure: Optional[str] = None
+        self._failure: str | None = None
         self._threads: list[threading.Thread] = []
         self._stopping = False
 
@@ -192,15 +192,15 @@ class Lanes:
                 lane.turn.release()
                 return
 
-    def _choose(self, lane: _Lane) -> Optional[_Seat]:
+    def _choose(self, lane: _Lane) -> _Seat | None:
         """What has waited too long; else the last stage with a full batch; else the first one.
 
         So batches fill while there is other work, and requests move on when there is none.
         """
         now = time.monotonic()
-        first: Optional[_Seat] = None
-        full: Optional[_Seat] = None
-        late: Optional[_Seat] = None
+        first: _Seat | None = None
+        full: _Seat | None = None
+        late: _Seat | None = None
         share = min(self._seats[0].stage.queued() / _LONG_QUEUE, 1.0)
         longest = PATIENCE_S + share * (MOST_PATIENCE_S - PATIENCE_S)
         for seat in self._seats:

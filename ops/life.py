@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Callable, Optional
+from collections.abc import Callable
 
 READY = "FACE_SERVICE_READY"  # the environment's name for the pipe to the parent
 NOTICE = "FACE_SERVICE_NOTICE"  # and for the parent's notice
@@ -51,7 +51,7 @@ class Notice:
 
 def read_notice() -> str:
     """The line as the parent has it now; empty without a parent, or without anything to tell."""
-    file: Optional[str] = os.environ.get(NOTICE)
+    file: str | None = os.environ.get(NOTICE)
     if file is None:
         return ""
     return os.pread(int(file), _NOTICE_BYTES, 0).rstrip(b"\0").decode(errors="replace")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-from typing import Optional
 
 from ops.config import Config, ConfigError
 
@@ -63,7 +62,7 @@ def check_places(config: Config) -> None:
                 raise place.refusal(config, str(error.strerror)) from None
 
 
-def inherited() -> Optional[socket.socket]:
+def inherited() -> socket.socket | None:
     """The listening socket that the parent holds for this process; None without one."""
     file = os.environ.get(LISTENING)
     if file is None:

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Optional
+from typing import Any
 
 from ops.errors import ErrorKind, ServiceError
 from ops.lanes import Lanes
@@ -49,7 +49,7 @@ class StageOp(Op):
         workers: Sequence[Worker],
         batch_size: int,
         lanes: Lanes,
-        finished: Optional[Callable[[], None]] = None,
+        finished: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -64,7 +64,7 @@ class StageOp(Op):
         self._finished = finished
         self._on_lanes = all(worker.on_cpu for worker in workers)
         self._warm = threading.Semaphore(0)
-        self._failure: Optional[Exception] = None
+        self._failure: Exception | None = None
         self._intake = threading.Lock()
         self._held: list[Envelope] = []
         self._held_lock = threading.Lock()
@@ -198,7 +198,7 @@ class StageOp(Op):
     def _can_go_on(self, item: Envelope) -> bool:
         return not item.task.live or self._workers[0].can_resume(item.task)
 
-    def _next_held(self) -> Optional[Envelope]:
+    def _next_held(self) -> Envelope | None:
         """The first postponed item that can go on; who is postponed again goes to the end."""
         with self._held_lock:
             item = next(filter(self._can_go_on, self._held), None)

@@ -7,7 +7,6 @@ import re
 import warnings
 import zlib
 from dataclasses import dataclass
-from typing import Optional
 
 import cv2
 import numpy as np
@@ -148,7 +147,7 @@ def decode_picture(data: bytes, limits: PictureLimits) -> np.ndarray:
     return pixels_of(data, open_picture(data, limits.max_pixels))
 
 
-def _by_opencv(data: bytes, header: PictureHeader, reduction: int) -> Optional[np.ndarray]:
+def _by_opencv(data: bytes, header: PictureHeader, reduction: int) -> np.ndarray | None:
     """What OpenCV takes; None for what is left to Pillow, and for what is broken.
 
     The same libraries and the same pixels, but without Python's lock and without two copies;
@@ -161,7 +160,7 @@ def _by_opencv(data: bytes, header: PictureHeader, reduction: int) -> Optional[n
         return None
     flags = _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
     # Without a picture OpenCV returns None, whatever its stubs say.
-    pixels: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    pixels: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None and header.form != "JPEG":
         raise ServiceError(ErrorKind.BROKEN_PICTURE)
     return pixels
@@ -205,7 +204,7 @@ def _of_sixteen_bits(data: bytes) -> np.ndarray:
     checksum = zlib.crc32(memoryview(data)[chunk : end - 4])
     whole = b"".join([data[: end - 4], checksum.to_bytes(4, "big"), data[end:]])
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB
-    pixels: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(whole, np.uint8), flags)
+    pixels: np.ndarray | None = cv2.imdecode(np.frombuffer(whole, np.uint8), flags)
     if pixels is None:
         raise ServiceError(ErrorKind.BROKEN_PICTURE)
     return narrowed(pixels)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Optional
 
 # One part in so many is kept for small requests, each of which may take a quarter of it: they
 # pass while a large one waits for room.
@@ -42,7 +41,7 @@ class PixelBudget:
         """Whether `reserve` would succeed now."""
         return self._part(pixels, owner) is not None
 
-    def reserve(self, pixels: int, owner: Hashable) -> Optional[Reservation]:
+    def reserve(self, pixels: int, owner: Hashable) -> Reservation | None:
         """Take `pixels` for a request, or put it in line where there is no room.
 
         pixels: `most` at most. owner: the request; it asks again, or is forgotten.
@@ -69,7 +68,7 @@ class PixelBudget:
         with self._lock:
             self._free[reservation.small] += reservation.pixels
 
-    def _part(self, pixels: int, owner: Hashable) -> Optional[bool]:
+    def _part(self, pixels: int, owner: Hashable) -> bool | None:
         """Whether the pixels come out of the part for small requests; None: there is no room."""
         line = self._line
         if pixels <= self._free[False] and (not line or line[0] is owner):

@@ -9,8 +9,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 _ROOT = Path(__file__).resolve().parents[1]
 PARENT = "FACE_SERVICE_PARENT"  # the environment's name for the process that a child ends with

@@ -6,8 +6,6 @@ recogniser sees, so that neither the size of the face nor its tilt matters.
 
 from __future__ import annotations
 
-from typing import Optional
-
 import cv2
 import numpy as np
 
@@ -31,8 +29,8 @@ _BLURRED = 0.87
 
 
 def face_quality(
-    picture: np.ndarray, face: Face, outline: Optional[np.ndarray] = None
-) -> Optional[Quality]:
+    picture: np.ndarray, face: Face, outline: np.ndarray | None = None
+) -> Quality | None:
     """The quality of a face, None for one without landmarks.
 
     picture: (H, W, 3) uint8 RGB. outline: (K, 2) of :func:`ops.pose.face_outlines`; without it

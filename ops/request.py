@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Optional
 
 from ops.config import Limits
 from ops.decoding import Decoders, decode, is_costly
@@ -93,7 +92,7 @@ class RequestWorker(Worker):
         limits: Limits,
         budget: PixelBudget,
         reduce_to: int = 0,
-        decoders: Optional[Decoders] = None,
+        decoders: Decoders | None = None,
     ) -> None:
         self._limits = limits
         self._reduce_to = reduce_to

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Optional
+from typing import Any
 
 import grpc
 
@@ -24,7 +24,7 @@ class Call:
     context: Any
     peer: str
     since: float
-    ending: Optional[asyncio.Task[BaseException]] = None
+    ending: asyncio.Task[BaseException] | None = None
 
     def end(self, error: ServiceError) -> None:
         """End it while it waits for its message.

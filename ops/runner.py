@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ops.adapters import create_adapter
 from ops.engine import Model
 from ops.face import Face
 
-Sample = tuple[np.ndarray, Optional[Face]]
+Sample = tuple[np.ndarray, Face | None]
 
 
 @dataclass

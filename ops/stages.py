@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Optional
 
 from ops import arcface, attributes, detection, landmark, liveness
 from ops.arcface import ArcFaceWorker
@@ -41,7 +40,7 @@ class Stages:
         config: Config,
         budget: PixelBudget,
         replica: int = 0,
-        decoders: Optional[Decoders] = None,
+        decoders: Decoders | None = None,
     ) -> None:
         self._config = config
         self._decoders = decoders

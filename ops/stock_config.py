@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any
 
 # The keys as Paddle Serving 0.9 checks them (pipeline_server.py), and what takes their place here.
 # op.X stands for an op of any name.
@@ -52,7 +52,7 @@ _NAME = re.compile(r"^op\.[^.]+")
 _DEPTH = 4  # op.X.local_service_conf.devices
 
 
-def stock_keys_explained(raw: dict[str, Any], stages: tuple[str, ...]) -> Optional[str]:
+def stock_keys_explained(raw: dict[str, Any], stages: tuple[str, ...]) -> str | None:
     """What is to be said where the settings are Paddle Serving's; None where they are not.
 
     raw: the file's content. stages: names of the ops that this service has.
@@ -94,7 +94,7 @@ def _keys(section: Any, parents: tuple[str, ...] = ()) -> Iterator[str]:
         yield from _keys(inner, path)
 
 
-def _instead(key: str) -> Optional[str]:
+def _instead(key: str) -> str | None:
     name = _NAME.match(key)
     if name is None:
         return _INSTEAD.get(key)

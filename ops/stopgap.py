@@ -7,7 +7,8 @@ import contextlib
 import json
 import socket
 import threading
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 _HEAD_S = 5.0
 _HEAD_BYTES = 65_536

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from typing import Callable, Optional
+from collections.abc import Callable
 
 from ops.child import START_TIMEOUT_S, Child, Program
 from ops.config import Config
@@ -49,8 +49,8 @@ class Supervisor:
         self._config = config
         self._children = [Child(program) for program in programs(config)]
         self._notice = Notice()
-        self._listening: Optional[socket.socket] = None
-        self._stopgap: Optional[Stopgap] = None
+        self._listening: socket.socket | None = None
+        self._stopgap: Stopgap | None = None
         self._reasons: dict[str, str] = {}
         self._stop = threading.Event()
         self._signals = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -26,15 +26,15 @@ class Picture:
     boxes and points of the faces are in `pixels`.
     """
 
-    encoded: Optional[str] = None
-    data: Optional[bytes] = None
-    header: Optional[PictureHeader] = None
-    pixels: Optional[np.ndarray] = None
+    encoded: str | None = None
+    data: bytes | None = None
+    header: PictureHeader | None = None
+    pixels: np.ndarray | None = None
     width: int = 0
     height: int = 0
     scale: int = 1
     faces: list[Face] = field(default_factory=list)
-    error: Optional[ServiceError] = None
+    error: ServiceError | None = None
 
     @property
     def rgb(self) -> np.ndarray:
@@ -59,10 +59,10 @@ class Task:
     pictures: list[Picture]
     options: Options = field(default_factory=Options)
     deadline: float = float("inf")
-    error: Optional[ServiceError] = None
+    error: ServiceError | None = None
     document: str = ""
     needed_pixels: int = 0
-    reservation: Optional[Reservation] = None
+    reservation: Reservation | None = None
     costly: bool = False
     decoding: bool = False
     postponed: bool = False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Optional, TypeVar
+from typing import TypeVar
 
 from ops.uploads import Body
 
@@ -18,7 +19,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="bodies")
-        self._turn: Optional[asyncio.Lock] = None
+        self._turn: asyncio.Lock | None = None
 
     async def parse(self, parse: Callable[[Body], T], body: Body, seconds: float) -> T:
         """What `parse` makes of a body: at once of a small one, in its turn of a large one.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, MutableMapping
-from typing import Any, Callable, Optional, Union
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
-Body = Union[bytes, bytearray]
+Body = bytes | bytearray
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 # A body that does not bring so many bytes in so many seconds is given up where there is no room.
@@ -100,7 +100,7 @@ class Uploads:
         return upload
 
     async def receive(
-        self, upload: Upload, receive: Receive, seconds: float, most: Optional[int] = None
+        self, upload: Upload, receive: Receive, seconds: float, most: int | None = None
     ) -> Body:
         """The whole body.
 
@@ -111,7 +111,7 @@ class Uploads:
         upload.collecting = asyncio.ensure_future(self._collect(upload, receive, most))
         try:
             return await asyncio.wait_for(upload.collecting, seconds)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise TooSlowError from None
         except asyncio.CancelledError:
             if upload.is_given_up:
@@ -167,7 +167,7 @@ class Uploads:
             self._count.give(upload.owner)
 
     def _make_room(
-        self, quota: Quota, owner: str, count: int, asking: Optional[Upload] = None
+        self, quota: Quota, owner: str, count: int, asking: Upload | None = None
     ) -> None:
         """Take so many, at the cost of bodies that do not get on. Raises FullError."""
         if quota.take(owner, count):
@@ -196,7 +196,7 @@ class Upload:
         self.owner = owner
         self.held = 0
         self.is_given_up = False
-        self.collecting: Optional[asyncio.Task[Body]] = None
+        self.collecting: asyncio.Task[Body] | None = None
         self._since = time.monotonic()
         self._fresh = 0
 

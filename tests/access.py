@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -49,7 +49,7 @@ def keys_of(config: Config) -> KeyStore:
     return KeyStore(config.library_config())
 
 
-def doors(access: Access, audit: Optional[Audit] = None) -> ASGIApp:
+def doors(access: Access, audit: Audit | None = None) -> ASGIApp:
     """An app that says who calls, and hands out tokens.
 
     /who takes `role` and `app` for what the caller wants to do; the answer has the error's number
@@ -77,7 +77,7 @@ def doors(access: Access, audit: Optional[Audit] = None) -> ASGIApp:
     return Named(Gate(app, Places(GatewayConfig()), metrics, not access.required))
 
 
-def at(access: Access, address: str = ADDRESS, audit: Optional[Audit] = None) -> TestClient:
+def at(access: Access, address: str = ADDRESS, audit: Audit | None = None) -> TestClient:
     """A client at the doors; to be entered, so that all its requests meet one event loop."""
     app = doors(access, audit)
     return TestClient(app, base_url="http://127.0.0.1:8300", client=(address, 50000))

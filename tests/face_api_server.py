@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 
@@ -60,7 +60,7 @@ class Error:
     message: str = "what is wrong"
 
 
-def framed(result: Any, error: Optional[Error] = None) -> dict[str, Any]:
+def framed(result: Any, error: Error | None = None) -> dict[str, Any]:
     """A result or an error in the frame that every answer of the face API has."""
     return {
         "error_code": error.number if error else 0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def face(seed: int = 0, model: str = MODEL, dim: int = DIM, **values: Any) -> Ne
 
 
 def enrolment(
-    group: str, user: str, seed: int = 0, info: Optional[str] = None, **values: Any
+    group: str, user: str, seed: int = 0, info: str | None = None, **values: Any
 ) -> Enrolment:
     """A face of a seed for a user."""
     return Enrolment(group, user, face(seed, **values), info)

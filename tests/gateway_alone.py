@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import httpx
 import yaml
@@ -31,9 +31,9 @@ class LoneGateway:
     def __init__(
         self,
         directory: Path,
-        service: Optional[Service] = None,
-        environment: Optional[dict[str, str]] = None,
-        library: Optional[dict[str, Any]] = None,
+        service: Service | None = None,
+        environment: dict[str, str] | None = None,
+        library: dict[str, Any] | None = None,
         **gateway: Any,
     ) -> None:
         self.directory = directory
@@ -49,7 +49,7 @@ class LoneGateway:
         settings["library"].update(library or {})
         self.config = directory / "config.yml"
         self.config.write_text(yaml.safe_dump(settings))
-        self.process: Optional[subprocess.Popen[bytes]] = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
         self._client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)

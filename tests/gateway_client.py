@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import httpx
 import numpy as np
@@ -78,8 +78,8 @@ class App:
         url: str,
         name: str,
         style: Style = STYLES["private-json-appid_in_body"],
-        headers: Optional[dict[str, str]] = None,
-        query: Optional[dict[str, str]] = None,
+        headers: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
     ) -> None:
         self.url = url
         self.name = name

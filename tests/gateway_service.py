@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from gateway.key_store import KeyStore
 from gateway.keys import Key, new_token
@@ -23,7 +23,7 @@ class GuardedService(Service):
         self.keys = KeyStore(load_config(self.config).library_config())
 
     def new_key(
-        self, role: str, app: Optional[str] = None, rate: Optional[float] = None
+        self, role: str, app: str | None = None, rate: float | None = None
     ) -> tuple[str, str]:
         """Id and secret of a new key, for an app of its own unless one is named."""
         name = None if role == "admin" else app or new_app()

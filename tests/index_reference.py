@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
 
 import numpy as np
 
@@ -40,7 +39,7 @@ class Reference:
         for id_ in ids:
             self.entries.pop(int(id_), None)
 
-    def scores(self, query: np.ndarray, groups: Optional[Sequence[int]]) -> dict[int, float]:
+    def scores(self, query: np.ndarray, groups: Sequence[int] | None) -> dict[int, float]:
         """Every person's best score."""
         chosen = [e for e in self.entries.values() if groups is None or e[1] in groups]
         best: dict[int, float] = {}
@@ -55,7 +54,7 @@ class Reference:
         hits: Hits,
         queries: np.ndarray,
         k: int,
-        groups: Optional[Sequence[int]],
+        groups: Sequence[int] | None,
         slack: float,
         complete: bool = True,
     ) -> None:

@@ -14,9 +14,9 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import pytest
 import yaml
@@ -71,7 +71,7 @@ class MilvusServer:
     def __init__(self, directory: Path, session_s: int = PATIENT_S, accounts: bool = False) -> None:
         self._programs = installed_server()
         self._directory = directory
-        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._process: subprocess.Popen[bytes] | None = None
         ports = unused_ports(len(_SERVICES) + 6)
         self.port, self._health_port = ports[:2]
         (directory / "configs").mkdir(parents=True)

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import grpc
 import httpx
@@ -61,7 +62,7 @@ class Service:
     def __init__(
         self,
         directory: Path,
-        change: Optional[Callable[[dict[str, Any]], None]] = None,
+        change: Callable[[dict[str, Any]], None] | None = None,
         gateway: bool = False,
     ) -> None:
         settings = yaml.safe_load((ROOT / "config.yml").read_text())
@@ -78,7 +79,7 @@ class Service:
         self.config = directory / "config.yml"
         self.config.write_text(yaml.safe_dump(settings))
         self.output: list[str] = []
-        self.process: Optional[subprocess.Popen[str]] = None
+        self.process: subprocess.Popen[str] | None = None
         self._client = httpx.Client(timeout=300)
 
     def start(self, ready: bool = True) -> Service:

@@ -52,7 +52,7 @@ from tracer.source import Range, course, read
 PICTURES = SimpleNamespace(title="six faces in 1280 x 960", name="six", faces=6)
 QPS, MS = 1_234_567.8, {"p50": 123_456.7, "p90": 234_567.8, "p99": 345_678.9}
 CORES = {"pipeline": 63.52, "generator": 12.34, "others": 48.76, "raw": 0.01, "published": 31.9}
-NOW = datetime.datetime(2026, 1, 31, 14, 30, tzinfo=datetime.timezone.utc)
+NOW = datetime.datetime(2026, 1, 31, 14, 30, tzinfo=datetime.UTC)
 
 
 def load(side, **more):

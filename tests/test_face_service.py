@@ -8,7 +8,7 @@ import inspect
 import socket
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -209,7 +209,7 @@ def test_listings_and_users_are_read(api, service):
     assert (membership.group, membership.info) == ("staff", "Ada L.")
     api.answers = [{"face_list": [{"face_token": "f1", "ctime": "2026-01-31 12:00:00"}]}]
     (face,) = service.faces("ada", "staff")
-    assert face.created == datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+    assert face.created == datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def test_statistics_are_read(api, service):

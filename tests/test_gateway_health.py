@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import pytest
 
@@ -181,10 +182,10 @@ def test_a_shared_result_outlives_whoever_stops_waiting_for_it():
 
 def test_a_shared_error_is_kept_as_well():
     async def run() -> int:
-        shared: Shared[Optional[str]] = Shared(60.0)
+        shared: Shared[str | None] = Shared(60.0)
         made = 0
 
-        async def make() -> Optional[str]:
+        async def make() -> str | None:
             nonlocal made
             made += 1
             raise ConnectionError

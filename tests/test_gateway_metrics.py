@@ -6,7 +6,7 @@ import asyncio
 import base64
 import datetime
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import httpx
 import pytest
@@ -62,7 +62,7 @@ def config(tmp_path: Path) -> Config:
     return loaded.model_copy(update={"log": Log(dir=str(tmp_path))})
 
 
-def shown(metrics: Metrics, people: Optional[Counted] = None) -> dict[str, dict[Any, float]]:
+def shown(metrics: Metrics, people: Counted | None = None) -> dict[str, dict[Any, float]]:
     """Samples of a scrape: name to values by their labels."""
     text = asyncio.run(metrics.render(Connected(), people or Counted())).decode()
     return samples(text_string_to_metric_families(text))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -23,7 +21,7 @@ async def who(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse([request.client.host, scope["scheme"]])(scope, receive, send)
 
 
-def seen(peer: str, *forwarded: str, proto: Optional[str] = None) -> list[str]:
+def seen(peer: str, *forwarded: str, proto: str | None = None) -> list[str]:
     """The address and the scheme that are taken for a request's."""
     headers = [("X-Forwarded-For", one) for one in forwarded]
     if proto is not None:

@@ -54,7 +54,7 @@ def drip(client: socket.socket) -> bool:
     try:
         client.send(b"x")
         client.recv(65536)
-    except (socket.timeout, BlockingIOError):
+    except (TimeoutError, BlockingIOError):
         return True
     except OSError:
         pass

@@ -6,8 +6,7 @@ import http.server
 import io
 import socketserver
 import threading
-from collections.abc import Iterator
-from typing import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,9 +37,7 @@ def filled(
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("queries", [1, 3, 40])
 @pytest.mark.parametrize("groups", [None, [1], [0, 2], [7], []])
-def test_the_best_persons_are_found(
-    storage: str, queries: int, groups: Optional[list[int]]
-) -> None:
+def test_the_best_persons_are_found(storage: str, queries: int, groups: list[int] | None) -> None:
     index = ExactIndex(COLLECTION, storage, block_rows=512)
     reference = filled(index, 3000)
     probes = unit(np.random.default_rng(1), queries, DIM)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Optional
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ class RandomOperations(RuleBasedStateMachine):
         self.reference.remove(ids)
 
     @rule(queries=st.integers(1, 9), k=st.integers(1, 50), groups=GROUPS, seed=st.integers(0, 99))
-    def search(self, queries: int, k: int, groups: Optional[list[int]], seed: int) -> None:
+    def search(self, queries: int, k: int, groups: list[int] | None, seed: int) -> None:
         probes = unit(np.random.default_rng(seed), queries, DIM)
         hits = self.index.search(probes, k, groups)
         self.reference.check(hits, probes, k, groups, self.slack, self.complete)

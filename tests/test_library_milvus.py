@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ class Faces:
             index.version + 1,
         )
 
-    def hits(self, queries: np.ndarray, k: int, groups: Optional[list[int]] = None) -> Hits:
+    def hits(self, queries: np.ndarray, k: int, groups: list[int] | None = None) -> Hits:
         """The right answer, from all scores."""
         hits = Hits.none(len(queries), k)
         among = np.ones(len(self.ids), bool) if groups is None else np.isin(self.groups, groups)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 
@@ -19,7 +19,7 @@ SOON_S = 20.0
 class Sender:
     """What a client has sent; `None` for one that goes no further."""
 
-    def __init__(self, *parts: Optional[bytes], gone: bool = False) -> None:
+    def __init__(self, *parts: bytes | None, gone: bool = False) -> None:
         self._parts = list(parts)
         self._gone = gone
 

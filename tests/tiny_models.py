@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import paddle
 
@@ -109,7 +109,7 @@ def accept(model_dir: Path) -> None:
 
 
 def convert_tiny(
-    work_dir: Path, source: Optional[Path] = None, check: Callable[[Path], None] = accept
+    work_dir: Path, source: Path | None = None, check: Callable[[Path], None] = accept
 ) -> Path:
     """Convert the tiny model into ``work_dir/models``; returns its directory there."""
     entry, models_dir = tiny_entry(), work_dir / "models"

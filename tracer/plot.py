@@ -12,9 +12,9 @@ import os
 import re
 import tempfile
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,7 +34,7 @@ MOST_POINTS = 300  # along the time: more are closer than a picture shows
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")
 _SHOWN = {50: "#56B4E9", 90: "#0072B2", 99: "#D55E00"}  # percentiles
 
-Points = Sequence[Optional[Period]]
+Points = Sequence[Period | None]
 
 
 def save(reading: Reading, setup: Setup, path: Path) -> None:

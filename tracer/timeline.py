@@ -10,6 +10,7 @@ start may be seen that was none, which changes the sums by one interval at most.
 from __future__ import annotations
 
 import datetime
+import itertools
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def _first_length(intervals: Sequence[Interval], interval_s: float | None) -> fl
             return interval.seconds
     if interval_s:
         return interval_s
-    pairs = zip(intervals, intervals[1:])
+    pairs = itertools.pairwise(intervals)
     gaps = [(later.time - earlier.time).total_seconds() for earlier, later in pairs]
     return statistics.median([gap for gap in gaps if gap > 0] or [DEFAULT_S])
 

@@ -6,9 +6,8 @@ A maker takes the size that the body is to have, in bytes, and gives the body wi
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Callable
 
 Body = tuple[str, bytes]
 

@@ -9,7 +9,6 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Sequence
-from typing import Optional
 
 from paddle_fence.messages import METHOD
 
@@ -65,7 +64,7 @@ def call_headers(method: str = METHOD, more: Sequence[tuple[str, str]] = ()) -> 
     return b"".join(literal(name, value) for name, value in fields)
 
 
-def begin(stream: int, block: Optional[bytes] = None, flags: int = END_HEADERS) -> bytes:
+def begin(stream: int, block: bytes | None = None, flags: int = END_HEADERS) -> bytes:
     """The HEADERS frame of a call whose message does not come with it."""
     return frame(HEADERS, flags, stream, call_headers() if block is None else block)
 

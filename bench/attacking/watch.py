@@ -9,7 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import psutil
@@ -118,7 +118,7 @@ class Phase:
     problems: dict[str, int] = field(default_factory=dict)
     sent: int = 0
     held: tuple[int, int, int] = (0, 0, 0)
-    back_s: Optional[float] = 0.0
+    back_s: float | None = 0.0
     deaths: int = 0
 
     def note(self, seen: Iterable[Seen]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Union
 
 import numpy as np
 from rich.console import Console
@@ -40,7 +40,7 @@ def users(vectors: np.ndarray, prefix: str, start: int = 0) -> list[Enrolment]:
     ]
 
 
-def enrol(store: Union[Store, Library], vectors: np.ndarray, batch: int, prefix: str) -> None:
+def enrol(store: Store | Library, vectors: np.ndarray, batch: int, prefix: str) -> None:
     """Every vector as a user of its own, `batch` users a call."""
     for start in range(0, len(vectors), batch):
         store.enrol(APP, users(vectors[start : start + batch], prefix, start))

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any
 
 from bench.killing.asking import DATABASE, NO_ANSWER, PAUSE_S, Answer, Asker, End
 from bench.killing.faces import Pictures
@@ -59,7 +59,7 @@ class Client:
         self._numbers = itertools.count()
         self._stopping = False
         self._seen = 0
-        self._wanted: Optional[asyncio.Event] = None
+        self._wanted: asyncio.Event | None = None
 
     async def run(self, writes: bool = True) -> None:
         """Work until `stop`; after each restart what is there is looked at first."""
@@ -283,7 +283,7 @@ class Client:
         settled = self.ledger.settled
         return sorted(key for key in settled if key[1] and self.ledger.is_free(key))
 
-    def _some_user(self) -> Optional[Key]:
+    def _some_user(self) -> Key | None:
         users = self._users()
         return self._choose.choice(users) if users else None
 

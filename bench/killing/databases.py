@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Union
 
 import psutil
 import psycopg
@@ -117,7 +116,7 @@ class PostgreSqlServer:
         await asyncio.to_thread(self._server.remove)
 
 
-Database = Union[Sqlite, PostgreSqlServer]
+Database = Sqlite | PostgreSqlServer
 
 
 def contents(url: str) -> Contents:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, Union
+from typing import Any
 
 import psutil
 
@@ -29,7 +29,7 @@ class Generation:
     """
 
     def __init__(
-        self, number: int, process: Union[Program, Supervisor], ready: asyncio.Future[bool]
+        self, number: int, process: Program | Supervisor, ready: asyncio.Future[bool]
     ) -> None:
         self.number = number
         self.process = process

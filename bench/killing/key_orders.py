@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 from bench.killing.keys import Keys, LiveKey, RevokedKey
 from bench.killing.nursery import KEYS
@@ -32,7 +33,7 @@ class KeyOrders:
         """Make a key; clients use it once its making has been acknowledged."""
         arguments = ["create", "--app", app, "--role", "write", "--json"]
 
-        def told(done: Done) -> Optional[dict[str, Any]]:
+        def told(done: Done) -> dict[str, Any] | None:
             line, newline, _ = done.out.partition("\n")
             return json.loads(line) if newline else None
 

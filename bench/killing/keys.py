@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Optional
 
 from bench.killing.asking import BUSY, INVALID_TOKEN, Answer
 from bench.killing.truth import Finding
@@ -110,7 +109,7 @@ class Keys:
         """Whether a key works for sure."""
         return key in self.live[key.app]
 
-    def take(self) -> Optional[LiveKey]:
+    def take(self) -> LiveKey | None:
         """A key that is going to be revoked; nobody uses it from now on."""
         if self.unsure:
             return self.unsure.pop(self._choose.randrange(len(self.unsure)))
@@ -120,12 +119,12 @@ class Keys:
         keys = self.live[self._choose.choice(apps)]
         return keys.pop(self._choose.randrange(len(keys)))
 
-    def judge(self) -> Iterator[tuple[LateAnswer, Optional[Finding]]]:
+    def judge(self) -> Iterator[tuple[LateAnswer, Finding | None]]:
         """Answers to revoked keys; without a finding where the README's grace covers them."""
         for late in self.late:
             yield late, self._judge(late)
 
-    def _judge(self, late: LateAnswer) -> Optional[Finding]:
+    def _judge(self, late: LateAnswer) -> Finding | None:
         after = late.answer.sent - late.revoked.at
         if after <= FRESH_S:
             return None

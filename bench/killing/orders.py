@@ -9,7 +9,6 @@ import json
 import random
 import time
 from pathlib import Path
-from typing import Optional
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -101,7 +100,7 @@ class Operator:
 
         return Order("library import", LIBRARY, self._library(*arguments), end)
 
-    def _delete(self, kind: str) -> Optional[Order]:
+    def _delete(self, kind: str) -> Order | None:
         app = self._some_app()
         candidates = [
             (ledger, key)
@@ -159,7 +158,7 @@ class Operator:
 
         return Order("library backup", LIBRARY, self._library("backup", str(file)), end)
 
-    def _restore(self) -> Optional[Order]:
+    def _restore(self) -> Order | None:
         """Put a backup into another library, in place of what that holds."""
         if not self._backups:
             return None
@@ -179,7 +178,7 @@ class Operator:
         other = ["--config", str(self._installation.other), "--no-progress"]
         return Order("library restore", LIBRARY, [*other, "restore", str(file), "--replace"], end)
 
-    async def _read_other(self) -> Optional[Contents]:
+    async def _read_other(self) -> Contents | None:
         """What the other library holds; None where it has no tables yet."""
         give_up = time.monotonic() + _READING_S
         while True:

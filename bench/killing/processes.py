@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 from bench.child import ROOT
 from ops.process import child_environment
@@ -29,7 +28,7 @@ class Supervisor:
         self.started = time.monotonic()
         self.was_killed = False
         self._process = process
-        self._drain: Optional[asyncio.Task[None]] = None
+        self._drain: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
@@ -54,7 +53,7 @@ class Supervisor:
             self._process.terminate()
         try:
             return await asyncio.wait_for(self._process.wait(), _END_S)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             await self.kill()
             return await self._process.wait()
 
@@ -133,7 +132,7 @@ class Program:
         self._nursery.send(kill=self._number, signal=15)
         try:
             return await asyncio.wait_for(self.wait(), _END_S)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             await self.kill()
             return await self.wait()
 
@@ -164,8 +163,8 @@ class Programs:
         self._folder = folder
         self._numbers = itertools.count(1)
         self._all: dict[int, Program] = {}
-        self._process: Optional[asyncio.subprocess.Process] = None
-        self._listening: Optional[asyncio.Task[None]] = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._listening: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start the nursery; returns when it is ready. To be called in the main thread."""

@@ -8,9 +8,8 @@ was not done is only believed once nobody is left who might still do it: see `Fe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Callable, Optional
 
 # (group, user); the group itself where the user is "".
 Key = tuple[str, str]
@@ -24,7 +23,7 @@ class Person:
     """
 
     tokens: frozenset[str] = frozenset()
-    info: Optional[str] = None
+    info: str | None = None
     more: int = 0
 
     def admits(self, seen: Person) -> bool:
@@ -35,7 +34,7 @@ class Person:
 
 
 # None: there is no such user or group.
-State = Optional[Person]
+State = Person | None
 GROUP = Person()
 
 
@@ -116,7 +115,7 @@ class Ledger:
         self._stamp(after)
         return operation
 
-    def acknowledge(self, operation: Operation, token: Optional[str] = None) -> None:
+    def acknowledge(self, operation: Operation, token: str | None = None) -> None:
         """It has been answered with success. token: of the new face, where it was told."""
         self._free(operation)
         for key, state in operation.after.items():

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import psutil
 
@@ -146,7 +146,7 @@ def _flood(side: Side, rate: float, seconds: float, seed: int = 0) -> _Flood:
     return _Flood(calls, pressed.requests + len(calls.codes), good / seconds)
 
 
-def _kept(figures: dict[str, Any], grown: Optional[Growth]) -> dict[str, Optional[bool]]:
+def _kept(figures: dict[str, Any], grown: Growth | None) -> dict[str, bool | None]:
     single = figures["single_ms"]
     in_time = figures["refused_in_time"]
     known = single["before"] and single["after"]
@@ -164,7 +164,7 @@ def _kept(figures: dict[str, Any], grown: Optional[Growth]) -> dict[str, Optiona
     }
 
 
-def _share_within(seconds: list[float], limit: float) -> Optional[float]:
+def _share_within(seconds: list[float], limit: float) -> float | None:
     return sum(took <= limit for took in seconds) / len(seconds) if seconds else None
 
 

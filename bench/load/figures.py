@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +84,7 @@ def _medians(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median([row[name] for row in rows if name in row]) for name in names}
 
 
-def ratio(above: Sequence[float], below: Sequence[float]) -> Optional[float]:
+def ratio(above: Sequence[float], below: Sequence[float]) -> float | None:
     """Median over rounds of above/below; None without rounds.
 
     The two figures of a round were measured one after the other, so that what else the machine

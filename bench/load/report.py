@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from rich.console import Console
 
@@ -44,7 +44,7 @@ def show_set(result: SetResult, console: Console) -> None:
         console.print(f"  {name} [bold]{_ratio(value)}[/]")
 
 
-def show_eight(ratios: Mapping[str, Optional[float]], console: Console) -> None:
+def show_eight(ratios: Mapping[str, float | None], console: Console) -> None:
     """Faces a second, eight a request, against the published layout's one by one."""
     for name, value in ratios.items():
         console.print(f"  {name} [bold]{_ratio(value)}[/]")
@@ -117,7 +117,7 @@ def show_overload(title: str, figures: Mapping[str, Any], console: Console) -> N
         console.print(f"  {expected}: {words[kept]}")
 
 
-def _memory(samples: Sequence[tuple[float, int]], growth: Optional[Mapping[str, Any]]) -> str:
+def _memory(samples: Sequence[tuple[float, int]], growth: Mapping[str, Any] | None) -> str:
     """Some of the samples over the time, and how much the last quarter is above the first."""
     if not samples:
         return "not known"
@@ -134,11 +134,11 @@ def _latency(figures: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.1f}" for name, value in figures.items()) + " ms"
 
 
-def _number(value: Optional[float]) -> str:
+def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def _ratio(value: Optional[float]) -> str:
+def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 

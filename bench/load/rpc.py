@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import grpc
 
@@ -66,7 +66,7 @@ class Calls:
     took: list[float] = field(default_factory=list)
     codes: list[str] = field(default_factory=list)
 
-    def latencies(self, code: Optional[str] = OK) -> list[float]:
+    def latencies(self, code: str | None = OK) -> list[float]:
         """Seconds of the requests that ended with `code`; None: with any other than OK."""
         return [
             took

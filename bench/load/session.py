@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Optional
+from typing import Any
 
 from bench.load import generators
 from bench.load.cpu import Meter, wait_until_idle
@@ -58,9 +58,9 @@ class SetResult:
         """The median run of each side."""
         return {side: median_load(loads) for side, loads in self.rounds.items() if loads}
 
-    def ratios(self) -> dict[str, Optional[float]]:
+    def ratios(self) -> dict[str, float | None]:
         """`HTTP/raw` and so on, medians over the rounds."""
-        wanted: dict[str, Optional[float]] = {}
+        wanted: dict[str, float | None] = {}
         for side in ("HTTP", "gRPC"):
             for base in ("raw", *(s for s in self.rounds if s.startswith("published"))):
                 if side in self.rounds and base in self.rounds:

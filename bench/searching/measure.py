@@ -6,11 +6,11 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import numpy as np
 
@@ -144,7 +144,7 @@ def beside_writer(
     return {"alone_ms": alone, "beside_ms": beside, "ratio": ratios, "faces_per_s": reached}
 
 
-def snapshot(index: ExactIndex, probe: np.ndarray, folder: Optional[str]) -> dict[str, float]:
+def snapshot(index: ExactIndex, probe: np.ndarray, folder: str | None) -> dict[str, float]:
     """Seconds to save, and from loading (pages not in memory) to the first answer; bytes."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         path = Path(name) / "index"

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
@@ -56,8 +56,8 @@ class Report:
     refused: int = 0
     left: int = 0
     unexpected: dict[str, int] = field(default_factory=dict)
-    p50: Optional[float] = None
-    p99: Optional[float] = None
+    p50: float | None = None
+    p99: float | None = None
 
     @property
     def requests(self) -> int:
@@ -113,7 +113,7 @@ class _Http:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._host, self._port, self._path = parts.hostname, parts.port, parts.path
-        self._streams: Optional[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = None
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def send(self, kind: Kind) -> None:
         """Raises _SurpriseError, OSError, asyncio.IncompleteReadError."""
@@ -214,7 +214,7 @@ async def _client(client: _Http | _Rpc, kinds: Iterator[Kind], book: _Book) -> N
         except _SurpriseError as surprise:
             book.surprise(str(surprise))
             await asyncio.sleep(_AFTER_TROUBLE_S)
-        except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
+        except (TimeoutError, OSError, EOFError, ValueError) as error:
             book.surprise(f"{kind.name}: {type(error).__name__}")
             await client.close()
             await asyncio.sleep(_AFTER_TROUBLE_S)

@@ -8,7 +8,7 @@ import select
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import psutil
 
@@ -40,8 +40,8 @@ class Sample:
     rss: int
     descriptors: int
     threads: int
-    p50: Optional[float]
-    p99: Optional[float]
+    p50: float | None
+    p99: float | None
     others: float = 0.0
 
 

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -180,7 +180,7 @@ def _put(section: CommentedMap, key: Key, value: int) -> None:
     section[name] = value
 
 
-def _following(section: CommentedMap) -> Optional[CommentToken]:
+def _following(section: CommentedMap) -> CommentToken | None:
     """Take off the comments below the section's last line: they belong to what comes next.
 
     ruamel.yaml hangs all that stands between two settings on the upper one.
@@ -197,7 +197,7 @@ def _following(section: CommentedMap) -> Optional[CommentToken]:
     return _cut(place, index)
 
 
-def _cut(place: Optional[list[Any]], index: int) -> Optional[CommentToken]:
+def _cut(place: list[Any] | None, index: int) -> CommentToken | None:
     """A comment's lines after its first, which stays where it is."""
     token = place[index] if place and len(place) > index else None
     if not place or not isinstance(token, CommentToken):

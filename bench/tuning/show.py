@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from typing import Optional
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -104,7 +103,7 @@ def show_trials(trials: Sequence[Trial], knobs: Sequence[Knob], console: Console
     _say_disturbed(trials, console)
 
 
-def _value(value: Optional[int]) -> str:
+def _value(value: int | None) -> str:
     return "" if value is None else str(value)
 
 

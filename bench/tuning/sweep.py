@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional, Protocol
+from typing import Any, Protocol
 
 import psutil
 
@@ -58,7 +58,7 @@ class Trial:
     """
 
     name: str
-    value: Optional[int]
+    value: int | None
     step: str = "first"
     present: list[Mixed] = field(default_factory=list)
     runs: list[Mixed] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Trial:
         return [new.over(old) for new, old in zip(self.runs, self.present)]
 
     @property
-    def verdict(self) -> Optional[Verdict]:
+    def verdict(self) -> Verdict | None:
         return judge(self.ratios) if self.runs else None
 
     @property
@@ -137,8 +137,8 @@ class Sweep:
         self._watch = watch
         self._longest_s = 0.0
         self._running = contextlib.ExitStack()
-        self._present: Optional[Side] = None
-        self._new: Optional[Side] = None
+        self._present: Side | None = None
+        self._new: Side | None = None
         self.trials: list[Trial] = []
         self.changes: dict[Key, int] = {}
         self.complete = False

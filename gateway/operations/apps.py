@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from gateway.errors import ApiError, ErrorCode
 from gateway.parameters import Parameters, StatApp, StatGroup
@@ -67,7 +67,7 @@ def _may_see(call: Call, app: str) -> bool:
     return call.apps is None or app in call.apps
 
 
-def _statistics(library: Library, app: str) -> Optional[Statistics]:
+def _statistics(library: Library, app: str) -> Statistics | None:
     try:
         return library.store.statistics(app)
     except NotFoundError:

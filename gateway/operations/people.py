@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +45,7 @@ async def update(services: Services, call: Call, asked: Update) -> dict[str, Any
 
 
 async def _enrol(
-    services: Services, call: Call, asked: Union[Add, Update], replace: bool, create: bool
+    services: Services, call: Call, asked: Add | Update, replace: bool, create: bool
 ) -> dict[str, Any]:
     most = services.library.limits.user_info_bytes
     if asked.user_info is not None and len(asked.user_info.encode("utf-8", "replace")) > most:
@@ -164,7 +164,7 @@ async def list_groups(services: Services, call: Call, asked: Page) -> dict[str, 
 
 
 async def _forget_tokens(
-    services: Services, call: Call, group: Optional[str], user: Optional[str]
+    services: Services, call: Call, group: str | None, user: str | None
 ) -> None:
     """Forget the tokens of faces that are about to be deleted or replaced.
 
@@ -183,5 +183,5 @@ async def _forget(services: Services, call: Call, embeddings: Sequence[np.ndarra
     await services.tokens.forget_alike(call.app, None if every else embeddings, timeout)
 
 
-def _one_group(group: str) -> Optional[str]:
+def _one_group(group: str) -> str | None:
     return None if group == ALL_GROUPS else group

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +60,7 @@ async def _search(
     groups: Sequence[str],
     users: int,
     threshold: float,
-    user: Optional[str],
+    user: str | None,
 ) -> list[list[Hit]]:
     queries = np.stack([face.known.embedding for face in faces])
 

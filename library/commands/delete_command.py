@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sqlite3
 from pathlib import Path
-from typing import Optional
 
 from gateway.token_file import TokenFile
 from library import backup
@@ -36,9 +35,7 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
     return FAILED if holding or unreadable else DONE
 
 
-def _clean_tokens(
-    session: Session, store: Store, app: str, user: str, group: Optional[str]
-) -> None:
+def _clean_tokens(session: Session, store: Store, app: str, user: str, group: str | None) -> None:
     """The gateway's tokens of the same pictures; it drops them from memory within half a minute."""
     path = session.config.path.parent / session.config.gateway.token_file
     if not path.exists():

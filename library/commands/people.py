@@ -8,7 +8,6 @@ import stat
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
 
 from client.pictures import SUFFIXES
 from library.commands.files import kind_of
@@ -118,7 +117,7 @@ def _entries(folder: Path, user: str, found: Found) -> list[os.DirEntry[str]]:
         return []
 
 
-def _note(entry: os.DirEntry[str], user: str, found: Found, pictures: Optional[list[Path]]) -> None:
+def _note(entry: os.DirEntry[str], user: str, found: Found, pictures: list[Path] | None) -> None:
     """Put what is no folder where it belongs; pictures: None where no picture may be."""
     path = Path(entry.path)
     is_picture = path.suffix.lower() in SUFFIXES

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Optional, Union
 
 import numpy as np
 
@@ -90,9 +89,7 @@ class ApproximateIndex(ExactIndex):
             # Rows that died before there was a sketch to wipe.
             block.sketch.wipe(np.flatnonzero(~block.alive))
 
-    def _search(
-        self, view: View, queries: np.ndarray, k: int, groups: Optional[np.ndarray]
-    ) -> Hits:
+    def _search(self, view: View, queries: np.ndarray, k: int, groups: np.ndarray | None) -> Hits:
         share = self._share(groups)
         if len(view) < max(1, self.approximate_from) or share < _SHARE_LEAST:
             return super()._search(view, queries, k, groups)
@@ -106,7 +103,7 @@ class ApproximateIndex(ExactIndex):
         return hits
 
     def _likely(
-        self, view: View, queries: np.ndarray, wanted: int, groups: Optional[np.ndarray]
+        self, view: View, queries: np.ndarray, wanted: int, groups: np.ndarray | None
     ) -> Candidates:
         """The rows with the best sketches, and the best of those that have no sketch yet."""
         parts = [(part, part.block.sketch) for part in parts_of(view, groups)]
@@ -123,7 +120,7 @@ class ApproximateIndex(ExactIndex):
         scores = [Candidates.none(len(queries), 0)]
         estimates: list[_Estimates] = []
         # What has no sketch takes longest, so it comes first.
-        waiting: Iterator[Union[Part, int]] = iter([*plain, *range(len(stacks))])
+        waiting: Iterator[Part | int] = iter([*plain, *range(len(stacks))])
 
         def task() -> None:
             for one in waiting:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 
@@ -112,7 +111,7 @@ class VectorIndex(abc.ABC):
         """
 
     @abc.abstractmethod
-    def search(self, queries: np.ndarray, k: int, groups: Optional[Sequence[int]] = None) -> Hits:
+    def search(self, queries: np.ndarray, k: int, groups: Sequence[int] | None = None) -> Hits:
         """The k best persons for each query.
 
         queries: (q, dim) float32 of unit length; q may be 0.

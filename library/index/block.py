@@ -8,7 +8,6 @@ and what they are, or are dead.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Union
 
 import numpy as np
 
@@ -36,7 +35,7 @@ class Entries:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, rows: Union[np.ndarray, slice]) -> Entries:
+    def __getitem__(self, rows: np.ndarray | slice) -> Entries:
         return Entries(self.ids[rows], self.persons[rows], self.groups[rows], self.codes[rows])
 
 
@@ -74,9 +73,9 @@ class Block:
         self.alive = alive
         self.count = count
         self.dead = count - int(np.count_nonzero(alive[:count]))
-        self.sketch: Optional[Sketch] = None
+        self.sketch: Sketch | None = None
         self._blank = codec.encode(np.zeros((1, codec.dim), np.float32))[0]
-        self._groups: Optional[set[int]] = set()
+        self._groups: set[int] | None = set()
         self._ascending = 0
         self._lowest, self._highest = np.iinfo(np.int64).max, -1
         self._describe(0, count)
@@ -157,7 +156,7 @@ class Block:
     @staticmethod
     def _match(
         own: np.ndarray,
-        order: Optional[np.ndarray],
+        order: np.ndarray | None,
         start: int,
         ids: np.ndarray,
         found: np.ndarray,
@@ -170,7 +169,7 @@ class Block:
         hit = (place >= 0) & (own[rows] == ids)
         found[hit] = rows[hit] + start
 
-    def selected(self, groups: Optional[np.ndarray], count: int) -> Optional[np.ndarray]:
+    def selected(self, groups: np.ndarray | None, count: int) -> np.ndarray | None:
         """Offsets of the live rows among the first `count` that are in the groups.
 
         groups: (g,) int64. None stands for all rows, dead ones too: in the argument for a search

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 
@@ -61,7 +60,7 @@ class Part:
     place: int
     block: Block
     count: int
-    groups: Optional[np.ndarray]
+    groups: np.ndarray | None
 
     @property
     def size(self) -> int:
@@ -83,7 +82,7 @@ class Part:
                 yield base + chosen, codes.take(chosen, axis=0)
 
 
-def parts_of(view: View, groups: Optional[np.ndarray]) -> list[Part]:
+def parts_of(view: View, groups: np.ndarray | None) -> list[Part]:
     """All that a view shows of the groups."""
     rows = zip(range(len(view.blocks)), view.blocks, view.counts)
     return [Part(place, block, count, groups) for place, block, count in rows if count]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
 
 import numpy as np
 
@@ -55,7 +54,7 @@ def checked_queries(queries: np.ndarray, k: int, dim: int) -> np.ndarray:
     return _checked_vectors(queries, dim, "queries")
 
 
-def checked_groups(groups: Optional[Sequence[int]]) -> Optional[np.ndarray]:
+def checked_groups(groups: Sequence[int] | None) -> np.ndarray | None:
     """(g,) int64 without repetitions, or None."""
     return None if groups is None else np.unique(np.asarray(groups, np.int64))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -83,7 +83,7 @@ class ExactIndex(VectorIndex):
             self.table.remove(np.unique(checked_ids(ids)))
             self.version = max(self.version, version)
 
-    def search(self, queries: np.ndarray, k: int, groups: Optional[Sequence[int]] = None) -> Hits:
+    def search(self, queries: np.ndarray, k: int, groups: Sequence[int] | None = None) -> Hits:
         queries = checked_queries(queries, k, self.collection.dim)
         wanted = checked_groups(groups)
         if not len(queries):
@@ -135,9 +135,7 @@ class ExactIndex(VectorIndex):
     def __len__(self) -> int:
         return len(self.table)
 
-    def _search(
-        self, view: View, queries: np.ndarray, k: int, groups: Optional[np.ndarray]
-    ) -> Hits:
+    def _search(self, view: View, queries: np.ndarray, k: int, groups: np.ndarray | None) -> Hits:
         """The best k persons that the view shows. groups: (g,) int64, None for all."""
         hits = Hits.none(len(queries), k)
         fetched = max(_FETCHED_LEAST, _FETCHED_A_PERSON * k)
@@ -164,7 +162,7 @@ class ExactIndex(VectorIndex):
             fetched *= _FETCHED_MORE
         return hits
 
-    def _share(self, groups: Optional[np.ndarray]) -> float:
+    def _share(self, groups: np.ndarray | None) -> float:
         """The groups' share of all entries."""
         if groups is None:
             return 1.0

@@ -11,7 +11,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from pymilvus import DataType, FieldSchema
@@ -222,7 +222,7 @@ class MilvusIndex(VectorIndex):
             raise IndexLostError("index_lost", "The index in Milvus was cleared.")
         return state
 
-    def search(self, queries: np.ndarray, k: int, groups: Optional[Sequence[int]] = None) -> Hits:
+    def search(self, queries: np.ndarray, k: int, groups: Sequence[int] | None = None) -> Hits:
         queries = checked_queries(queries, k, self.collection.dim)
         wanted = checked_groups(groups)
         if not len(queries) or (wanted is not None and not len(wanted)):

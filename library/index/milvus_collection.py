@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, Callable, Optional, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from pymilvus import Collection as Remote
@@ -46,9 +46,9 @@ class MilvusCollection:
     def __init__(self, connection: MilvusConnection, name: str) -> None:
         self.connection = connection
         self.name = name
-        self._remote: Optional[Remote] = None
+        self._remote: Remote | None = None
         self._seen = ANY_TIME
-        self._unloaded_since: Optional[float] = None
+        self._unloaded_since: float | None = None
 
     def exists(self) -> bool:
         alias = self.connection.alias

@@ -12,9 +12,10 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, Callable, Optional, TypeVar
+from typing import IO, Any, TypeVar
 
 import grpc
 from milvus_lite.server import Server as LiteServer
@@ -66,7 +67,7 @@ class MilvusConnection:
         self.workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="milvus")
         self._token = token
         self._users = 0
-        self._lite: Optional[_LiteProcess] = None
+        self._lite: _LiteProcess | None = None
         self._connected = False
         self._number = 0  # of connections made so far
         self._connecting = threading.Lock()
@@ -232,7 +233,7 @@ def _translated(request: Callable[[], T]) -> T:
         raise _from_code(error.code, error.message) from error
 
 
-def _from_status(status: grpc.StatusCode, text: Optional[str]) -> IndexUnavailableError:
+def _from_status(status: grpc.StatusCode, text: str | None) -> IndexUnavailableError:
     if status == grpc.StatusCode.UNAVAILABLE:
         return _LostError("index_unavailable", "Milvus cannot be reached.")
     if status in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
@@ -242,7 +243,7 @@ def _from_status(status: grpc.StatusCode, text: Optional[str]) -> IndexUnavailab
     return _unavailable(f"Milvus answers: {_short(text)}.")
 
 
-def _from_code(code: int, text: Optional[str]) -> IndexUnavailableError:
+def _from_code(code: int, text: str | None) -> IndexUnavailableError:
     if code == _NOT_FOUND:
         return IndexLostError("index_lost", "A collection is gone from Milvus.")
     if code == _NOT_LOADED:
@@ -252,7 +253,7 @@ def _from_code(code: int, text: Optional[str]) -> IndexUnavailableError:
     return _unavailable(f"Milvus answers: {_short(text)}.")
 
 
-def _short(text: Optional[str]) -> str:
+def _short(text: str | None) -> str:
     line = " ".join((text or "nothing").split()).rstrip(".")
     return line if len(line) <= 300 else f"{line[:300]}..."
 

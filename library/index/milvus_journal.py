@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 from pymilvus import DataType, FieldSchema
@@ -69,7 +68,7 @@ class Journal:
         self._collection.create(_FIELDS, {"format": FORMAT})
         self._collection.make_searchable("FLAT", {})
 
-    def state(self, latest: bool = False) -> Optional[State]:
+    def state(self, latest: bool = False) -> State | None:
         """The index's state, or None before the first was written.
 
         latest: that of the last ``see``; else what was written in the last fifth of a second may

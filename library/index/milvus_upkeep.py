@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, wait
-from typing import Optional
 
 import numpy as np
 
@@ -33,7 +32,7 @@ class Upkeep:
         self._changing = threading.Lock()
         self._workers = rows.connection.workers
         self._working = False
-        self._work: Optional[Future[None]] = None
+        self._work: Future[None] | None = None
 
     def sweep(self, keep_days: float) -> None:
         """Delete what processes that have died had added too late; drop old tombstones."""

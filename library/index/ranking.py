@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import numpy as np
 
 from library.index.base import Hits
@@ -19,7 +17,7 @@ def scored(
     queries: np.ndarray,
     candidates: Candidates,
     view: View,
-    groups: Optional[np.ndarray] = None,
+    groups: np.ndarray | None = None,
 ) -> Ranking:
     """Score the candidates anew, all in the same way, and put them in order.
 

@@ -11,7 +11,6 @@ import mmap
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 
@@ -56,7 +55,7 @@ def restore(table: EntryTable, collection: Collection, path: Path) -> int:
     return directory.version
 
 
-def kept(path: Path) -> Optional[tuple[Collection, int]]:
+def kept(path: Path) -> tuple[Collection, int] | None:
     """Whose faces a snapshot holds, and its version; None where there is none that is whole.
 
     Only what the file says of itself is read.
@@ -165,7 +164,7 @@ def _blocks(content: np.ndarray, directory: Directory, table: EntryTable) -> Ite
         yield block
 
 
-def _sketch(content: np.ndarray, saved: SavedBlock, dim: int) -> Optional[Sketch]:
+def _sketch(content: np.ndarray, saved: SavedBlock, dim: int) -> Sketch | None:
     if saved.sketch is None or saved.code_book is None:
         return None
     codes = content[saved.sketch.place :][: saved.sketch.size]

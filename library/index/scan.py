@@ -8,7 +8,7 @@ serves all queries. How long they take does not depend on what is stored.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def _scan_for_few(
         found = Candidates.none(count, most)
         heaps = [(pointer(found.scores[n]), pointer(found.rows[n])) for n in range(count)]
         scanners: list[Any] = []
-        codec: Optional[Codec] = None
+        codec: Codec | None = None
         for part in waiting:
             if codec is not part.block.codec:
                 codec = part.block.codec

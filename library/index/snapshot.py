@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, Optional
+from typing import BinaryIO
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -57,8 +57,8 @@ class SavedBlock(_Model):
     groups: SavedArray
     alive: SavedArray
     codes: SavedArray
-    sketch: Optional[SavedArray] = None
-    code_book: Optional[SavedArray] = None
+    sketch: SavedArray | None = None
+    code_book: SavedArray | None = None
 
 
 class Directory(_Model):

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Callable, Optional
 
 import numpy as np
 
@@ -106,7 +105,7 @@ class EntryTable:
         self.block_rows = block_rows
         self._first_rows = max(1, block_rows // _FIRST_SMALLER)
         self._sealed = sealed
-        self._codec: Optional[Codec] = None
+        self._codec: Codec | None = None
         self._groups: Counter[int] = Counter()
         self._count = 0
 

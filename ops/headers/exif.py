@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from typing import Optional
 
 # What is looked at of a block or a packet. A JPEG's has 64 KB at most.
 MAX_BYTES = 65_536
@@ -46,7 +45,7 @@ def raw_profile(text: bytes) -> bytes:
         return b""
 
 
-def _of_exif(block: bytes) -> Optional[int]:
+def _of_exif(block: bytes) -> int | None:
     """The orientation in the first directory; None where it has none."""
     while block.startswith(_PREFIX):
         block = block[len(_PREFIX) :]

@@ -7,10 +7,11 @@ import contextlib
 import json
 import threading
 import time
+from collections.abc import Callable
 from concurrent import futures
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Union
+from typing import Any
 
 import cv2
 import grpc
@@ -55,7 +56,7 @@ class Status:
     details: str
 
 
-Answer = Union[Reply, Status]
+Answer = Reply | Status
 BUSY = Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 429, "3003 BUSY: The queue is full.")
 
 
