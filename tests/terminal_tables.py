@@ -219,7 +219,8 @@ def _session(console):
 
 
 def of_library(console):
-    groups = (GroupStatistics("g" * 48, 12_345_678, 23_456_789),)
+    then = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.timezone.utc)
+    groups = (GroupStatistics("g" * 48, 12_345_678, 23_456_789, then, then),)
     app = Statistics("a" * 60, "mobilefacenet_128", 128, 34_567_890, 45_678_901, groups)
     stats_command._show_apps([app], console)
     faces = (FaceAnswer((10_000, 20_000, 30_000, 40_000), 0.93),)

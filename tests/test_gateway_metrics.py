@@ -25,6 +25,7 @@ from tests.service import ROOT
 from tests.trace_writer import op, query, stamped
 
 PATH = "/face-api/v3/face/detect"
+THEN = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.timezone.utc)
 
 
 class Connected:
@@ -52,7 +53,9 @@ class Counted:
 
 
 def app(name: str, faces: int, users: tuple[int, ...] = (1,)) -> Statistics:
-    groups = tuple(GroupStatistics(f"g{n}", count, count) for n, count in enumerate(users))
+    groups = tuple(
+        GroupStatistics(f"g{n}", count, count, THEN, THEN) for n, count in enumerate(users)
+    )
     return Statistics(name, "mobilefacenet_128", 128, faces, faces, groups)
 
 

@@ -19,7 +19,7 @@ from paddle_fence.messages import pipeline_messages
 # How often each comes, of `sum(...)` requests.
 _GOOD = {"vga": 8, "hd": 5, "six": 5, "aligned": 8, "aligned8": 4, "everything": 4}
 _BAD, _LEAVING = 4, 2
-_GIF = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01"
+_TEXT = b"%PDF-1.7 is no picture"
 
 
 class Manner(enum.Enum):
@@ -70,7 +70,7 @@ def bad_kinds() -> list[Kind]:
     pictures = {
         ErrorKind.NOT_BASE64: "this is no base64!",
         ErrorKind.EMPTY_PICTURE: "",
-        ErrorKind.UNSUPPORTED_FORMAT: _base64(_GIF),
+        ErrorKind.UNSUPPORTED_FORMAT: _base64(_TEXT),
         ErrorKind.BROKEN_PICTURE: _base64(picture[: len(picture) // 2]),
         ErrorKind.PICTURE_TOO_MANY_PIXELS: _base64(_huge_png()),
     }

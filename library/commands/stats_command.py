@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from library.commands.session import DONE, Session
-from library.records import Statistics
+from library.records import GroupStatistics, Statistics
 from library.shelf import make_shelf
 from library.store import Store
 from terminal.table import FittingTable
@@ -45,8 +45,13 @@ def _plain(app: Statistics) -> dict[str, Any]:
         "dim": app.dim,
         "faces": app.faces,
         "entries": app.entries,
-        "groups": [vars(group) for group in app.groups],
+        "groups": [_group(group) for group in app.groups],
     }
+
+
+def _group(group: GroupStatistics) -> dict[str, Any]:
+    times = {name: getattr(group, name).isoformat() for name in ("created", "updated")}
+    return {"group": group.group, "users": group.users, "faces": group.faces, **times}
 
 
 def _places(session: Session, store: Store) -> dict[str, list[dict[str, Any]]]:
