@@ -219,7 +219,7 @@ def _session(console):
 
 
 def of_library(console):
-    then = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.timezone.utc)
+    then = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)
     groups = (GroupStatistics("g" * 48, 12_345_678, 23_456_789, then, then),)
     app = Statistics("a" * 60, "mobilefacenet_128", 128, 34_567_890, 45_678_901, groups)
     stats_command._show_apps([app], console)

@@ -25,7 +25,7 @@ from tests.service import ROOT
 from tests.trace_writer import op, query, stamped
 
 PATH = "/face-api/v3/face/detect"
-THEN = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.timezone.utc)
+THEN = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)
 
 
 class Connected:
