@@ -154,7 +154,8 @@ def _made(connection: Connection, entries: Sequence[int]) -> dict[int, int]:
     found: dict[int, int] = {}
     for some in chunks(entries):
         query = select(entry.c.id, face.c.created).join(face, face.c.id == entry.c.face_id)
-        found.update(connection.execute(query.where(entry.c.id.in_(some))).tuples().all())
+        rows = connection.execute(query.where(entry.c.id.in_(some)))
+        found.update((id_, created) for id_, created in rows)
     return found
 
 
