@@ -75,12 +75,14 @@ def upright(data: bytes, name: str) -> np.ndarray:
     name: of the picture, for the error.
     """
     encoded = np.frombuffer(data, np.uint8)
-    pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+    # Some builds of OpenCV know HEIC and AVIF, but not how those are turned.
+    known = encoded.size and data[4:8] != b"ftyp"
+    pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if known else None
     return _by_pillow(data, name) if pixels is None else pixels
 
 
 def _by_pillow(data: bytes, name: str) -> np.ndarray:
-    """What OpenCV does not know: HEIC, AVIF and GIF."""
+    """HEIC, AVIF, GIF, and what else OpenCV does not know."""
     from pi_heif import register_heif_opener
     from PIL import Image, ImageOps
 

@@ -81,7 +81,7 @@ class RpcTransport:
         answer = refusal(code.name, details)
         if answer.code != code.name:
             return answer
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED and details == "Deadline Exceeded":
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED and "Deadline Exceeded" in details:
             return ServiceTimeoutError(self.timeout)  # gRPC's own words: the service did not answer
         if code is grpc.StatusCode.UNAVAILABLE:
             lowered = details.lower()
