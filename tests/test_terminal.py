@@ -142,7 +142,7 @@ def places(tmp_path_factory):
 
 def into_a_closed_pipe(command: list[str], cwd: Path) -> tuple[int, str]:
     """Status and complaints of a command whose reader has gone before it says anything."""
-    # Without buffers argparse itself would meet the closed pipe, and say nothing of it from 3.12 on.
+    # Without buffers argparse itself meets the closed pipe, of which it says nothing from 3.12 on.
     environment = {name: it for name, it in os.environ.items() if name != "PYTHONUNBUFFERED"}
     reading, writing = os.pipe()
     os.close(reading)
