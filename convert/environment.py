@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -26,6 +27,13 @@ def environment_python(directory: Path, lock_file: Path, purpose: str) -> Path:
 
     Raises UnreachableError where it cannot be made; what was begun is made anew the next time.
     """
+    with lock_file.open("rb") as file:
+        # Two processes that need it at a time: one makes it, the other waits.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return _made(directory, lock_file, purpose)
+
+
+def _made(directory: Path, lock_file: Path, purpose: str) -> Path:
     python = directory / "bin" / "python"
     marker = directory / _COMPLETE
     digest = hashlib.sha256(lock_file.read_bytes()).hexdigest()
