@@ -14,7 +14,7 @@ from ops.errors import ErrorKind, ServiceError
 from ops.headers.gif import essential_gif
 from ops.headers.header import PictureHeader
 from ops.headers.heif import essential_heif
-from ops.headers.jpeg import END, essential_jpeg, has_all_scans, has_end
+from ops.headers.jpeg import END, essential_jpeg, has_all_scans
 from ops.headers.png import essential_png
 from ops.headers.tiff import essential_tiff, has_deep_colours
 from ops.headers.webp import shortened
@@ -58,7 +58,7 @@ def decoded(data: bytes, header: PictureHeader, reduction: int) -> np.ndarray:
 
     header: of the data, whose picture starts with them. Raises whatever the libraries raise.
     """
-    if header.form == "JPEG" and not has_end(data):
+    if not header.has_end:
         return _without_end(data, header, reduction)
     pixels = _by_opencv(data, header, reduction)
     if pixels is None:

@@ -33,7 +33,8 @@ class PictureHeader:
     seconds: that decoding takes at most on one core, estimated; see `ops/headers/costs.py`.
     by_opencv: whether OpenCV decodes it. apart: whether it is decoded in a process of its own,
     however little it takes, since its decoder has often been found to write where it should not.
-    start: bytes before the picture, which are passed over.
+    start: bytes before the picture, which are passed over. has_end: False for a JPEG without an end
+    marker behind the first scan's start.
     """
 
     form: str
@@ -44,6 +45,7 @@ class PictureHeader:
     by_opencv: bool
     apart: bool = False
     start: int = 0
+    has_end: bool = True
 
 
 def broken(what: str) -> ServiceError:

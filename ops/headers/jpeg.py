@@ -74,7 +74,7 @@ def read_jpeg(data: bytes) -> PictureHeader:
     header = _header(data, frame, kind, scans, components, orientation_of(exif, xmp))
     if data.rfind(END, codes) < 0:
         # It is decoded twice, to see whether its pixels are all there.
-        return dataclasses.replace(header, seconds=2 * header.seconds)
+        return dataclasses.replace(header, seconds=2 * header.seconds, has_end=False)
     return header
 
 
@@ -87,14 +87,6 @@ def essential_jpeg(data: bytes) -> bytes:
         if marker in (_APP0, _APP14, *_FRAMES, *_TABLES):
             parts.append(data[start - 4 : end])
     return data
-
-
-def has_end(data: bytes) -> bool:
-    """Whether an end marker stands behind the first scan's start, wherever."""
-    for marker, _, end in _segments(data):
-        if marker == _START_OF_SCAN:
-            return data.rfind(END, end) >= 0
-    return False
 
 
 def has_all_scans(data: bytes) -> bool:
