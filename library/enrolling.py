@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -59,44 +60,30 @@ def update_user(connection: Connection, app_name: str, group: str, user: str, in
     connection.execute(update(person).where(person.c.id == person_id).values(info=info))
 
 
+@dataclass(frozen=True, kw_only=True)
 class Enroller:
     """One enrolment of a batch, in one transaction.
 
     store_crops: whether crops are kept. faces_per_user: the limit for one user in one group.
     replace: the users' old faces go. create_users: users that are not there are made.
     same_info: users that are there must have the info that is given for them.
+    create_groups: groups that are not there are made, and the app.
     """
 
-    def __init__(
-        self,
-        store_crops: bool,
-        faces_per_user: int,
-        replace: bool,
-        create_users: bool,
-        same_info: bool,
-    ) -> None:
-        self.store_crops = store_crops
-        self.faces_per_user = faces_per_user
-        self.replace = replace
-        self.create_users = create_users
-        self.same_info = same_info
+    store_crops: bool
+    faces_per_user: int
+    replace: bool
+    create_users: bool
+    same_info: bool
+    create_groups: bool
 
-    def enrol(
-        self,
-        connection: Connection,
-        app_name: str,
-        batch: PreparedBatch,
-        create_groups: bool = False,
-    ) -> list[str]:
-        """Enrol all or raise; tokens in the order of the batch.
-
-        create_groups: groups that are not there are made, and the app.
-        """
+    def enrol(self, connection: Connection, app_name: str, batch: PreparedBatch) -> list[str]:
+        """Enrol all or raise; tokens in the order of the batch."""
         names = [group for group, _ in batch.users]
-        if create_groups:
+        if self.create_groups:
             create_app(connection, app_name)
         locked = lock_app(connection, app_name, "group_not_found", names[0])
-        if create_groups:
+        if self.create_groups:
             create_missing(connection, locked.id, names)
         groups = group_ids(connection, app_name, names)
         keys = [(groups[group], user) for group, user in batch.users]

@@ -19,7 +19,7 @@ def check_groups(connection: Connection, rows: Sequence[tuple[int, int, int]]) -
     taken: set[tuple[int, int]] = set()
     for some in chunks(sorted({face_id for _, _, face_id in rows})):
         query = select(entry.c.group_id, entry.c.face_id).where(entry.c.face_id.in_(some))
-        taken.update(connection.execute(query).tuples())
+        taken.update((group_id, face_id) for group_id, face_id in connection.execute(query))
     for group_id, _, face_id in rows:
         if (group_id, face_id) in taken:
             raise ExistsError("face_exists", "A user of the group has the face already.")

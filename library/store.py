@@ -172,14 +172,15 @@ class Store(IndexFeed, Maintenance):
         self._check.app(app)
         batch = self._check.enrolments(enrolments)
         enroller = enrolling.Enroller(
-            self._config.store_crops,
-            self._config.limits.faces_per_user,
-            replace,
-            create_users,
-            same_info,
+            store_crops=self._config.store_crops,
+            faces_per_user=self._config.limits.faces_per_user,
+            replace=replace,
+            create_users=create_users,
+            same_info=same_info,
+            create_groups=create_groups,
         )
         write = self._database.erase if replace else self._database.write
-        return write(lambda c: enroller.enrol(c, app, batch, create_groups))
+        return write(lambda c: enroller.enrol(c, app, batch))
 
     def users(self, app: str, group: str, start: int = 0, length: int | None = None) -> list[str]:
         """Names of a group's users in the order of their making; `length` as in `groups`."""
