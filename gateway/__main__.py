@@ -7,13 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from client.arguments import number
 from gateway import app_commands
-from gateway.app_commands import Desk
+from gateway.app_commands import Desk, shown_time
 from gateway.key_store import MAX_RATE
 from gateway.keys import ADMIN, ROLES, Key
 from library.errors import InvalidError, LibraryError
@@ -102,7 +101,7 @@ def show(desk: Desk, arguments: argparse.Namespace) -> int:
     table.names("created", "last used", "revoked").words("comment")
     for key in keys:
         rate = "" if key.rate is None else f"{key.rate:g}/s" if key.rate else "any"
-        times = map(_shown, (key.created, key.used, key.revoked))
+        times = map(shown_time, (key.created, key.used, key.revoked))
         table.add_row(key.id, key.app or "(any)", key.role, rate, *times, key.comment)
     out.print(table)
     return DONE
@@ -131,10 +130,6 @@ def _document(key: Key) -> dict[str, Any]:
         "used": key.used.isoformat() if key.used else None,
         "revoked": key.revoked.isoformat() if key.revoked else None,
     }
-
-
-def _shown(time: datetime | None) -> str:
-    return f"{time:%Y-%m-%d %H:%M} UTC" if time else ""
 
 
 def _parser() -> argparse.ArgumentParser:

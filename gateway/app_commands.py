@@ -7,8 +7,10 @@ import json
 import sqlite3
 import sys
 from collections import Counter
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from gateway.key_store import KeyStore
 from gateway.token_file import forget_in
@@ -43,7 +45,7 @@ def show(desk: Desk, arguments: argparse.Namespace) -> int:
     """List the apps in the order of their making, as a table or as JSON."""
     good = Counter(key.app for key in desk.keys.list() if key.revoked is None)
     with Store(desk.library) as store:
-        found = []
+        found: list[dict[str, Any]] = []
         for one in store.app_records():
             try:
                 numbers = store.statistics(one.app)
@@ -52,7 +54,7 @@ def show(desk: Desk, arguments: argparse.Namespace) -> int:
             found.append(
                 {
                     "app": one.app,
-                    "created": one.created.isoformat(timespec="seconds"),
+                    "created": one.created,
                     "groups": len(numbers.groups),
                     "users": sum(group.users for group in numbers.groups),
                     "faces": numbers.faces,
@@ -60,15 +62,19 @@ def show(desk: Desk, arguments: argparse.Namespace) -> int:
                 }
             )
     if arguments.json:
-        print(json.dumps(found))
+        print(json.dumps(found, default=lambda time: time.isoformat(timespec="seconds")))
         return DONE
     table = FittingTable().words("app").names("made").figures("groups", "users", "faces", "keys")
     for app in found:
-        made = f"{str(app['created'])[:16].replace('T', ' ')} UTC"
         figures = (str(app[name]) for name in ("groups", "users", "faces", "keys"))
-        table.add_row(str(app["app"]), made, *figures)
+        table.add_row(app["app"], shown_time(app["created"]), *figures)
     open_console(markup=False).print(table)
     return DONE
+
+
+def shown_time(time: datetime | None) -> str:
+    """A time in the commands' tables; empty for none."""
+    return f"{time:%Y-%m-%d %H:%M} UTC" if time else ""
 
 
 def delete(desk: Desk, arguments: argparse.Namespace) -> int:

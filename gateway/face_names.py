@@ -12,13 +12,13 @@ import asyncio
 import hashlib
 import logging
 import math
-import time
 from collections import Counter
 from functools import partial
 
 from gateway.errors import ApiError, ErrorCode
 from gateway.people import People
 from gateway.pipeline import PictureSeen
+from gateway.shared import Shared
 from gateway.tokens import new_token
 from ops.picture_text import plain_base64
 from ops.turns import Turns
@@ -43,8 +43,7 @@ class FaceNames:
         self._turns = Turns()
         self._key: bytes | None = None
         self._said = False
-        self._reading: asyncio.Task[None] | None = None
-        self._until = 0.0
+        self._reading: Shared[None] = Shared(_FRESH_S)
 
     async def of(
         self, app: str, image: str, picture: PictureSeen, aligned: bool, seconds: float
@@ -68,10 +67,9 @@ class FaceNames:
 
     async def _known_key(self, patience: float) -> bytes | None:
         """The key as it was read last; only the first time is it waited for."""
-        if self._reading is None or (self._reading.done() and time.monotonic() >= self._until):
-            self._reading = asyncio.ensure_future(self._read())
+        reading = self._reading.begun(self._read)
         if self._key is None:
-            await asyncio.wait({self._reading}, timeout=patience)
+            await asyncio.wait({reading}, timeout=patience)
         return self._key
 
     async def _read(self) -> None:
@@ -81,8 +79,6 @@ class FaceNames:
             if self._key is None and not self._said:
                 LOG.warning("face tokens are drawn for now: %s", error)
                 self._said = True
-        finally:
-            self._until = time.monotonic() + _FRESH_S
 
 
 def _digest(image: bytes, key: bytes) -> bytes:

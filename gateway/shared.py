@@ -24,10 +24,14 @@ class Shared(Generic[T]):
 
     async def get(self, make: Callable[[], Awaitable[T]]) -> T:
         """The result; ``make`` is called where none is kept or under way. Raises what it raises."""
+        return await asyncio.shield(self.begun(make))
+
+    def begun(self, make: Callable[[], Awaitable[T]]) -> asyncio.Future[T]:
+        """The result that is kept or under way, for who goes on without it; not to be cancelled."""
         task = self._task
         if task is None or (task.done() and time.monotonic() >= self._until):
             task = self._task = asyncio.ensure_future(self._made(make))
-        return await asyncio.shield(task)
+        return task
 
     async def _made(self, make: Callable[[], Awaitable[T]]) -> T:
         try:

@@ -40,12 +40,13 @@ async def add(services: Services, call: Call, asked: Add) -> dict[str, Any]:
     So is the group, by default in the private deployment's spelling only.
     """
     replace = asked.action_type == "REPLACE"
-    return await _enrol(services, call, asked, replace, True, call.create_groups)
+    return await _enrol(services, call, asked, replace=replace, create_groups=call.create_groups)
 
 
 async def update(services: Services, call: Call, asked: Update) -> dict[str, Any]:
     """Register the picture's largest face in place of the user's others."""
-    return await _enrol(services, call, asked, True, asked.action_type == "REPLACE", False)
+    create_users = asked.action_type == "REPLACE"
+    return await _enrol(services, call, asked, replace=True, create_users=create_users)
 
 
 async def _enrol(
@@ -53,8 +54,8 @@ async def _enrol(
     call: Call,
     asked: Add | Update,
     replace: bool,
-    create: bool,
-    create_groups: bool,
+    create_users: bool = True,
+    create_groups: bool = False,
 ) -> dict[str, Any]:
     most = services.library.limits.user_info_bytes
     if asked.user_info is not None and len(asked.user_info.encode("utf-8", "replace")) > most:
@@ -76,7 +77,7 @@ async def _enrol(
     await call.change(
         services.people,
         lambda library: library.enrol(
-            call.app, [enrolment], replace, create_users=create, create_groups=create_groups
+            call.app, [enrolment], replace, create_users=create_users, create_groups=create_groups
         ),
     )
     # From now on the library has it, and nothing of it is to stay when it is deleted there.
