@@ -1,7 +1,7 @@
 # The whole workflow. Plain `make` lists it.
 SHELL = /bin/sh
 PYTHON = .venv/bin/python
-export DEVICE PYTHON_VERSION
+export DEVICE PYTHON_VERSION ADVISORIES
 
 .PHONY: help setup run demo test fuzz lint format bench lock audit clean
 
@@ -42,7 +42,7 @@ bench:  ## speed of the models against onnxruntime, memory of the running servic
 lock:  ## make the lock files again from pyproject.toml (ARGS=--upgrade for the newest versions)
 	@scripts/lock $(ARGS)
 
-audit:  ## look the locked versions up in public lists of known holes
+audit:  ## look the locked versions up in public lists of known holes (ADVISORIES=DIR: in a copy of PyPA's)
 	@scripts/setup --dev --no-models && exec $(PYTHON) scripts/audit.py
 
 clean:  ## remove .venv, caches and logs; models/ stays

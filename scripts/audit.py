@@ -1,5 +1,6 @@
 """Looks the versions of the locks up in public lists of known holes: ``make audit``.
 
+``make audit ADVISORIES=DIR`` looks in a copy of PyPA's advisory database instead of asking anybody.
 Exit status 1 where a version has a hole that a later one does not have. A hole that nobody has
 closed yet is told, and so is that no list could be reached: a private installation has no way out,
 and both end well. Run with the Python of .venv, which has pip-audit.
@@ -8,13 +9,17 @@ and both end well. Run with the Python of .venv, which has pip-audit.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import advisories
 
 ROOT = Path(__file__).resolve().parents[1]
 # What runs in the service, on a CPU or a GPU, and what tests, lint and benches add.
@@ -32,6 +37,12 @@ _PIN = re.compile(r"^([a-z0-9._-]+==[^\s;\\]+)", re.MULTILINE)
 def main() -> int:
     """Print what is known; the exit status."""
     wanted = pins([ROOT / name for name in LOCKS])
+    if copy := os.environ.get("ADVISORIES"):
+        try:
+            return show(copy, advisories.look_up(Path(copy), list(chain(*wanted))))
+        except FileNotFoundError as error:
+            print(f"audit: ADVISORIES: {error}", file=sys.stderr)
+            return 2
     for source in SOURCES:
         found = ask(source, wanted)
         if found is not None:

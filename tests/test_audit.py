@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import re
 import subprocess
+import sys
 
 import pytest
 
 from tests.conftest import ROOT
 
-PATH = ROOT / "scripts" / "audit.py"
-SPEC = importlib.util.spec_from_file_location("audit", PATH)
-assert SPEC is not None
-assert SPEC.loader is not None
-audit = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(audit)
+sys.path.append(str(ROOT / "scripts"))
+audit = importlib.import_module("audit")
 HOLE = {"id": "CVE-1", "fix_versions": ["2.0"], "aliases": [], "description": ""}
 
 
@@ -62,6 +59,54 @@ def test_without_any_list_it_says_so_and_ends_well(sources, capsys, answers):
     sources(**answers)
     assert audit.main() == 0
     assert "nothing was checked" in capsys.readouterr().out
+
+
+def database(folder, *events, **more):
+    """A copy of PyPA's advisory database with one hole of the package ``one``."""
+    (folder / "vulns" / "one").mkdir(parents=True)
+    affected = [{"ranges": [{"type": "ECOSYSTEM", "events": [*events]}]}]
+    hole = json.dumps({"id": "PYSEC-1", "affected": affected, **more})
+    (folder / "vulns" / "one" / "PYSEC-1.yaml").write_text(hole)
+
+
+@pytest.mark.parametrize(
+    ("events", "said", "status"),
+    [
+        ([{"introduced": "0"}, {"fixed": "1.0.1"}], "fixed in 1.0.1", 1),
+        ([{"introduced": "1.0"}], "fixed in no version", 0),
+        ([{"introduced": "0.5"}, {"last_affected": "1.0"}], "fixed in no version", 0),
+        ([{"fixed": "0.9"}, {"introduced": "0"}], None, 0),
+        ([{"introduced": "0"}, {"last_affected": "0.9"}], None, 0),
+        ([{"introduced": "1.0.1"}, {"fixed": "2.0"}], None, 0),
+        ([{"introduced": "0"}, {"fixed": "0.5"}, {"introduced": "0.7"}, {"fixed": "2"}], "in 2", 1),
+    ],
+)
+def test_a_copy_of_the_database_is_read_without_asking_anybody(
+    sources, capsys, monkeypatch, tmp_path, events, said, status
+):
+    sources()
+    database(tmp_path / "copy", *events)
+    monkeypatch.setenv("ADVISORIES", str(tmp_path / "copy"))
+    assert audit.main() == status
+    out = capsys.readouterr().out
+    assert ("PYSEC-1" in out) == (said is not None)
+    assert said is None or said in out
+    assert "1 packages checked with" in out
+
+
+def test_a_withdrawn_hole_is_none(sources, capsys, monkeypatch, tmp_path):
+    sources()
+    database(tmp_path / "copy", {"introduced": "0"}, withdrawn="2024-01-01T00:00:00Z")
+    monkeypatch.setenv("ADVISORIES", str(tmp_path / "copy"))
+    assert audit.main() == 0
+    assert "PYSEC" not in capsys.readouterr().out
+
+
+def test_what_is_no_copy_of_the_database_is_refused(sources, capsys, monkeypatch, tmp_path):
+    sources()
+    monkeypatch.setenv("ADVISORIES", str(tmp_path))
+    assert audit.main() == 2
+    assert "has no folder vulns" in capsys.readouterr().err
 
 
 def test_every_version_of_every_lock_is_looked_up():
