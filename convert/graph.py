@@ -216,37 +216,42 @@ class Graph:
 def shape_of(node: Node, inputs: list[Shape]) -> Shape:
     """Shape of a node's value from those of its inputs. Raises GraphError if they do not fit."""
     shape = inputs[0]
-    if isinstance(node, Conv):
-        if shape[1] != node.weight.shape[1] * node.groups:
-            raise GraphError(f"{node.name!r} expects other channels than {shape[1]}")
-        reach = [(k - 1) * d + 1 for k, d in zip(node.weight.shape[2:], node.dilation)]
-        return (-1, len(node.weight), *_windows(shape, reach, node.stride, node.padding))
-    if isinstance(node, Pool):
-        return (-1, shape[1], *_windows(shape, list(node.size), node.stride, node.padding))
-    if isinstance(node, (Add, Multiply)):
-        pairs = list(zip(inputs[0], inputs[1]))
-        if len(inputs[0]) != len(inputs[1]) or any(a != b and 1 not in (a, b) for a, b in pairs):
-            raise GraphError(f"{node.name!r} joins {inputs[0]} with {inputs[1]}")
-        return (-1, *(max(pair) for pair in pairs[1:]))
-    elif isinstance(node, Mean):
-        return (-1, shape[1], 1, 1) if node.keep_dims else (-1, shape[1])
-    elif isinstance(node, Pad):
-        return (-1, *(n + sum(pair) for n, pair in zip(shape[1:], node.pads[1:])))
-    elif isinstance(node, Concat):
-        joined = list(shape)
-        joined[node.axis] = sum(other[node.axis] for other in inputs)
-        return tuple(joined)
-    elif isinstance(node, Transpose):
-        return tuple(shape[axis] for axis in node.order)
-    elif isinstance(node, Reshape):
-        if math.prod(node.shape[1:]) != math.prod(shape[1:]):
-            raise GraphError(f"{node.name!r} cannot give {shape} the shape {node.shape}")
-        return node.shape
-    elif isinstance(node, MatMul):
-        if len(node.weight) != shape[-1]:
-            raise GraphError(f"{node.name!r} expects {len(node.weight)} values, not {shape[-1]}")
-        return (*shape[:-1], node.weight.shape[1])
-    return shape
+    match node:
+        case Conv():
+            if shape[1] != node.weight.shape[1] * node.groups:
+                raise GraphError(f"{node.name!r} expects other channels than {shape[1]}")
+            reach = [(k - 1) * d + 1 for k, d in zip(node.weight.shape[2:], node.dilation)]
+            return (-1, len(node.weight), *_windows(shape, reach, node.stride, node.padding))
+        case Pool():
+            return (-1, shape[1], *_windows(shape, list(node.size), node.stride, node.padding))
+        case Add() | Multiply():
+            pairs = list(zip(inputs[0], inputs[1]))
+            fit = all(a == b or 1 in (a, b) for a, b in pairs)
+            if len(inputs[0]) != len(inputs[1]) or not fit:
+                raise GraphError(f"{node.name!r} joins {inputs[0]} with {inputs[1]}")
+            return (-1, *(max(pair) for pair in pairs[1:]))
+        case Mean():
+            return (-1, shape[1], 1, 1) if node.keep_dims else (-1, shape[1])
+        case Pad():
+            return (-1, *(n + sum(pair) for n, pair in zip(shape[1:], node.pads[1:])))
+        case Concat():
+            joined = list(shape)
+            joined[node.axis] = sum(other[node.axis] for other in inputs)
+            return tuple(joined)
+        case Transpose():
+            return tuple(shape[axis] for axis in node.order)
+        case Reshape():
+            if math.prod(node.shape[1:]) != math.prod(shape[1:]):
+                raise GraphError(f"{node.name!r} cannot give {shape} the shape {node.shape}")
+            return node.shape
+        case MatMul():
+            if len(node.weight) != shape[-1]:
+                raise GraphError(
+                    f"{node.name!r} expects {len(node.weight)} values, not {shape[-1]}"
+                )
+            return (*shape[:-1], node.weight.shape[1])
+        case _:
+            return shape
 
 
 def _windows(

@@ -182,18 +182,19 @@ def _set_op(op: OpTimes, name: str, value: float) -> None:
 
 
 def _set_dag(dag: DagTimes, name: str, value: str) -> None:
-    if name == "Query count":
-        dag.queries = int(value)
-    elif name == "QPS":
-        dag.qps = float(value)
-    elif name == "Succ":
-        dag.success = float(value)
-    elif name == "Error req":
-        dag.failed = tuple(int(number) for number in value.split(",") if number.strip())
-    elif name == "ave":
-        dag.latency_ms = float(value)
-    elif name.isdigit():
-        dag.percentiles[int(name)] = float(value)
+    match name:
+        case "Query count":
+            dag.queries = int(value)
+        case "QPS":
+            dag.qps = float(value)
+        case "Succ":
+            dag.success = float(value)
+        case "Error req":
+            dag.failed = tuple(int(number) for number in value.split(",") if number.strip())
+        case "ave":
+            dag.latency_ms = float(value)
+        case _ if name.isdigit():
+            dag.percentiles[int(name)] = float(value)
 
 
 def _names(listed: str) -> tuple[str, ...]:

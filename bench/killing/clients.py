@@ -103,20 +103,21 @@ class Client:
         kind = self._choose.choices(list(OPERATIONS), list(OPERATIONS.values()))[0]
         if kind in ("enrol", "add a group") and len(self._users()) >= _MOST_USERS:
             kind = "delete a user"
-        if kind == "enrol":
-            await self._enrol_new()
-        elif kind in ("enrol a portrait", "enrol a detected face", "update"):
-            await self._enrol_more(kind)
-        elif kind == "enrol a registered face":
-            await self._enrol_registered()
-        elif kind in ("copy", "move"):
-            await self._copy(move=kind == "move")
-        elif kind in ("add a group", "delete a group"):
-            await self._group(kind)
-        elif kind == "search":
-            await self._search()
-        else:
-            await self._delete(kind)
+        match kind:
+            case "enrol":
+                await self._enrol_new()
+            case "enrol a portrait" | "enrol a detected face" | "update":
+                await self._enrol_more(kind)
+            case "enrol a registered face":
+                await self._enrol_registered()
+            case "copy" | "move":
+                await self._copy(move=kind == "move")
+            case "add a group" | "delete a group":
+                await self._group(kind)
+            case "search":
+                await self._search()
+            case _:
+                await self._delete(kind)
 
     async def _enrol_new(self) -> None:
         key = (self._some_group(), f"{self._name}_{next(self._numbers)}")
