@@ -17,17 +17,18 @@ run:  ## set up what is missing, then start the service (ARGS="--config other.ym
 demo:  ## enrol a folder of people, find them in a picture (ARGS="people/ group.jpg")
 	@scripts/setup && exec $(PYTHON) -m client.demo $(ARGS)
 
-test:  ## run the tests (ARGS="tests/test_setup.py -k name")
+test:  ## run the tests (ARGS="tests/project/test_setup.py -k name")
 	@scripts/setup --dev && exec $(PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-fuzz:  ## look for inputs that break what `make test` tries a few of (ARGS="tests/test_settings_file.py")
+fuzz:  ## look for inputs that break what `make test` tries a few of (ARGS="tests/bench/test_settings_file.py")
 	@scripts/setup --dev && exec $(PYTHON) -m pytest -q -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 
-lint:  ## check style and types
+lint:  ## check style, types and who imports whom
 	@scripts/setup --dev --no-models
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
 
 format:  ## bring the sources into the project's format
 	@scripts/setup --dev --no-models

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from client.cli import Client, main
-from client.http import DEFAULT_URL, HttpTransport
+from client.cli.scripts import Client, main
+from client.pipeline.http import DEFAULT_URL, HttpTransport
 from terminal.command import run_command
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from client.cli import Client, main
-from client.rpc import DEFAULT_ADDRESS, RpcTransport
+from client.cli.scripts import Client, main
+from client.pipeline.rpc import DEFAULT_ADDRESS, RpcTransport
 from terminal.command import run_command
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ import argparse
 import sys
 import time
 
-from ops.config import Config, ConfigError, load_config
-from ops.data_lock import DataLock, data_files
-from ops.listening import check_places
-from ops.supervisor import Supervisor
+from runtime.data_lock import DataLock, data_files
+from runtime.listening import check_places
+from runtime.supervisor import Supervisor
+from settings.config import Config, ConfigError, load_config
 from terminal.command import outlive_readers
 
 # Seconds within which the children of a service that was killed are gone, and with them its ports.

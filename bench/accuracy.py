@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.progress import track
 
 from client.pictures import SUFFIXES
-from ops.chain import Chain
-from ops.config import load_config
 from ops.errors import ServiceError
-from ops.picture import PictureLimits, decode_picture
+from ops.local import Chain
+from ops.pictures.picture import PictureLimits, decode_picture
+from settings.config import load_config
 from terminal.console import open_console
 
 LIMITS = PictureLimits(max_bytes=50_000_000, max_pixels=100_000_000)

@@ -26,11 +26,11 @@ from rich.console import Console
 from bench.attacking.clients import Target
 from bench.attacking.senders import ATTACKS
 from bench.attacking.watch import Clients, Memory, Phase, held_by, processes_of
-from bench.child import PIPE, start_child
 from bench.load.cpu import machine
 from bench.load.outputs import output_file
-from bench.ports import free_ports
-from bench.service import Service, ended_by_sigterm, started
+from runtime.launch import Service, ended_by_sigterm, started
+from runtime.ports import free_ports
+from runtime.tethered_child import PIPE, start_child
 from terminal.console import open_console
 from terminal.table import FittingTable
 

@@ -20,8 +20,8 @@ from typing import Any
 import psycopg
 import pymysql
 
-from bench.ports import free_ports
-from ops.process import die_with_parent
+from runtime.ports import free_ports
+from runtime.process import die_with_parent
 
 START_S = 60
 # initdb looks through all time zones for the machine's own where this is not set.

@@ -10,7 +10,7 @@ import skimage.data
 from rich.console import Console
 
 from bench.turned import QUARTERS, turn
-from ops.chain import Chain
+from ops.local import Chain
 from terminal.table import FittingTable
 
 # Of crops that other systems made: so much inside the face's box on each side.

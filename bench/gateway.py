@@ -30,14 +30,14 @@ from bench.load.generators import Target
 from bench.load.outputs import output_file
 from bench.load.pictures import PictureSet, make_sets
 from bench.load.session import best_level, levels
-from bench.ports import free_ports
 from bench.searching.faces import FaceModel, default_effective
-from bench.service import ended_by_sigterm, started
-from library.config import LibraryConfig
+from inference.manifest import Manifest
 from library.records import Enrolment, NewFace
-from library.store import Store
-from ops.config import load_config
-from ops.manifest import Manifest
+from library.store.store import Store
+from runtime.launch import ended_by_sigterm, started
+from runtime.ports import free_ports
+from settings.config import load_config
+from settings.library import LibraryConfig
 from terminal.console import open_console
 from terminal.table import FittingTable
 

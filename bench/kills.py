@@ -36,7 +36,7 @@ from bench.killing.running import Run
 from bench.killing.show import Bar, show
 from bench.load.cpu import machine
 from bench.load.outputs import output_file
-from bench.service import ended_by_sigterm
+from runtime.launch import ended_by_sigterm
 from terminal.console import open_console
 
 DATABASES: dict[str, Callable[[Path], Database]] = {

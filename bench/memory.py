@@ -21,11 +21,11 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from bench.service import started
-from client.answer import WANTS, Options
 from client.errors import ClientError
-from client.http import DEFAULT_URL, HttpTransport
 from client.pictures import sample_png
+from client.pipeline.answer import WANTS, Options
+from client.pipeline.http import DEFAULT_URL, HttpTransport
+from runtime.launch import started
 from terminal.console import open_console
 from terminal.table import FittingTable
 
@@ -59,7 +59,7 @@ def usage_of(pid: int) -> list[Usage]:
 
 
 def _command(arguments: Sequence[str]) -> str:
-    """What was run, without the interpreter's path: ``-m ops.server config.yml``."""
+    """What was run, without the interpreter's path: ``-m ops.serving config.yml``."""
     shown = arguments[1:] if len(arguments) > 1 else arguments
     return " ".join(Path(part).name if part.startswith("/") else part for part in shown[:3])
 

@@ -25,7 +25,7 @@ from terminal.table import FittingTable
 if TYPE_CHECKING:
     import onnxruntime
 
-    from ops.engine import Model
+    from inference.predictor import Model
 
 LIMIT = 1.15
 """Paddle's time over onnxruntime's that a model should keep to."""
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(folder: Path, options: argparse.Namespace, original: Path | None) -> list[Timing]:
-    from ops.engine import Model
+    from inference.predictor import Model
 
     model = Model.load(folder)
     session, note = _peer(model, original)
@@ -119,10 +119,10 @@ def _peer(model: Model, original: Path | None) -> tuple[onnxruntime.InferenceSes
     """A session of onnxruntime with the same network, or None and why there is none."""
     import onnxruntime
 
-    from convert.graph import GraphError
-    from convert.onnx_export import to_onnx
-    from convert.optimize import optimize
-    from convert.paddle_reader import read_program
+    from convert.network.graph import GraphError
+    from convert.network.optimize import optimize
+    from convert.onnx.export import to_onnx
+    from convert.paddle.reader import read_program
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1

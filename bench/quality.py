@@ -2,9 +2,9 @@
 
 DIR holds a folder a person, all live and fit for use. The largest face of each picture is measured
 as it is and after blurring, darkening and cutting it; the tables are what the levels of
-`gateway/levels.py` and the thresholds of `ops/liveness.py` were chosen by. Exit status 1 where
-fewer than 95 in 100 of the pictures as they are pass at NORMAL. Last, in how many of them a face is
-still found when they are cut too tight, or small and noisy, and in how many without one.
+`gateway/api/levels.py` and the thresholds of `ops/stages/liveness.py` were chosen by. Exit status 1
+where fewer than 95 in 100 of the pictures as they are pass at NORMAL. Last, in how many of them a
+face is still found when they are cut too tight, or small and noisy, and in how many without one.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from rich.console import Console
 from bench.accuracy import LIMITS, MIN_SCORE, gallery_files
 from bench.finding import show_finding
 from client.pictures import SUFFIXES
-from gateway.levels import LEVELS, quality_fault
-from ops.chain import Chain
-from ops.config import load_config
-from ops.face import Face
-from ops.geometry import ARCFACE_POINTS, ARCFACE_SIZE, fit_similarity, warp
-from ops.liveness import FALSE_REJECT_RATES
-from ops.occlusion import REGIONS
-from ops.picture import decode_picture
-from ops.quality import blur, illumination
+from gateway.api.levels import LEVELS, quality_fault
+from ops.local import Chain
+from ops.pictures.picture import decode_picture
+from ops.stages.liveness import FALSE_REJECT_RATES
+from settings.config import load_config
 from terminal.console import open_console
 from terminal.table import FittingTable
+from vision.face import Face
+from vision.geometry import ARCFACE_POINTS, ARCFACE_SIZE, fit_similarity, warp
+from vision.occlusion import REGIONS
+from vision.quality import blur, illumination
 
 WANTED_SHARE = 0.95
 # The share of the lowest scores that the tail is fitted to.

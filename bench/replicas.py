@@ -26,15 +26,15 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from bench.load.affinity import on_cores, pin, whole_cores
 from bench.load.cpu import machine, service_pids
 from bench.load.figures import ratio
 from bench.load.mixture import Mixed, Mixture, interface_here
 from bench.load.outputs import output_file
 from bench.load.pictures import NAMES, PictureSet, make_sets
 from bench.load.report import QUIET, shares
-from bench.service import ended_by_sigterm, started
 from bench.tuning.knobs import set_values
+from runtime.affinity import on_cores, pin, whole_cores
+from runtime.launch import ended_by_sigterm, started
 from terminal.console import open_console
 from terminal.table import FittingTable
 

@@ -37,10 +37,10 @@ from bench.searching.sides import (
     resident_bytes,
     stored_bytes,
 )
-from library.index.approximate import ApproximateIndex
-from library.index.codec import STORAGES
-from library.index.engine import cores
-from library.index.exact import ExactIndex
+from library.index.memory.approximate import ApproximateIndex
+from library.index.memory.codec import STORAGES
+from library.index.memory.exact import ExactIndex
+from library.index.memory.faiss_engine import cores
 from terminal.console import open_console
 
 KINDS: dict[str, type[ExactIndex]] = {EXACT: ExactIndex, APPROXIMATE: ApproximateIndex}

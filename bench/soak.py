@@ -27,10 +27,10 @@ from rich.console import Console
 
 from bench.load.cpu import Meter, machine
 from bench.load.outputs import output_file, plot_file
-from bench.service import Service, ended_by_sigterm, started
 from bench.soaking.clients import Job
 from bench.soaking.show import Bar, plot, show
 from bench.soaking.watch import Clients, Record
+from runtime.launch import Service, ended_by_sigterm, started
 from terminal.console import open_console
 
 

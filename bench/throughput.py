@@ -38,9 +38,9 @@ from bench.load.published import LAYOUTS, Published
 from bench.load.published import started as published_started
 from bench.load.raw import Raw
 from bench.load.session import LEVELS, Plan, Session, SetResult, levels, target_of
-from bench.ports import free_ports
-from bench.service import Service, ended_by_sigterm, started
-from ops.config import load_config
+from runtime.launch import Service, ended_by_sigterm, started
+from runtime.ports import free_ports
+from settings.config import load_config
 from terminal.console import open_console
 
 

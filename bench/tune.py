@@ -30,13 +30,13 @@ from bench.load.cpu import machine
 from bench.load.mixture import Mixture, interface_here
 from bench.load.outputs import output_file
 from bench.load.pictures import NAMES, PictureSet, make_sets
-from bench.service import ended_by_sigterm, started
 from bench.tuning.knobs import WHOLE, Knob, idle_ops, knobs, set_values
 from bench.tuning.settings_file import EditError, Key, read_text, with_values, write_values
 from bench.tuning.show import Bar, changes_in_words, show_trials
 from bench.tuning.sweep import Plan, Sweep
-from client.answer import WANTS
-from ops.config import MODEL_STAGES, STAGE_NEEDS, ConfigError, load_config
+from client.pipeline.answer import WANTS
+from runtime.launch import ended_by_sigterm, started
+from settings.config import MODEL_STAGES, STAGE_NEEDS, ConfigError, load_config
 from terminal.console import open_console
 from tracer.setup import cores_here
 

@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.progress import track
 
 from bench.accuracy import LIMITS, STAGES, chosen_models, gallery_files
-from ops.chain import Chain
-from ops.face import Face
-from ops.manifest import ManifestError
-from ops.picture import decode_picture
-from ops.recogniser import load_recogniser
+from inference.manifest import ManifestError
+from inference.recogniser import load_recogniser
+from ops.local import Chain
+from ops.pictures.picture import decode_picture
 from terminal.console import open_console
 from terminal.table import FittingTable
+from vision.face import Face
 
 QUARTERS = (0, 90, 180, 270)
 BETWEEN = (20, 45, 60, 135, 225, 300)

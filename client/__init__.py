@@ -10,8 +10,8 @@ Of the REST gateway, with people to be recognised::
 Of the pipeline itself (``pipeline_http_client.py`` and ``pipeline_rpc_client.py`` are thin scripts
 over it)::
 
-    from client.answer import Options
-    from client.http import HttpTransport
+    from client.pipeline.answer import Options
+    from client.pipeline.http import HttpTransport
     from client.pictures import Picture
 
     with HttpTransport() as service:
@@ -26,10 +26,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from client.face_service import FaceService
-    from client.face_service_async import AsyncFaceService
-    from client.face_service_records import FaceServiceError, NoAnswerError, Token, Url
-    from client.user_ids import user_id_of
+    from client.rest.face_service import FaceService
+    from client.rest.face_service_async import AsyncFaceService
+    from client.rest.records import FaceServiceError, NoAnswerError, Token, Url
+    from client.rest.user_ids import user_id_of
 
 __all__ = [
     "AsyncFaceService",
@@ -42,13 +42,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AsyncFaceService": "client.face_service_async",
-    "FaceService": "client.face_service",
-    "FaceServiceError": "client.face_service_records",
-    "NoAnswerError": "client.face_service_records",
-    "Token": "client.face_service_records",
-    "Url": "client.face_service_records",
-    "user_id_of": "client.user_ids",
+    "AsyncFaceService": "client.rest.face_service_async",
+    "FaceService": "client.rest.face_service",
+    "FaceServiceError": "client.rest.records",
+    "NoAnswerError": "client.rest.records",
+    "Token": "client.rest.records",
+    "Url": "client.rest.records",
+    "user_id_of": "client.rest.user_ids",
 }
 
 

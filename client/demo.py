@@ -19,15 +19,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from client import draw
-from client.answer import FaceAnswer
-from client.arguments import number
-from client.demo_people import Person, people_in, sample_people, sample_scene, scene_of
+from client.cli import draw
+from client.cli.arguments import number
+from client.cli.demo_people import Person, people_in, sample_people, sample_scene, scene_of
 from client.errors import UnreadableError
-from client.face_service import FaceService
-from client.face_service_exchange import DEFAULT_URL
-from client.face_service_records import FaceServiceError, FoundFace, FoundUser, NoAnswerError
-from client.user_ids import user_id_of
+from client.pipeline.answer import FaceAnswer
+from client.rest.exchange import DEFAULT_URL
+from client.rest.face_service import FaceService
+from client.rest.records import FaceServiceError, FoundFace, FoundUser, NoAnswerError
+from client.rest.user_ids import user_id_of
 from terminal.command import run_command
 from terminal.console import open_console
 from terminal.table import FittingTable
@@ -165,8 +165,8 @@ def _service(arguments: argparse.Namespace, console: Console) -> Iterator[FaceSe
             yield service
             return
     # Only here: whoever has a service needs nothing of what starts one.
-    from bench.ports import free_ports
-    from bench.service import started
+    from runtime.launch import started
+    from runtime.ports import free_ports
 
     port = free_ports()[0]
 

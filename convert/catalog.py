@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from convert.errors import ConvertError
-from ops.yaml_file import YamlError, read_yaml
+from settings.yaml_file import YamlError, read_yaml
 
 CATALOG_FILE = Path(__file__).with_name("catalog.yml")
 SHA256 = r"^[0-9a-f]{64}$"

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from convert import face_resnet, onnx_model, paddle_export, tfjs
 from convert.catalog import Entry
 from convert.errors import ConvertError
-from convert.fetch import Fetcher, fetch_local
-from convert.graph import GraphError
 from convert.model_directory import put_in_place, work_directory, write_manifest
+from convert.network.graph import GraphError
+from convert.onnx import model as onnx_model
+from convert.paddle import export as paddle_export
 from convert.serving import write_serving_format
+from convert.sources.fetch import Fetcher, fetch_local
 from convert.terminal import CONSOLE
+from convert.tfjs import face_resnet
+from convert.tfjs import model as tfjs
 from convert.translation import Translation
 from convert.verify import verify_apart
 

@@ -19,7 +19,7 @@ from convert.catalog import Entry
 from convert.errors import BusyError
 from convert.serving import CLIENT_DIR, MODEL_FILE, PARAMS_FILE, SERVER_DIR
 from convert.translation import Translation, Variable
-from ops.yaml_file import read_yaml
+from settings.yaml_file import read_yaml
 
 FORMAT = 1
 MANIFEST = "model.yml"

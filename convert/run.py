@@ -7,8 +7,8 @@ from pathlib import Path
 
 from convert.catalog import Catalog, Entry
 from convert.errors import BusyError, ConvertError
-from convert.fetch import CACHE_DIR, Fetcher
 from convert.model_directory import is_intact, locked
+from convert.sources.fetch import CACHE_DIR, Fetcher
 from convert.terminal import CONSOLE
 
 

@@ -7,16 +7,14 @@ detector has been converted before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
-from ops.face import Detections, Face, Landmarks
-from ops.geometry import ARCFACE_POINTS
-
-if TYPE_CHECKING:
-    from convert.verify import Subject
+from convert.subject import Subject
+from vision.face import Detections, Face, Landmarks
+from vision.geometry import ARCFACE_POINTS
 
 # Where SCRFD sees the face, in pixels: box, then the five points (eyes, nose, mouth corners).
 BOX = (180.7, 63.4, 271.2, 178.1)

@@ -8,17 +8,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
 
 import numpy as np
 
 from convert import task_checks
 from convert.environment import ROOT, last_line
 from convert.errors import VerificationError
-from ops.adapters import Adapter, create_adapter
-from ops.engine import Model, Predictor
-from ops.face import Face
-from ops.manifest import Manifest, ManifestError
+from convert.subject import Subject
+from inference.manifest import ManifestError
+from vision.face import Face
 
 # A batch of another size may take another kernel: share of an output's largest value.
 BATCH_TOLERANCE = 1e-3
@@ -71,42 +69,6 @@ def verify(model_dir: Path) -> None:
     picture, face = task_checks.sample_face()
     check_outputs(subject, picture, face)
     task_checks.CHECKS[subject.manifest.task](subject, picture, face)
-
-
-class Subject:
-    """A converted model and its adapter, run as the service runs them."""
-
-    def __init__(self, model_dir: Path) -> None:
-        model = Model.load(model_dir)
-        self.manifest: Manifest = model.manifest
-        self.adapter: Adapter = create_adapter(model.manifest)
-        self.predictor: Predictor = model.predictor()
-
-    def feeds(
-        self, samples: list[tuple[np.ndarray, Face]]
-    ) -> tuple[dict[str, np.ndarray], list[Any]]:
-        """Inputs for pictures (H, W, 3) uint8 RGB and the face in each, and their contexts."""
-        images = np.zeros((len(samples), *self.adapter.sample_shape), np.float32)
-        contexts = [
-            self.adapter.prepare(picture, self._subject_face(face), image)
-            for (picture, face), image in zip(samples, images)
-        ]
-        return {"image": images, **self.adapter.extra_feeds(contexts)}, contexts
-
-    def results(self, samples: list[tuple[np.ndarray, Face]]) -> list[Any]:
-        """What the adapter makes of each sample, run one by one."""
-        decoded = []
-        for sample in samples:
-            feeds, contexts = self.feeds([sample])
-            decoded += self.adapter.decode(self.predictor.run(feeds), contexts)
-        return decoded
-
-    def fail(self, problem: str) -> NoReturn:
-        """Raise VerificationError with the model's name."""
-        raise VerificationError(f"{self.manifest.name} is refused: {problem}")
-
-    def _subject_face(self, face: Face) -> Face | None:
-        return None if self.manifest.task == "detection" else face
 
 
 def check_outputs(subject: Subject, picture: np.ndarray, face: Face) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from client.arguments import number
+from client.cli.arguments import number
 from gateway import app_commands
 from gateway.app_commands import Desk, shown_time
-from gateway.key_store import MAX_RATE
-from gateway.keys import ADMIN, ROLES, Key
+from gateway.auth.key_store import MAX_RATE
+from gateway.auth.keys import ADMIN, ROLES, Key
 from library.errors import InvalidError, LibraryError
-from ops.config import ConfigError, load_config
+from settings.config import ConfigError, load_config
 from terminal.command import run_command
 from terminal.console import open_console
 from terminal.table import FittingTable

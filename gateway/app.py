@@ -13,12 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.audit import Audit
-from gateway.compare import PATH as COMPARE
-from gateway.compare import Compare
-from gateway.compare import failure as plain_failure
-from gateway.docs_page import add_docs
-from gateway.documents import (
+from gateway.api.compare import PATH as COMPARE
+from gateway.api.compare import Compare
+from gateway.api.compare import failure as plain_failure
+from gateway.api.docs_page import add_docs
+from gateway.api.documents import (
     COMPARE_ERRORS,
     DESCRIPTION,
     TITLE,
@@ -26,24 +25,25 @@ from gateway.documents import (
     described_compare,
     tag_of,
 )
-from gateway.endpoint import json_response
+from gateway.api.endpoint import json_response
+from gateway.api.oauth import PATH as TOKEN
+from gateway.api.oauth import token_endpoint
+from gateway.api.operations_table import OPERATIONS, Operation
+from gateway.api.results import Answer, CompareResult, HealthResult
+from gateway.api.routes import OperationEndpoint, failure
+from gateway.auth.audit import Audit
+from gateway.auth.audit_notes import note_refusal
+from gateway.auth.keys import ADMIN
+from gateway.auth.proxies import Proxied
+from gateway.auth.refusals import OTHER
+from gateway.components import Parts
 from gateway.errors import ApiError, ErrorCode
-from gateway.forms import MOST_FIELDS
-from gateway.health import TIMEOUT_S
-from gateway.keys import ADMIN
-from gateway.metrics import MEDIA_TYPE, Metrics
-from gateway.noting import note_refusal
-from gateway.oauth import PATH as TOKEN
-from gateway.oauth import token_endpoint
-from gateway.parts import Parts
-from gateway.places import Places
-from gateway.proxies import Proxied
-from gateway.refusals import OTHER
-from gateway.requests import Named
-from gateway.results import Answer, CompareResult, HealthResult
-from gateway.routes import OperationEndpoint, failure
-from gateway.table import OPERATIONS, Operation
-from ops.origins import is_own_host
+from gateway.http.forms import MOST_FIELDS
+from gateway.http.places import Places
+from gateway.http.request_ids import Named
+from gateway.monitoring.health import TIMEOUT_S
+from gateway.monitoring.metrics import MEDIA_TYPE, Metrics
+from web.origins import is_own_host
 
 VERSION = "1"
 _API = ("/face-api/", "/rest/")
@@ -199,7 +199,7 @@ class Gate:
         needs_own_host: bool,
         audit: Audit | None = None,
     ) -> None:
-        """needs_own_host: whether a Host must be an address or localhost, see `ops.origins`."""
+        """needs_own_host: whether a Host must be an address or localhost, see `web.origins`."""
         self._app = app
         self._audit = audit
         self._needs_own_host = needs_own_host

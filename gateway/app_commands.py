@@ -12,14 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gateway.key_store import KeyStore
-from gateway.token_file import forget_in
-from library import backup, live_files
-from library.config import LibraryConfig
+from gateway.auth.key_store import KeyStore
+from library.backup import backup
 from library.errors import NotFoundError
-from library.shelf import make_shelf
-from library.store import Store
-from ops.config import Config
+from library.face_token_file import forget_in
+from library.store.store import Store
+from library.sync.open_storage import open_storage
+from runtime import live_files
+from settings.config import Config
+from settings.library import LibraryConfig
 from terminal.console import open_console
 from terminal.table import FittingTable
 
@@ -88,7 +89,7 @@ def delete(desk: Desk, arguments: argparse.Namespace) -> int:
         return FAILED
     with Store(desk.library) as store:
         try:
-            make_shelf(desk.library).discard_of(store.clear_app(app), app)
+            open_storage(desk.library).discard_of(store.clear_app(app), app)
             store.delete_app(app)
         except NotFoundError:
             # Keys may be made before an app's first group.

@@ -9,35 +9,35 @@ import signal
 import sys
 from pathlib import Path
 
-from gateway.access import Access
 from gateway.app import make_app
-from gateway.audit import Audit
-from gateway.config import GatewayConfig
-from gateway.face_names import FaceNames
-from gateway.key_cache import KeyCache
-from gateway.key_store import KeyStore
-from gateway.metrics import Metrics
-from gateway.parts import Parts
-from gateway.people import People
-from gateway.pipeline import Pipeline
-from gateway.searches import Searches
-from gateway.services import Services
-from gateway.tokens import Tokens
-from gateway.url_images import UrlImages
-from library.scores import Recogniser
-from ops.config import Config, ConfigError, load_config, own_address
-from ops.life import say_ready
-from ops.listening import gateway_place, inherited, listen
-from ops.liveness import thresholds
-from ops.manifest import ManifestError
-from ops.process import (
+from gateway.auth.access import Access
+from gateway.auth.audit import Audit
+from gateway.auth.key_cache import KeyCache
+from gateway.auth.key_store import KeyStore
+from gateway.backends.face_names import FaceNames
+from gateway.backends.face_tokens import Tokens
+from gateway.backends.library_calls import People
+from gateway.backends.pipeline import Pipeline
+from gateway.backends.search_batching import Searches
+from gateway.backends.url_images import UrlImages
+from gateway.components import Parts
+from gateway.context import Services
+from gateway.monitoring.metrics import Metrics
+from inference.manifest import ManifestError
+from inference.recogniser import load_recogniser
+from inference.scores import Recogniser
+from ops.stages.liveness import thresholds
+from runtime.life import say_ready
+from runtime.listening import gateway_place, inherited, listen
+from runtime.process import (
     allow_many_connections,
     die_with_parent,
     give_memory_back,
     take_turns_quickly,
 )
-from ops.recogniser import load_recogniser
-from ops.web_server import HttpServer
+from settings.config import Config, ConfigError, load_config, own_address
+from settings.gateway import GatewayConfig
+from web.server import HttpServer
 
 LOG = logging.getLogger("gateway")
 

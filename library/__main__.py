@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from client.arguments import number
+from client.cli.arguments import number
+from inference.manifest import ManifestError
 from library.commands import (
     backup_command,
     delete_command,
@@ -28,8 +29,7 @@ from library.commands.session import (
     Session,
 )
 from library.errors import LibraryError
-from ops.config import ConfigError, load_config
-from ops.manifest import ManifestError
+from settings.config import ConfigError, load_config
 from terminal.command import run_command
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from library.config import LibraryConfig
+from inference.scores import Recogniser
 from library.errors import (
     IndexLostError,
     IndexUnavailableError,
@@ -20,13 +20,13 @@ from library.errors import (
     ModelMismatchError,
     NotFoundError,
 )
-from library.filling import no_progress
-from library.follower import AppProgress, Follower
 from library.index.base import Hits, VectorIndex
 from library.records import Enrolment, Person
-from library.scores import Recogniser
-from library.store import Store
+from library.store.store import Store
+from library.sync.app_indexes import AppIndexes, AppProgress
+from library.sync.catch_up import no_progress
 from library.validation import unit_vectors
+from settings.library import LibraryConfig
 
 LOG = logging.getLogger("library")
 
@@ -75,9 +75,9 @@ class Library:
         self.recogniser = recogniser
         self._limits = config.limits
         self.store = Store(config)
-        self._follower = Follower(config, self.store, apps)
+        self._indexes = AppIndexes(config, self.store, apps)
         try:
-            self._follower.start(progress)
+            self._indexes.start(progress)
             self.store.watch()
         except BaseException:
             self.close()
@@ -85,7 +85,7 @@ class Library:
 
     def close(self) -> None:
         """Write snapshots and let go of everything."""
-        self._follower.close()
+        self._indexes.close()
         self.store.close()
 
     def __enter__(self) -> Library:
@@ -110,7 +110,7 @@ class Library:
 
         The app's row goes last: it tells where an index is that is still to be deleted.
         """
-        self._follower.discard(app, self.store.clear_app(app))
+        self._indexes.discard(app, self.store.clear_app(app))
         self._write(app, lambda: self.store.delete_app(app))
 
     def delete_group(self, app: str, group: str) -> None:
@@ -198,7 +198,7 @@ class Library:
             if len(persons) == len(np.unique(found)):
                 return self._hits(hits, persons, threshold)
             # Somebody has been deleted, by another process, and others may be next in the order.
-            self._follower.catch_up(app)
+            self._indexes.catch_up(app)
         if error is not None:
             raise error
         return self._hits(hits, persons, threshold)
@@ -220,16 +220,16 @@ class Library:
     def check(self) -> None:
         """Raise DatabaseError or IndexUnavailableError unless all calls can be answered now."""
         self.store.check_health()
-        self._follower.check()
+        self._indexes.check()
 
     def save_snapshot(self, app: str) -> None:
         """Write the app's snapshot now, where its index has changed. Raises OSError."""
-        self._follower.save(app)
+        self._indexes.save(app)
 
     def _write(self, app: str, work: Callable[[], T]) -> T:
         done = work()
         try:
-            self._follower.catch_up(app)
+            self._indexes.catch_up(app)
         except LibraryError as error:
             # It has been committed. The index is marked as behind, and follows before the next
             # search, or that says why it cannot.
@@ -240,7 +240,7 @@ class Library:
         """The index to search, of the right recogniser; None for an app without faces."""
         if not known and app not in self.store.versions(app):
             raise NotFoundError("app_not_found", f"There is no app {app}.")
-        index = self._follower.app(app).get()
+        index = self._indexes.app(app).get()
         if index is not None:
             self._check_model(app, index.collection.model, index.collection.dim)
         return index
@@ -248,8 +248,8 @@ class Library:
     def _renew(self, app: str, index: VectorIndex, lost: bool) -> None:
         """Open another index in place of one that was lost, or exchanged while it was searched."""
         if lost:
-            self._follower.app(app).lose(index)
-        self._follower.catch_up(app)
+            self._indexes.app(app).lose(index)
+        self._indexes.catch_up(app)
 
     def _queries(self, queries: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         if not len(queries):

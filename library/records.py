@@ -168,9 +168,10 @@ class ExportedFace:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in the database that should not be. kind: a key of `library.inspection.KINDS`.
+    """Something in the database that should not be.
 
-    id: of the row it was found at, and of which table the kind says.
+    kind: a key of `library.store.inspection.KINDS`. id: of the row it was found
+    at, and of which table the kind says.
     """
 
     kind: str

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from library.config import LibraryLimits
 from library.errors import InvalidError, LimitError, ModelMismatchError
 from library.records import Enrolment
+from settings.library import LibraryLimits
 
 # Longest embedding: MySQL's BLOB holds 65,535 bytes, and no recogniser has more than 4096 numbers.
 MAX_DIM = 4096

@@ -18,16 +18,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from ops.config import ConfigError, load_config
-from tests.databases import (  # noqa: F401 - fixtures
+from settings.config import ConfigError, load_config
+from tests.support.databases import (  # noqa: F401 - fixtures
     database_url,
     mariadb,
     open_store,
     postgresql,
     store,
 )
-from tests.library_commands import library_settings, people, run  # noqa: F401 - fixtures
-from tests.milvus_server import (  # noqa: F401 - fixtures
+from tests.support.library_commands import library_settings, people, run  # noqa: F401 - fixtures
+from tests.support.milvus_server import (  # noqa: F401 - fixtures
     index,
     lite_index,
     milvus_file,
@@ -36,9 +36,9 @@ from tests.milvus_server import (  # noqa: F401 - fixtures
     open_index,
     shared_indexes,
 )
-from tests.service import Service
-from tests.shop import staffed  # noqa: F401 - a fixture
-from tests.tiny_models import convert_tiny, write_tiny_model
+from tests.support.service import Service
+from tests.support.shop import staffed  # noqa: F401 - a fixture
+from tests.support.tiny_models import convert_tiny, write_tiny_model
 
 # `make test` tries the same examples every time, however busy the machine is; `make fuzz` looks for
 # new ones and keeps those that failed.

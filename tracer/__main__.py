@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ops.config import Config, ConfigError, load_config
+from settings.config import Config, ConfigError, load_config
 from terminal.command import run_command
 from terminal.console import open_console
 from tracer import show, source

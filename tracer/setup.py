@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ops.config import Config, ConfigError, OpConfig
-from ops.manifest import Manifest, ManifestError
+from inference.manifest import Manifest, ManifestError
+from settings.config import Config, ConfigError, OpConfig
 
 _CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")  # "QUOTA PERIOD" in microseconds, or "max PERIOD"
 

@@ -18,8 +18,8 @@ import httpx
 
 from bench.load.pictures import PictureSet, make_sets
 from bench.load.rpc import CHANNEL_OPTIONS
-from ops.process import die_with_parent
 from paddle_fence.messages import METHOD, pipeline_messages
+from runtime.process import die_with_parent
 
 TIMEOUT_S = 60.0
 _AFTER_TROUBLE_S = 0.2  # a service that is gone is not to be asked as fast as possible

@@ -22,7 +22,7 @@ import httpx
 
 from bench.attacking import bodies, calls, containers, pictures
 from bench.attacking.clients import Target
-from ops.process import die_with_parent
+from runtime.process import die_with_parent
 
 TIMEOUT_S = 60.0
 # As large as each port takes them by default.

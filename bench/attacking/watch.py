@@ -15,8 +15,8 @@ import numpy as np
 import psutil
 
 from bench.attacking.clients import TIMEOUT_S, Seen, Target
-from bench.child import PIPE, end_child, pipes_of, start_child
 from bench.memory import total_pss, usage_of
+from runtime.tethered_child import PIPE, end_child, pipes_of, start_child
 
 _LOOK_S = 0.25
 

@@ -23,11 +23,11 @@ from rich.progress import track
 from bench.enrolling.store import APP, GROUP, MODEL, Amounts, enrol, users
 from bench.load.figures import latencies_ms
 from bench.searching.measure import timed
-from library.config import IndexConfig, LibraryConfig
+from inference.scores import Recogniser, Scores
 from library.library import Library
-from library.scores import Recogniser, Scores
-from library.store import Store
-from ops.process import take_turns_quickly
+from library.store.store import Store
+from runtime.process import take_turns_quickly
+from settings.library import IndexConfig, LibraryConfig
 
 KINDS = ("exact", "approximate")
 # Faces a second that are enrolled beside searches: what the library is held to at least.

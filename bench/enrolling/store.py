@@ -12,11 +12,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from library.config import LibraryConfig
 from library.library import Library
 from library.records import Enrolment, NewFace
-from library.sqlite import create, open_file
-from library.store import Store
+from library.sql.sqlite import create, open_file
+from library.store.store import Store
+from settings.library import LibraryConfig
 
 APP, GROUP, MODEL = "bench", "people", "bench"
 # What the store is held to, in faces a second.

@@ -17,8 +17,8 @@ from sqlalchemy import NullPool, create_engine, select
 
 from bench.database_server import PostgreSql
 from bench.killing.truth import Key, Person
-from library.config import LibraryConfig
-from library.tables import app, entry, face, face_group, person
+from library.sql.tables import app, entry, face, face_group, person
+from settings.library import LibraryConfig
 
 _POLL_S = 0.05
 _START_S = 120.0

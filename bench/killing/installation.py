@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from bench.ports import free_ports
+from runtime.ports import free_ports
 
 # Stages that enrolment does without; a pipeline starts faster without them.
 _SPARED = ("Attributes", "Liveness")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.killing.asking import BUSY, INVALID_TOKEN, Answer
 from bench.killing.truth import Finding
-from gateway.key_cache import FRESH_S, PAUSE_S, STALE_S, WAIT_KNOWN_S
+from gateway.auth.key_cache import FRESH_S, PAUSE_S, STALE_S, WAIT_KNOWN_S
 
 # Keys of an app that clients choose from.
 LEAST_LIVE = 2

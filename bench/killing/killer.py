@@ -34,7 +34,7 @@ _SPARED = 0.35
 # Seconds between opening the database and the end of a command, before one has ended.
 _FIRST_GUESS_S = 0.3
 _POLL_S = 0.005
-PIPELINE_MODULE = "ops.server"
+PIPELINE_MODULE = "ops.serving"
 
 
 class Killer:

@@ -20,9 +20,9 @@ import signal
 import sys
 from typing import Any
 
-from bench.child import ROOT
-from ops.life import READY
-from ops.process import PARENT, die_with_parent
+from runtime.life import READY
+from runtime.process import PARENT, die_with_parent
+from runtime.tethered_child import ROOT
 
 # With main(argv) -> status, each.
 GATEWAY, KEYS, LIBRARY = "gateway.server", "gateway.__main__", "library.__main__"

@@ -12,8 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.child import ROOT
-from ops.process import child_environment
+from runtime.process import child_environment
+from runtime.tethered_child import ROOT
 
 _END_S = 60.0
 # Of the bench's own children: gRPC complains about its poller when a process ends while it starts.
@@ -73,7 +73,7 @@ async def supervisor(name: str, config: Path, log: Path) -> Supervisor:
     """Start ``web_service.py``. log: where it complains. To be called in the main thread."""
     with log.open("ab") as file:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bench.tethered", "web_service.py", "--config", str(config)),
+            *(sys.executable, "-m", "runtime.tethered", "web_service.py", "--config", str(config)),
             cwd=ROOT,
             env={**child_environment(), **_ENVIRONMENT, "PGAPPNAME": name},
             stdin=asyncio.subprocess.DEVNULL,

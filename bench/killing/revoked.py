@@ -11,8 +11,8 @@ from bench.killing.front import Front
 from bench.killing.keys import Keys, LateAnswer, LiveKey, RevokedKey, Trouble
 from bench.killing.record import Record
 from bench.killing.truth import Finding
-from gateway.key_cache import FRESH_S, STALE_S
-from gateway.keys import new_id, new_secret
+from gateway.auth.key_cache import FRESH_S, STALE_S
+from gateway.auth.keys import new_id, new_secret
 
 _POLL_S = 0.15
 # Refusals after which a key is left alone, and revoked keys that each gateway is asked with.

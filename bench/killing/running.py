@@ -23,8 +23,8 @@ from bench.killing.processes import Programs, Supervisor
 from bench.killing.record import Record
 from bench.killing.revoked import Prober
 from bench.killing.truth import GROUP, Finding, Ledger
-from gateway.key_store import KeyStore
-from ops.config import load_config
+from gateway.auth.key_store import KeyStore
+from settings.config import load_config
 
 APPS = ("shop", "bank")
 _KEYS_AN_APP = 4

@@ -92,7 +92,7 @@ def service_pids(pid: int) -> dict[str, int]:
     found = {"supervisor": pid}
     for child in psutil.Process(pid).children(recursive=True):
         command = " ".join(child.cmdline())
-        if "ops.server" in command:
+        if "ops.serving" in command:
             # Several replicas have a number each.
             count = sum(name.startswith("pipeline") for name in found)
             found["pipeline" if not count else f"pipeline {count + 1}"] = child.pid

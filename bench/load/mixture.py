@@ -17,7 +17,7 @@ from bench.load.generators import Target
 from bench.load.pictures import PictureSet
 from bench.load.rpc import closed_load
 from bench.load.session import target_of
-from bench.service import Service
+from runtime.launch import Service
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ops.geometry import align
+from vision.geometry import align
 
 QUALITY = 90
 _NEUTRAL = 128

@@ -20,8 +20,8 @@ import psutil
 import yaml
 
 from bench.load.pictures import PictureSet
-from ops.manifest import Manifest
-from ops.process import PARENT, child_environment, die_with_parent
+from inference.manifest import Manifest
+from runtime.process import PARENT, child_environment, die_with_parent
 
 NAME = "Published"
 OP = "Recognition"

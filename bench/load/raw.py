@@ -19,17 +19,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.child import PIPE, end_child, pipes_of, start_child
 from bench.load.figures import Load, latencies_ms
 from bench.load.pictures import PictureSet
-from ops.config import load_config
+from inference.runner import Timing
 from ops.options import Options, parse_options
-from ops.pixel_budget import PixelBudget
-from ops.process import die_with_parent
-from ops.runner import Timing
-from ops.stage import Worker
-from ops.stages import Stages
-from ops.task import Picture, Task
+from ops.pictures.pixel_budget import PixelBudget
+from ops.registry import Stages
+from ops.request_state import Picture, Task
+from ops.worker import Worker
+from runtime.process import die_with_parent
+from runtime.tethered_child import PIPE, end_child, pipes_of, start_child
+from settings.config import load_config
 
 BATCHES = (1, 2, 4, 8)  # requests that a thread takes at once
 MAX_BATCH = 8  # model inputs a run

@@ -20,9 +20,9 @@ from typing import Any
 
 import grpc
 
-from bench.child import ROOT
 from bench.load.figures import Load, latencies_ms, steady_rate
 from paddle_fence.messages import METHOD
+from runtime.tethered_child import ROOT
 
 TIMEOUT_S = 60.0
 OK = "OK"

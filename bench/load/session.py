@@ -17,8 +17,8 @@ from bench.load.pictures import PictureSet
 from bench.load.published import Published, http_body
 from bench.load.raw import Raw
 from bench.load.rpc import call_bytes, closed_load
-from bench.service import Service
 from paddle_fence.messages import pipeline_messages
+from runtime.launch import Service
 
 LEVELS = (1, 2, 4, 8, 16, 32)
 AS_GOOD = 0.98  # of the highest rate; a lower concurrency that reaches it is preferred

@@ -19,7 +19,7 @@ from bench.searching.sides import (
     counted_bytes,
     faiss_threads,
 )
-from library.index.engine import faiss
+from library.index.memory.faiss_engine import faiss
 
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 2_000_000, 5_000_000)
 # Of the machine's free memory, that the benchmark may take.

@@ -17,7 +17,7 @@ import numpy as np
 from bench.load.figures import latencies_ms
 from bench.searching.faces import Probes
 from bench.searching.sides import USERS, Ours, Side, add_faces, forget_pages
-from library.index.exact import ExactIndex
+from library.index.memory.exact import ExactIndex
 
 BATCH = 32
 # Probes searched at once where nothing is timed.

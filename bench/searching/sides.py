@@ -14,9 +14,9 @@ import numpy as np
 import psutil
 
 from library.index.base import Collection
-from library.index.block import BLOCK_ROWS
-from library.index.engine import faiss
-from library.index.exact import ExactIndex
+from library.index.memory.block import BLOCK_ROWS
+from library.index.memory.exact import ExactIndex
+from library.index.memory.faiss_engine import faiss
 
 USERS = 5
 MODEL = "bench"

@@ -24,8 +24,8 @@ import orjson
 
 from bench.load.rpc import CHANNEL_OPTIONS
 from bench.soaking.kinds import Kind, Manner, Mix
-from ops.process import die_with_parent
 from paddle_fence.messages import METHOD, pipeline_messages
+from runtime.process import die_with_parent
 
 TIMEOUT_S = 60.0
 LEAVES_AFTER_S = 0.005  # a picture of the kind takes longer

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.load.pictures import NAMES, PictureSet, make_sets
-from client.answer import WANTS
+from client.pipeline.answer import WANTS
 from ops.errors import ErrorKind
 from paddle_fence.messages import pipeline_messages
 

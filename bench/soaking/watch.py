@@ -12,10 +12,10 @@ from typing import Any
 
 import psutil
 
-from bench.child import PIPE, end_child, pipes_of, start_child
 from bench.load.growth import ALLOWANCES, FEWEST, WARM_UP, Growth, growth
 from bench.memory import total_pss, usage_of
 from bench.soaking.clients import TIMEOUT_S, Job, Report
+from runtime.tethered_child import PIPE, end_child, pipes_of, start_child
 
 QUIET_CORES = 0.1  # that other programs may use while latency is judged
 _LATENCIES = ("p50", "p99")

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.load.pictures import PictureSet
 from bench.tuning.settings_file import Key
-from ops.config import Config
+from settings.config import Config
 from tracer.setup import OpSettings, setup_of
 
 BATCHES = (1, 2, 4, 8, 16)

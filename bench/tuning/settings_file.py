@@ -23,8 +23,8 @@ from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.scalarstring import FoldedScalarString, LiteralScalarString
 from ruamel.yaml.tokens import CommentToken
 
-from ops.config import ConfigError, load_config
-from ops.yaml_file import YamlError, parse_yaml
+from settings.config import ConfigError, load_config
+from settings.yaml_file import YamlError, parse_yaml
 
 Key = tuple[str, ...]
 _ENDLESS = 1_000_000  # no line is folded

@@ -7,12 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from client.user_ids import info_of, plain_name
-from library.commands.people import Folder
+from client.rest.user_ids import info_of, plain_name
+from library.commands.people_folder import Folder
 from library.commands.selection import RefusedError
 from library.errors import NotFoundError
 from library.records import FaceSummary
-from library.store import Store
+from library.store.store import Store
 
 # Earlier versions made ids so, and many names one id.
 _NOT_IN_EARLIER_IDS = re.compile(r"[^A-Za-z0-9_]")

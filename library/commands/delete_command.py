@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import sqlite3
 
-from gateway.token_file import forget_in
-from library import backup
+from library.backup import backup
 from library.commands.opening import open_index
 from library.commands.session import DONE, FAILED, CommandError, Session
-from library.shelf import make_shelf
-from library.store import Store
+from library.face_token_file import forget_in
+from library.store.store import Store
+from library.sync.open_storage import open_storage
 
 
 def run(session: Session, arguments: argparse.Namespace) -> int:
@@ -51,16 +51,16 @@ def _clean_tokens(session: Session, store: Store, app: str, user: str, group: st
 def _clean_index(session: Session, store: Store, app: str) -> None:
     """The snapshot, or Milvus, without the user; services drop it from memory by themselves."""
     state = store.versions(app)[app]
-    shelf = make_shelf(session.library)
-    path = shelf.path(state.id)
+    storage = open_storage(session.library)
+    path = storage.path(state.id)
     if path is None and session.library.index.kind != "milvus":
         session.out.print("no snapshot of the index is kept")
         return
     # Also where there is none: one that a service is writing now could not take its place.
-    with session.bar("faces") as advance, open_index(shelf, store, app, advance) as opened:
+    with session.bar("faces") as advance, open_index(storage, store, app, advance) as opened:
         if opened is not None:
             try:
-                shelf.save(opened.index)
+                storage.save(opened.index)
             except OSError as error:
                 raise CommandError(f"{path} may still have the user: {error}; delete it") from None
     session.out.print(f"and from {path or 'Milvus'}")

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from library import live_files
 from library.commands.session import CommandError
+from runtime import live_files
 
 
 class NotReadableError(Exception):

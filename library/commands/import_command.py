@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from library.commands.files import write_whole
 from library.commands.importing import Import, Person, Report, Source, Target
-from library.commands.people import folders_in
+from library.commands.people_folder import folders_in
 from library.commands.selection import REASONS, Selection
 from library.commands.service import Asker
 from library.commands.session import DONE, FAILED, Session

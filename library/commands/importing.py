@@ -11,16 +11,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from client.answer import FaceAnswer
+from client.pipeline.answer import FaceAnswer
 from library.commands.accounts import Account, Accounts, digest_of
 from library.commands.files import NotReadableError, read_regular
-from library.commands.people import Folder, Found, shown
+from library.commands.people_folder import Folder, Found, shown
 from library.commands.selection import RefusedError, Selection
 from library.commands.service import Asker, PictureError
 from library.commands.session import Advance
 from library.errors import ExistsError
 from library.records import Enrolment, NewFace
-from library.store import Store
+from library.store.store import Store
 
 # Pictures that are read ahead for each request under way, so that none waits for the disk.
 _AHEAD = 3

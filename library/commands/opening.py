@@ -7,16 +7,17 @@ from contextlib import contextmanager
 
 from library.commands.session import Advance, OpenIndex, Session
 from library.errors import IndexUnavailableError, SnapshotError
-from library.filling import can_follow, fill, follow
 from library.index.base import VectorIndex
 from library.records import AppState
-from library.shelf import Shelf, collection_of, make_shelf
-from library.store import Store
+from library.store.store import Store
+from library.sync.catch_up import can_follow, fill, follow
+from library.sync.index_storage import IndexStorage, collection_of
+from library.sync.open_storage import open_storage
 
 
 @contextmanager
 def open_index(
-    shelf: Shelf, store: Store, app: str, advance: Advance
+    storage: IndexStorage, store: Store, app: str, advance: Advance
 ) -> Iterator[OpenIndex | None]:
     """The index of an app at the database's present state, None for an app without faces."""
     state = store.versions(app)[app]
@@ -24,24 +25,29 @@ def open_index(
     if collection is None:
         yield None
         return
-    index = shelf.open(collection, state.entries)
+    index = storage.open(collection, state.entries)
     if index.version > state.version:
         state = store.versions(app)[app]
     if index.version > state.version:
         # The database is an older one, which was put back: it does not have these entries.
-        shelf.drop(index)
-        index = shelf.open(collection, state.entries)
+        storage.drop(index)
+        index = storage.open(collection, state.entries)
     try:
-        yield OpenIndex(index, bring(index, shelf, store, state, app, advance))
+        yield OpenIndex(index, bring(index, storage, store, state, app, advance))
     finally:
         index.close()
 
 
 def bring(
-    index: VectorIndex, shelf: Shelf, store: Store, state: AppState, app: str, advance: Advance
+    index: VectorIndex,
+    storage: IndexStorage,
+    store: Store,
+    state: AppState,
+    app: str,
+    advance: Advance,
 ) -> AppState:
     """Bring an index to the database's present state; which that is."""
-    shelf.refresh(index)
+    storage.refresh(index)
     try:
         if can_follow(index, state):
             if index.version < state.version:
@@ -62,7 +68,7 @@ def discard_index(session: Session, app: str, before: AppState) -> None:
     if collection is None:
         return
     try:
-        make_shelf(session.library).discard(collection)
+        open_storage(session.library).discard(collection)
     except IndexUnavailableError as error:
         session.notes.print(f"app {app}: its old index is not deleted: {error.detail}")
     except OSError as error:

@@ -9,11 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from client.answer import Options
+from client.pipeline.answer import Options
 from library.commands.opening import discard_index
 from library.commands.service import Asker, PictureError
 from library.commands.session import DONE, Advance, CommandError, Session
-from library.store import Store
+from library.store.store import Store
 
 _AHEAD = 3
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from client.answer import Options
+from client.pipeline.answer import Options
 from library.commands.files import NotReadableError, read_regular
 from library.commands.service import Asker, PictureError, Seen
 from library.commands.session import DONE, FAILED, CommandError, Session

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from client.answer import FaceAnswer, Options
+from client.pipeline.answer import FaceAnswer, Options
 
 # The reasons in a report, each with what it means.
 REASONS: dict[str, str] = {

@@ -6,9 +6,9 @@ import base64
 import time
 from dataclasses import dataclass
 
-from client.answer import Answer, FaceAnswer, Options
 from client.errors import ClientError, ConnectionLostError, ServiceTimeoutError, UnreachableError
-from client.transport import Transport
+from client.pipeline.answer import Answer, FaceAnswer, Options
+from client.pipeline.transport import Transport
 from library.commands.session import CommandError
 
 # The service's codes for "not now": internal fault, stopping, busy, not in time.

@@ -17,17 +17,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from client.http import HttpTransport
-from client.rpc import RpcTransport
-from client.transport import Transport
-from library import live_files
-from library.config import LibraryConfig
+from client.pipeline.http import HttpTransport
+from client.pipeline.rpc import RpcTransport
+from client.pipeline.transport import Transport
+from inference.recogniser import load_recogniser
+from inference.scores import Recogniser
 from library.index.base import VectorIndex
 from library.records import AppState
-from library.scores import Recogniser
-from library.store import Store
-from ops.config import Config, own_address
-from ops.recogniser import load_recogniser
+from library.store.store import Store
+from runtime import live_files
+from settings.config import Config, own_address
+from settings.library import LibraryConfig
 from terminal.console import open_console
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130

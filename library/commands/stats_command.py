@@ -12,8 +12,8 @@ from rich.console import Console
 
 from library.commands.session import DONE, Session
 from library.records import GroupStatistics, Statistics
-from library.shelf import make_shelf
-from library.store import Store
+from library.store.store import Store
+from library.sync.open_storage import open_storage
 from terminal.table import FittingTable
 
 
@@ -55,10 +55,10 @@ def _group(group: GroupStatistics) -> dict[str, Any]:
 
 
 def _places(session: Session, store: Store) -> dict[str, list[dict[str, Any]]]:
-    shelf = make_shelf(session.library)
+    storage = open_storage(session.library)
     snapshots = []
     for name, state in store.versions().items():
-        path = shelf.path(state.id)
+        path = storage.path(state.id)
         if path is not None and path.exists():
             age = max(0.0, time.time() - path.stat().st_mtime)
             snapshots.append({"app": name, "path": str(path), "age_s": round(age, 1)})

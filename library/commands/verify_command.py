@@ -11,12 +11,13 @@ import numpy as np
 
 from library.commands.opening import bring, open_index
 from library.commands.session import DONE, FAILED, Advance, OpenIndex, Session
-from library.filling import fill
 from library.index.base import VectorIndex
-from library.inspection import KINDS
 from library.records import Problem
-from library.shelf import Shelf, make_shelf
-from library.store import Store
+from library.store.inspection import KINDS
+from library.store.store import Store
+from library.sync.catch_up import fill
+from library.sync.index_storage import IndexStorage
+from library.sync.open_storage import open_storage
 from terminal.table import FittingTable
 
 # What can be wrong with an index, beside what can be wrong with the database.
@@ -61,23 +62,23 @@ def _verify_index(
     session: Session, store: Store, app: str, repair: bool, advance: Advance, found: Found
 ) -> None:
     """Compare what is kept of an app's index: the snapshot, or Milvus."""
-    shelf = make_shelf(session.library)
-    path = shelf.path(store.versions(app)[app].id)
+    storage = open_storage(session.library)
+    path = storage.path(store.versions(app)[app].id)
     if session.library.index.kind != "milvus" and (path is None or not path.exists()):
         return
-    with open_index(shelf, store, app, advance) as opened:
+    with open_index(storage, store, app, advance) as opened:
         if opened is None:
             return
-        problems = _compare(opened, shelf, store, app)
+        problems = _compare(opened, storage, store, app)
         found.compared[app] = len(opened.index)
         found.problems.extend(problems)
         if problems and repair:
             fill(opened.index, opened.state, store, advance)
             _remove_foreign(opened, store)
-            shelf.save(opened.index)
+            storage.save(opened.index)
 
 
-def _compare(opened: OpenIndex, shelf: Shelf, store: Store, app: str) -> list[Problem]:
+def _compare(opened: OpenIndex, storage: IndexStorage, store: Store, app: str) -> list[Problem]:
     index, state = opened.index, opened.state
     faults: set[tuple[str, int]] = set()
     for number in range(_ROUNDS):
@@ -89,7 +90,7 @@ def _compare(opened: OpenIndex, shelf: Shelf, store: Store, app: str) -> list[Pr
         faults = seen if number == 0 else faults & seen
         if not faults:
             break
-        state = bring(index, shelf, store, store.versions(app)[app], app, lambda *_: None)
+        state = bring(index, storage, store, store.versions(app)[app], app, lambda *_: None)
     return [Problem(kind, app, id_, INDEX_KINDS[kind]) for kind, id_ in sorted(faults)]
 
 
@@ -98,7 +99,7 @@ def _missing(index: VectorIndex, store: Store, app_id: int) -> list[int]:
 
 
 def _foreign(index: VectorIndex, store: Store, app_id: int) -> list[int]:
-    # The index first: see library.filling.fill.
+    # The index first: see library.sync.catch_up.fill.
     there = index.ids()
     return np.setdiff1d(there, store.entry_ids(app_id)).tolist()
 

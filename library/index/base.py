@@ -1,7 +1,7 @@
 """What every vector index offers: the faces of one app, searched for persons.
 
 An index is derived from the database and can be thrown away at any time. It holds *entries* (one
-face of one person in one group, see :mod:`library.store`) and answers with *persons*, because
+face of one person in one group, see :mod:`library.store.store`) and answers with *persons*, because
 that is what a search is for: a person with twenty faces is one hit, with its best face's score.
 """
 
@@ -131,7 +131,7 @@ class VectorIndex(abc.ABC):
     def vectors_of(self, ids: np.ndarray) -> np.ndarray:
         """The vectors as the index holds them: (n, dim) float32, a row of NaN for an unknown id.
 
-        They differ from what was added by what the storage rounds: see :mod:`library.index.codec`.
+        They differ from what was added by what the storage rounds, see `memory/codec.py`.
         """
 
     @abc.abstractmethod

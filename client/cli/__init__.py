@@ -1,0 +1,1 @@
+"""The command lines: the two client scripts, `make demo`, what they print and draw."""

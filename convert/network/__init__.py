@@ -1,0 +1,1 @@
+"""A network as a graph, simplified and written as Paddle's program."""

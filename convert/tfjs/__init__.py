@@ -1,0 +1,1 @@
+"""TensorFlow.js models: their graph and weights, and dlib's network in that format."""

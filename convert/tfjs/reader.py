@@ -1,0 +1,55 @@
+"""What has been read of a TensorFlow.js graph so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from convert.network.graph import Graph, GraphError, Node, Shape, shape_of
+
+
+class Reader:
+    """What has been read so far: the growing graph, the constants, who is called what."""
+
+    def __init__(self, graph: Graph, constants: Mapping[str, np.ndarray]) -> None:
+        self.graph = graph
+        self.constants = dict(constants)
+        self._values: dict[str, str] = {}
+        self._shapes: dict[str, Shape] = {}
+
+    def define(self, name: str, value: str) -> None:
+        """Let the TensorFlow name ``name`` stand for the graph's ``value``."""
+        self._values[name] = value
+
+    def alias(self, name: str, source: str) -> None:
+        """Let ``name`` stand for what ``source`` stands for, constant or not."""
+        if source in self.constants:
+            self.constants[name] = self.constants[source]
+        else:
+            self.define(name, self.value(source))
+
+    def value(self, name: str) -> str:
+        """The graph's value for ``name``. Raises GraphError for a constant or unknown name."""
+        if name not in self._values:
+            raise GraphError(f"{name!r} is read as a tensor but is a constant")
+        return self._values[name]
+
+    def constant(self, name: str, reader: str) -> np.ndarray:
+        """The constant ``name``. Raises GraphError naming the ``reader`` where it is computed."""
+        if name not in self.constants:
+            raise GraphError(f"node {reader!r} needs {name!r} to be a constant")
+        return self.constants[name]
+
+    def shape(self, name: str) -> Shape:
+        """NCHW shape of the value behind the TensorFlow name ``name``."""
+        value = self.value(name)
+        if value in self.graph.inputs:
+            return self.graph.inputs[value]
+        return self._shapes[value]
+
+    def add(self, node: Node) -> str:
+        """Append a node to the graph and return its value."""
+        known = {**self.graph.inputs, **self._shapes}
+        self._shapes[node.name] = shape_of(node, [known[source] for source in node.inputs])
+        return self.graph.add(node)

@@ -1,0 +1,1 @@
+"""The REST interfaces: which operations there are, their parameters, results and documents."""

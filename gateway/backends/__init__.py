@@ -1,0 +1,1 @@
+"""What operations ask: the pipeline, the library, pictures at URLs, tokens of detected faces."""

@@ -1,0 +1,98 @@
+"""Searches that come while one of their kind is under way are made together, in one pass.
+
+The pipeline ends its requests in batches, so that under load there is nearly always company; a
+search that comes alone waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.backends.library_calls import People
+from library.library import Hit, Library
+
+_MOST = 64  # queries in one pass, so that nobody waits long for others
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What searches have to have in common: see `Library.search`."""
+
+    app: str
+    groups: tuple[str, ...]
+    users: int
+    threshold: float
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """queries: (q, dim) float32. answer: a list of hits for each of them."""
+
+    queries: np.ndarray
+    answer: asyncio.Future[list[list[Hit]]]
+
+
+class Searches:
+    """Makes the searches. For one event loop. timeout_s: of one pass."""
+
+    def __init__(self, people: People, timeout_s: float) -> None:
+        self._people = people
+        self._timeout_s = timeout_s
+        self._waiting: dict[Kind, list[_Asked]] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def search(self, kind: Kind, queries: np.ndarray) -> list[list[Hit]]:
+        """Hits of each query, as `Library.search` gives them. Raises ApiError."""
+        asked = _Asked(queries, asyncio.get_running_loop().create_future())
+        if kind in self._waiting:
+            self._waiting[kind].append(asked)
+        else:
+            self._waiting[kind] = [asked]
+            task = asyncio.create_task(self._run(kind))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return await asked.answer
+
+    async def _run(self, kind: Kind) -> None:
+        while self._waiting[kind]:
+            batch = self._next(kind)
+            if not batch:
+                break
+            (found,) = await asyncio.gather(
+                self._people.call(_work(kind, batch), self._timeout_s), return_exceptions=True
+            )
+            if isinstance(found, BaseException):
+                for asked in batch:
+                    if not asked.answer.done():
+                        asked.answer.set_exception(found)
+                continue
+            start = 0
+            for asked in batch:
+                end = start + len(asked.queries)
+                if not asked.answer.done():
+                    asked.answer.set_result(found[start:end])
+                start = end
+        del self._waiting[kind]
+
+    def _next(self, kind: Kind) -> list[_Asked]:
+        """Who is next: as many as one pass takes, and one at least; nobody who has gone."""
+        waiting = [asked for asked in self._waiting[kind] if not asked.answer.done()]
+        count = total = 0
+        for asked in waiting:
+            total += len(asked.queries)
+            if count and total > _MOST:
+                break
+            count += 1
+        self._waiting[kind] = waiting[count:]
+        return waiting[:count]
+
+
+def _work(kind: Kind, batch: Sequence[_Asked]) -> Callable[[Library], list[list[Hit]]]:
+    queries = np.concatenate([asked.queries for asked in batch])
+    return lambda library: library.search(
+        kind.app, queries, kind.groups, kind.users, kind.threshold
+    )

@@ -1,0 +1,134 @@
+"""GET /health: whether a request would be answered now, and if not, why."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import platform
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gateway.auth.audit import Audit
+from gateway.backends.library_calls import People
+from gateway.backends.pipeline import Pipeline
+from gateway.backends.shared_result import Shared
+from gateway.errors import ApiError
+from runtime.life import read_notice
+from runtime.probe import PIXEL
+
+RECENT_S = 10.0  # an answer of the pipeline that is no older counts as a sign of life
+TIMEOUT_S = 2.0  # for the pipeline and for the library, side by side
+KEPT_S = 1.0  # however often it is asked, the parts are looked at no more often
+_UNWRITABLE = "Changes are refused: the audit log cannot be written."
+# Packages whose versions are told; the service runs with one or the other of each pair.
+_PACKAGES = {
+    "paddle": ("paddlepaddle", "paddlepaddle-gpu"),
+    "paddle_serving": ("paddle-serving-server", "paddle-serving-server-gpu"),
+}
+
+
+class Health:
+    """Looks at the pipeline, the library and the audit log; to be used on the event loop.
+
+    started: time.monotonic() when the gateway began to serve.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, people: People, started: float, audit: Audit | None = None
+    ) -> None:
+        self._pipeline = pipeline
+        self._people = people
+        self._audit = audit
+        self._started = started
+        self._versions = versions()
+        self._reasons: Shared[dict[str, str]] = Shared(KEPT_S)
+        self._under_way: dict[str, asyncio.Future[str | None]] = {}
+
+    async def check(self, trusted: bool = True) -> tuple[bool, dict[str, Any]]:
+        """Whether all is well, and what to answer.
+
+        status: ok or unavailable. reasons: a sentence for each part that does not answer.
+        models: name by stage, as the pipeline last told. versions, uptime_s: of the service.
+        trusted: whether to answer with more than the first two, and to say what is wrong in
+        detail. Others get sentences that are always the same.
+        """
+        details = await self._reasons.get(self._look)
+        reasons = (
+            list(details.values())
+            if trusted
+            else [f"The {what} does not answer." for what in details]
+        )
+        if self._audit is not None and not self._audit.is_writable:
+            reasons.append(_UNWRITABLE)
+        found: dict[str, Any] = {
+            "status": "unavailable" if reasons else "ok",
+            "reasons": reasons,
+        }
+        if not trusted:
+            return not reasons, found
+        return not reasons, {
+            **found,
+            "models": dict(self._pipeline.models),
+            "versions": dict(self._versions),
+            "uptime_s": round(time.monotonic() - self._started, 1),
+        }
+
+    async def _look(self) -> dict[str, str]:
+        """What is wrong with each part that does not answer."""
+        looks = {
+            "recognition service": self._pipeline_reason,
+            "face library": self._library_reason,
+        }
+        found = await asyncio.gather(*(self._in_time(what, looks[what]) for what in looks))
+        return {what: reason for what, reason in zip(looks, found) if reason is not None}
+
+    async def _in_time(self, what: str, look: Callable[[], Awaitable[str | None]]) -> str | None:
+        """What a look finds, or that it takes too long.
+
+        A look that hangs goes on and is waited for again the next time: others beside it would
+        only take more threads and connections.
+        """
+        task = self._under_way.get(what)
+        if task is None or task.done():
+            task = self._under_way[what] = asyncio.ensure_future(look())
+        await asyncio.wait({task}, timeout=TIMEOUT_S)
+        return task.result() if task.done() else f"The {what} does not answer."
+
+    async def _pipeline_reason(self) -> str | None:
+        away = read_notice()
+        if away and not any(is_up for _, is_up, _ in self._pipeline.state()):
+            return away
+        success = self._pipeline.last_success
+        if success and time.monotonic() - success <= RECENT_S:
+            return None
+        try:
+            (seen,) = await self._pipeline.see(
+                # As an aligned face: the pipeline decodes it and runs the recogniser.
+                [PIXEL],
+                want=("embedding",),
+                timeout=TIMEOUT_S,
+                aligned=True,
+            )
+        except ApiError as error:
+            return away or f"The recognition service does not answer: {error.sentence}."
+        return None if seen.error is None else "The recognition service refuses a good picture."
+
+    async def _library_reason(self) -> str | None:
+        try:
+            await self._people.ping()
+        except ApiError as error:
+            return f"The face library does not answer: {error.sentence}."
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of what the service is built on."""
+    found = {"python": platform.python_version()}
+    for name, packages in _PACKAGES.items():
+        for package in packages:
+            try:
+                found[name] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+    return found

@@ -1,0 +1,158 @@
+"""GET /metrics: what the gateway does, and what it knows of the pipeline and the library."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import Metric
+
+from gateway.backends.library_calls import People
+from gateway.backends.pipeline import Pipeline
+from gateway.backends.shared_result import Shared
+from gateway.errors import ApiError
+from gateway.monitoring.gauges import (
+    MOST_APPS,
+    OTHER,
+    Gauges,
+    Trace,
+    connection_families,
+    library_families,
+    model_families,
+)
+from library.records import Statistics
+from settings.config import Config
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MOST_PATHS = 200  # the API has fewer; more would be a caller's invention
+TRACE_S = 10.0  # how old the trace's figures may be,
+LIBRARY_S = 30.0  # and the library's: counting takes the database some time
+LIBRARY_TIMEOUT_S = 5.0  # half of what Prometheus waits by default
+_REQUEST_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_SEARCH_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+
+# The time of each counter's making would double the number of series.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """Counts of this process, in a registry of their own. To be used on the event loop.
+
+    The number of series is bounded: paths and apps beyond the first MOST_PATHS and MOST_APPS are
+    counted together as "other".
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._requests = Counter(
+            "face_gateway_requests",
+            "Requests by their outcome: code is the answer's error_code, 0 for success.",
+            ["path", "code", "app"],
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "face_gateway_request_seconds",
+            "From a request's arrival to its answer.",
+            ["path"],
+            buckets=_REQUEST_BUCKETS,
+            registry=self.registry,
+        )
+        self._faces = Counter(
+            "face_gateway_faces", "Faces that were found in pictures.", registry=self.registry
+        )
+        self._search = Histogram(
+            "face_gateway_search_seconds",
+            "Of a search in the library, waiting for a thread included.",
+            buckets=_SEARCH_BUCKETS,
+            registry=self.registry,
+        )
+        self._in_flight = Gauge(
+            "face_gateway_requests_in_flight", "Requests under way.", registry=self.registry
+        )
+        self._gauges = Gauges()
+        self.registry.register(self._gauges)
+        self._paths: set[str] = set()
+        self._apps: set[str] = set()
+        self._trace = Trace(config)
+        self._trace_kept: Shared[list[Metric]] = Shared(TRACE_S)
+        self._library_kept: Shared[list[Statistics] | None] = Shared(LIBRARY_S)
+
+    def request(self, path: str, code: int, app: str, seconds: float) -> None:
+        """Count an answered request.
+
+        path: of its route; a path that has none is to be given as "other". code: 0 for success.
+        app: empty where there is none. seconds: from its arrival.
+        """
+        path = _bounded(path, self._paths, MOST_PATHS)
+        app = _bounded(app, self._apps, MOST_APPS)
+        self._requests.labels(path, str(code), app).inc()
+        self._seconds.labels(path).observe(seconds)
+
+    def faces(self, count: int) -> None:
+        """Count faces that were found."""
+        self._faces.inc(count)
+
+    def search(self, seconds: float) -> None:
+        """Count a search in the library."""
+        self._search.observe(seconds)
+
+    def in_flight(self, delta: int) -> None:
+        """A request has begun (1) or ended (-1)."""
+        self._in_flight.inc(delta)
+
+    async def render(self, pipeline: Pipeline, people: People) -> bytes:
+        """Everything in Prometheus's text format, MEDIA_TYPE.
+
+        Files and the database are read at most every TRACE_S and LIBRARY_S seconds. What does not
+        answer is missing in the text, or shown as down, and delays it by LIBRARY_TIMEOUT_S at most.
+        """
+        trace, statistics = await asyncio.gather(
+            self._trace_kept.get(lambda: asyncio.to_thread(self._trace.families)),
+            self._statistics(people),
+        )
+        self._gauges.set(
+            [
+                *connection_families(pipeline.state()),
+                *model_families(pipeline.models),
+                *trace,
+                *library_families(statistics),
+            ]
+        )
+        # Some thousand lines take milliseconds, in which the loop has other things to do.
+        return await asyncio.to_thread(generate_latest, self.registry)
+
+    async def _statistics(self, people: People) -> Sequence[Statistics] | None:
+        async def ask() -> list[Statistics] | None:
+            try:
+                return await people.statistics()
+            except ApiError:
+                return None
+
+        try:
+            return await asyncio.wait_for(self._library_kept.get(ask), LIBRARY_TIMEOUT_S)
+        except TimeoutError:
+            return None  # the question goes on, and its answer is shown the next time
+
+
+def _bounded(name: str, known: set[str], most: int) -> str:
+    """The name, or OTHER where so many others are known already."""
+    if name in known:
+        return name
+    if len(known) >= most:
+        return OTHER
+    known.add(name)
+    return name

@@ -1,0 +1,1 @@
+"""Backups of the library's database, made and restored while it is in use."""

@@ -1,0 +1,1 @@
+"""The indexes in memory, exact and approximate: faces in blocks, scanned, ranked, kept."""

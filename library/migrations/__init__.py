@@ -1,1 +1,0 @@
-"""Alembic's migrations of the library's tables; `library.schema` runs them."""

@@ -1,0 +1,1 @@
+"""The library's database: connections, tables, migrations, faults and damage."""

@@ -1,0 +1,1 @@
+"""Alembic's migrations of the library's tables; `library.sql.schema` runs them."""

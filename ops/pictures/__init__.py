@@ -1,0 +1,1 @@
+"""From a picture's text or bytes to pixels, within limits on bytes, pixels and time."""

@@ -1,0 +1,1 @@
+"""Paddle Serving's DAG around the stages: ops, threads, admission, HTTP and gRPC."""

@@ -1,0 +1,123 @@
+"""The pipeline process: DAG, gRPC and HTTP, logs. Started by `web_service.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import logging.config
+import os
+import signal
+import sys
+
+from ops.worker import StageError
+from runtime.life import say_ready
+from runtime.listening import http_place, listen
+from runtime.process import (
+    allow_many_connections,
+    die_with_parent,
+    give_memory_back,
+    take_turns_quickly,
+)
+from settings.config import Config, ConfigError, load_config
+
+_LOGGER = logging.getLogger("ops")
+# Nobody waits for it any more: requests under way have been answered before.
+_LAST_BATCH_S = 5.0
+
+
+def main(argv: list[str]) -> int:
+    """Serve until SIGTERM: ``ops.serving CONFIG [REPLICA]``.
+
+    Returns 0 after a clean end, 2 for a configuration that cannot be used.
+    """
+    die_with_parent()
+    config = load_config(argv[0])
+    replica = int(argv[1]) if len(argv) > 1 else 0
+    _set_up_logs(config, replica)
+    allow_many_connections()
+    take_turns_quickly()
+    import cv2
+    import paddle
+    import uvloop
+
+    # Paddle's handlers print a traceback on SIGTERM and end the process at once.
+    paddle.disable_signal_handler()
+    # The stages' threads are the parallelism; OpenCV's own would compete with them.
+    cv2.setNumThreads(1)
+    uvloop.install()
+    try:
+        asyncio.run(_serve(config, replica))
+    except (ConfigError, StageError) as error:
+        print(f"web_service: {_line(error)}", file=sys.stderr, flush=True)
+        return 2
+    _LOGGER.info("stopped")
+    logging.shutdown()
+    return 0
+
+
+def _line(error: Exception) -> str:
+    """One line, however much Paddle has to say."""
+    text = " ".join(str(error).split())
+    return text if len(text) < 500 else f"{text[:500]} ..."
+
+
+async def _serve(config: Config, replica: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # Paddle Serving prints its progress.
+    with contextlib.redirect_stdout(None):
+        from ops.serving.executor import Executor
+        from ops.serving.http_server import PipelineApp
+        from ops.serving.rpc_server import RpcServer
+        from web.server import HttpServer
+
+        executor = Executor(config, replica)
+    executor.start()
+    shared = config.replicas > 1
+    rpc = RpcServer(config, executor, shared)
+    await rpc.start()
+    http = HttpServer(PipelineApp(config, executor), config.limits.request_timeout_ms)
+    serving = None
+    if config.http_port:
+        socket = listen(config, http_place(config), shared)
+        serving = asyncio.ensure_future(http.serve(sockets=[socket]))
+    _LOGGER.info("serving with models %s", executor.stages.models)
+    give_memory_back()
+    say_ready(executor.is_well)
+    await stop.wait()
+    _LOGGER.info("stopping: requests under way are finished")
+    http.should_exit = True
+    await rpc.stop()
+    if serving is not None:
+        await serving
+    if not executor.stop(_LAST_BATCH_S):
+        _LOGGER.warning("a stage has not come to its end")
+        logging.shutdown()
+        os._exit(0)
+
+
+def _set_up_logs(config: Config, replica: int) -> None:
+    """Paddle Serving's log files with our sizes, and without its lines for every request."""
+    directory = config.log_dir(replica)
+    directory.mkdir(parents=True, exist_ok=True)
+    os.environ["SERVING_LOG_PATH"] = str(directory)
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    from paddle_fence.pipeline import logger as serving_logger
+
+    serving_logger.logger_config["root"]["level"] = config.log.level
+    for handler in serving_logger.logger_config["handlers"].values():
+        handler["maxBytes"] = config.log.max_bytes
+        handler["backupCount"] = config.log.backups
+        handler["delay"] = True
+    logging.config.dictConfig(serving_logger.logger_config)
+    # Several lines a request, formatted whether written or not.
+    logging.getLogger("paddle_serving_server").setLevel(logging.ERROR)
+    logging.getLogger("paddle_serving_server.pipeline.profiler").setLevel(logging.INFO)
+    for noisy in ("uvicorn", "asyncio", "grpc"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

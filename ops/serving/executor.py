@@ -1,0 +1,229 @@
+"""The DAG from a request's arrival to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ops.errors import ErrorKind, ServiceError
+from ops.pictures.pixel_budget import PixelBudget
+from ops.registry import Stages
+from ops.request_state import Task
+from ops.serving.admission import Admission
+from ops.serving.scheduler import Lanes
+from ops.serving.stage_op import Envelope, StageOp
+from ops.stages.decoding import Decoders
+from ops.stages.request import parse_request
+from paddle_fence.pipeline import ChannelStopError, DAGExecutor, RequestOp, ResponseOp
+from settings.config import Config
+
+# Far more than one stage takes for one batch.
+_LONGEST_STEP_S = 120.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client gets: `document` is JSON, `error` is set where no picture could be used."""
+
+    error: ServiceError | None
+    document: str
+
+
+class Executor(DAGExecutor):
+    """Paddle Serving's DAG executor for an event loop, with deadlines and admission.
+
+    The one it replaces blocks a thread for every request, waits for ever when a request is
+    lost, and sends failed requests through the DAG again. All methods but the ones that say
+    otherwise are for the event loop's thread.
+    """
+
+    def __init__(self, config: Config, replica: int = 0) -> None:
+        """Load the models and wait until the stages are warm."""
+        self._config = config
+        limits = config.limits
+        self._budget = PixelBudget(limits.pixels_in_memory, limits.picture_pixels)
+        self._waiting: dict[int, tuple[Task, asyncio.Future[None]]] = {}
+        self._numbers = itertools.count(1)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        cores = config.cores or -(-len(os.sched_getaffinity(0)) // config.replicas)
+        self._lanes = Lanes(cores)
+        # Half of the places are left to pictures that do not take long.
+        waiting = max(limits.queue_length // 2, 1)
+        decoders = Decoders(cores, waiting, limits.picture_pixels, self._lanes.wake)
+        self.admission = Admission(limits.queue_length, lambda: decoders.requests)
+        self.stages = Stages(config, self._budget, replica, decoders)
+        response_op, ops = build_dag(config, self.stages, self._lanes, self._call_collect)
+        super().__init__(response_op, _server_conf(config), -1)
+        self._lanes.start()
+        for op in ops:
+            op.wait_until_warm()
+
+    def is_well(self) -> bool:
+        """Whether the lanes get on with their work.
+
+        One that is stuck in a library's own code cannot be helped from inside: no request would
+        come to its end, and none of what it holds would be given back.
+        """
+        allowed = max(self._config.limits.request_timeout_ms / 1000.0, _LONGEST_STEP_S)
+        return self._lanes.longest_step_s() < allowed
+
+    def start(self) -> None:
+        """Begin to take finished tasks out of the DAG; call it in the running event loop."""
+        self._loop = asyncio.get_running_loop()
+
+    def stop(self, seconds: float) -> bool:
+        """End the threads that compute; whether all have ended within that time.
+
+        For the end of the process: Python ends a thread that comes back from Paddle then in a way
+        that C++ answers with abort.
+        """
+        for channel in self._dag._channels:
+            channel.stop()
+        give_up = time.monotonic() + seconds
+        threads = [*self._lanes.stop(), *self._dag._threads_or_proces]
+        for thread in threads:
+            thread.join(max(give_up - time.monotonic(), 0.0))
+        return not any(thread.is_alive() for thread in threads)
+
+    async def answer(
+        self, keys: Sequence[str], values: Sequence[str], seconds: float | None = None
+    ) -> Answer:
+        """Answer one request.
+
+        keys, values: as in the wire format. seconds: how long the client waits, if it says so.
+        Raises ServiceError of a kind that has a gRPC status.
+        """
+        arrived = time.monotonic()
+        allowed = self._config.limits.request_timeout_ms / 1000.0
+        deadline = arrived + (allowed if seconds is None else min(seconds, allowed))
+        number = next(self._numbers)
+        place = self.admission.enter(deadline - arrived)
+        success = False
+        task: Task | None = None
+        try:
+            task = parse_request(keys, values, self._config.limits, deadline)
+            answer = await self._answer(task, number)
+            success = answer.error is None
+            return answer
+        except ServiceError as error:
+            if task is not None:
+                raise
+            return Answer(error, "")
+        finally:
+            self.admission.leave(place, success, aside=task is not None and task.costly)
+            self._trace(number, arrived, success)
+
+    async def _answer(self, task: Task, number: int) -> Answer:
+        await self._through_dag(task, number)
+        if task.error is not None:
+            if task.error.kind.grpc_status:
+                raise task.error
+            return Answer(task.error, "")
+        errors = [picture.error for picture in task.pictures]
+        return Answer(errors[0] if all(errors) else None, task.document)
+
+    async def _through_dag(self, task: Task, number: int) -> None:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        self._waiting[number] = (task, done)
+        timer = loop.call_later(task.deadline - time.monotonic(), _expire, done)
+        try:
+            self._in_channel.push(Envelope(number, task), self.name)
+            self._lanes.wake()
+            await done
+        except ChannelStopError:
+            self._waiting.pop(number, None)
+            raise ServiceError(ErrorKind.SHUTTING_DOWN) from None
+        finally:
+            # Whoever waited is gone or has the answer; what is still in a queue is skipped.
+            task.cancelled = True
+            timer.cancel()
+            if task.postponed:
+                self._lanes.wake()
+
+    def _call_collect(self) -> None:
+        """Have finished tasks collected; for the lanes' threads."""
+        if self._loop is not None:
+            # A loop that has been closed has nobody who waits.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        released = False
+        while self._out_channel.size():
+            try:
+                (envelope,) = self._out_channel.front(self.name).values()
+            except ChannelStopError:
+                return
+            if envelope.task.reservation is not None:
+                released = True
+                self._budget.release(envelope.task.reservation)
+            self._finish(envelope.id)
+        if released:
+            self._lanes.wake()
+
+    def _finish(self, number: int) -> None:
+        task, done = self._waiting.pop(number)
+        for picture in task.pictures:
+            picture.pixels = None
+        if done.done():
+            return
+        if not task.document and task.error is None:
+            task.error = ServiceError(ErrorKind.TIMEOUT)
+        done.set_result(None)
+
+    def _trace(self, number: int, arrived: float, success: bool) -> None:
+        if self._tracer is not None:
+            took = int((time.monotonic() - arrived) * 1e6)
+            self._tracer.data_buffer().put(
+                {"name": "DAG", "id": number, "succ": success, "actions": {f"call_{number}": took}}
+            )
+
+
+def _expire(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_exception(ServiceError(ErrorKind.TIMEOUT))
+
+
+def build_dag(
+    config: Config, stages: Stages, lanes: Lanes, finished: Callable[[], None]
+) -> tuple[ResponseOp, list[StageOp]]:
+    """The ops of ``config.yml``, wired; every worker's model is loaded.
+
+    finished: called by a lane when requests have left the last op.
+    """
+    entry = RequestOp()
+    made: dict[str, StageOp] = {}
+
+    def make(name: str) -> StageOp:
+        if name not in made:
+            op = config.op[name]
+            inputs = [make(source) for source in op.inputs] or [entry]
+            workers = [stages.worker(name, number) for number in range(op.concurrency)]
+            after = finished if name == "Response" else None
+            made[name] = StageOp(name, inputs, workers, op.batch_size, lanes, after)
+        return made[name]
+
+    return ResponseOp(input_ops=[make("Response")]), list(made.values())
+
+
+def _server_conf(config: Config) -> dict[str, Any]:
+    """What Paddle Serving's executor reads of a configuration."""
+    return {
+        "build_dag_each_worker": False,
+        "worker_num": config.limits.queue_length,
+        "dag": {
+            "retry": 1,
+            "use_profile": False,
+            "channel_size": 0,
+            "channel_recv_frist_arrive": False,
+            "is_thread_op": True,
+            "tracer": {"interval_s": config.dag.tracer.interval_s},
+        },
+    }

@@ -1,0 +1,169 @@
+"""Costly pictures are decoded beside the stages, where they hold up nobody and can be ended."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ops.errors import ErrorKind, ServiceError, without_frames
+from ops.pictures.decoder import Decoder, GaveUpError
+from ops.pictures.decoder_process import memory_for
+from ops.pictures.headers.header import PictureHeader
+from ops.pictures.picture import pixels_of
+from ops.request_state import Picture, Task
+
+_LOGGER = logging.getLogger(__name__)
+Decode = Callable[[bytes, PictureHeader, int], np.ndarray]
+# A picture that takes longer at most, on one core, goes to a process of its own. Lanes can do
+# nothing else meanwhile; shorter work is not worth the way there and back.
+COSTLY_S = 0.4
+_IDLE_S = 60.0  # after which a process without work is ended
+
+
+def is_costly(picture: Picture) -> bool:
+    """Whether a picture that waits to be decoded takes long, or is not to be decoded here."""
+    header = picture.header
+    return header is not None and (header.apart or header.seconds > COSTLY_S)
+
+
+def decode(picture: Picture, pixels_of: Decode = pixels_of) -> None:
+    """Decode a picture that waits for it, in this thread by default; one that fails has its error.
+
+    What else `pixels_of` raises is not caught.
+    """
+    data, header, picture.data, picture.header = picture.data, picture.header, None, None
+    if data is None or header is None:
+        return
+    try:
+        picture.pixels = pixels_of(data, header, picture.scale)
+    except ServiceError as error:
+        picture.error = without_frames(error)
+
+
+@dataclass(eq=False)
+class _Place:
+    """A decoder, its thread and what it is given to do."""
+
+    decoder: Decoder
+    work: queue.SimpleQueue[Task]
+
+
+class Decoders:
+    """A few processes, and the requests with costly pictures that wait for one.
+
+    A request has one process for all its costly pictures, one after the other. The cheapest of
+    those that wait comes next: whoever sends the largest pictures waits longest.
+    """
+
+    def __init__(self, count: int, waiting: int, max_pixels: int, wake: Callable[[], None]) -> None:
+        """count: processes. waiting: requests that may wait for one; more are refused.
+
+        max_pixels: of one picture. wake: called when a request can go on.
+        """
+        self._count = count
+        self._most_waiting = waiting
+        self._max_pixels = max_pixels
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._waiting: dict[Task, float] = {}
+        self._claimed: dict[Task, _Place] = {}
+        self._idle: list[_Place] = []
+        self._made = 0
+
+    @property
+    def requests(self) -> int:
+        """Requests that wait for a process or have one."""
+        return len(self._waiting) + self._made - len(self._idle)
+
+    def join(self, task: Task) -> None:
+        """Let a request wait for a process. Raises ServiceError(BUSY) where too many do."""
+        with self._lock:
+            if len(self._waiting) >= self._most_waiting:
+                raise ServiceError(ErrorKind.BUSY, "Too many pictures that take long are waiting.")
+            costs = (p.header.seconds for p in task.pictures if p.header and is_costly(p))
+            self._waiting[task] = sum(costs)
+
+    def is_next(self, task: Task) -> bool:
+        """Whether a request that waits would get a process now."""
+        if not self._idle and self._made >= self._count:
+            return False
+        waiting = [(cost, other) for other, cost in list(self._waiting.items()) if other.live]
+        return not waiting or min(waiting, key=lambda pair: pair[0])[1] is task
+
+    def claim(self, task: Task) -> bool:
+        """Get a process for a request that waits, if it is the next one; it keeps it."""
+        with self._lock:
+            if task in self._claimed:
+                return True
+            if not self.is_next(task):
+                return False
+            self._waiting.pop(task, None)
+            self._claimed[task] = self._idle.pop() if self._idle else self._make()
+            return True
+
+    def has_claimed(self, task: Task) -> bool:
+        """Whether a request has a process that it has given no work yet."""
+        return task in self._claimed
+
+    def start(self, task: Task) -> None:
+        """Have a request's costly pictures decoded by the process that it has claimed.
+
+        `task.decoding` is set until they are.
+        """
+        with self._lock:
+            place = self._claimed.pop(task)
+        task.decoding = True
+        place.work.put(task)
+
+    def forget(self, task: Task) -> None:
+        """Let a request that was given up leave; what is being decoded is ended by its thread."""
+        with self._lock:
+            self._waiting.pop(task, None)
+            place = self._claimed.pop(task, None)
+            if place is not None:
+                self._idle.append(place)
+
+    def _make(self) -> _Place:
+        self._made += 1
+        place = _Place(Decoder(memory_for(self._max_pixels)), queue.SimpleQueue())
+        name = f"Decoder-{self._made}"
+        threading.Thread(target=self._run, args=(place,), name=name, daemon=True).start()
+        return place
+
+    def _run(self, place: _Place) -> None:
+        """The thread that waits for a process."""
+        while True:
+            task = self._take(place)
+            try:
+                self._decode_all(place.decoder, task)
+            except Exception:
+                _LOGGER.error("decoding failed", exc_info=True)
+                place.decoder.close()
+                task.error = ServiceError(ErrorKind.INTERNAL)
+            with self._lock:
+                self._idle.append(place)
+            task.decoding = False
+            del task  # its pixels need not stay until the next one comes
+            self._wake()
+
+    def _take(self, place: _Place) -> Task:
+        try:
+            return place.work.get(timeout=_IDLE_S)
+        except queue.Empty:
+            place.decoder.close()
+            return place.work.get()
+
+    def _decode_all(self, decoder: Decoder, task: Task) -> None:
+        def pixels_of(data: bytes, header: PictureHeader, reduction: int) -> np.ndarray:
+            return decoder.decode(data, header, reduction, lambda: task.live)
+
+        with contextlib.suppress(GaveUpError):
+            for picture in filter(is_costly, task.pictures):
+                if task.live:
+                    decode(picture, pixels_of)

@@ -1,0 +1,185 @@
+"""Request: what a client sent becomes a task with upright RGB pictures.
+
+`parse_request` runs where the request arrives and looks at text only; decoding is the work of
+the stage. Paddle Serving's own RequestOp unpickles tensors of type BYTES, so nothing of it is
+used on requests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from inference.runner import Timing
+from ops.errors import ErrorKind, ServiceError, without_frames
+from ops.options import Options, parse_options
+from ops.pictures.picture import open_picture, reduced_size, reduction_of, upright_size
+from ops.pictures.picture_text import from_base64
+from ops.pictures.pixel_budget import PixelBudget
+from ops.request_state import Picture, Task
+from ops.stages.decoding import Decoders, decode, is_costly
+from ops.worker import Worker
+from settings.config import Limits
+
+# How long a request's pictures are decoded before others have their turn.
+TURN_S = 0.1
+# Paddle Serving's client sends it with predict(profile=True), to be told the stages' times. They
+# are in pipeline.tracer, for all requests; the request is answered like any other.
+_PROFILE = "pipeline.profile"
+# Values beside the pictures that are looked at, so that millions of them are refused at once.
+_OTHERS = 8
+
+
+def parse_request(
+    keys: Sequence[str], values: Sequence[str], limits: Limits, deadline: float
+) -> Task:
+    """A task from the parallel lists of a request.
+
+    deadline: seconds on the clock of `time.monotonic`.
+    Raises ServiceError: MALFORMED_REQUEST, UNKNOWN_KEY, TOO_MANY_PICTURES, MALFORMED_OPTIONS.
+    """
+    if len(keys) != len(values):
+        raise ServiceError(
+            ErrorKind.MALFORMED_REQUEST, f"{len(keys)} keys came with {len(values)} values."
+        )
+    if len(keys) > limits.request_pictures + _OTHERS:
+        raise ServiceError(
+            ErrorKind.TOO_MANY_PICTURES,
+            f"{len(keys)} values; at most {limits.request_pictures} pictures are taken.",
+        )
+    images: list[str] = []
+    options: list[str] = []
+    for key, value in zip(keys, values):
+        if key == "image":
+            images.append(value)
+        elif key == "options":
+            options.append(value)
+        elif key == _PROFILE:
+            continue
+        else:
+            raise ServiceError(ErrorKind.UNKNOWN_KEY, f"{key[:64]!r} is not known.")
+    _check_counts(len(images), len(options), limits)
+    parsed = parse_options(options[0]) if options else Options()
+    if parsed.max_faces > limits.faces:
+        raise ServiceError(ErrorKind.MALFORMED_OPTIONS, f"max_faces: at most {limits.faces} here.")
+    pictures = [Picture(encoded=image) for image in images]
+    return Task(pictures, parsed, deadline)
+
+
+def _check_counts(images: int, options: int, limits: Limits) -> None:
+    if images == 0:
+        raise ServiceError(ErrorKind.MALFORMED_REQUEST, "There is no image.")
+    if images > limits.request_pictures:
+        raise ServiceError(
+            ErrorKind.TOO_MANY_PICTURES,
+            f"{images} pictures; at most {limits.request_pictures} are taken.",
+        )
+    if options > 1:
+        raise ServiceError(ErrorKind.MALFORMED_OPTIONS, "options came more than once.")
+
+
+class RequestWorker(Worker):
+    """Decodes a task's pictures within the limits; a bad picture gets an error of its own.
+
+    A task is postponed while the pixels of others leave no room for its own, while a process
+    decodes those of its pictures that take long, and after each turn of work, so that a request
+    with many pictures does not hold up one with a single picture.
+    reduce_to: a JPEG is decoded at a fraction of its size where its longer side keeps so many
+    pixels; 0: never. decoders: None has all pictures decoded here, however long they take.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        budget: PixelBudget,
+        reduce_to: int = 0,
+        decoders: Decoders | None = None,
+    ) -> None:
+        self._limits = limits
+        self._reduce_to = reduce_to
+        self._budget = budget
+        self._decoders = decoders
+
+    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
+        started = time.perf_counter()
+        for task in tasks:
+            try:
+                task.postponed = not self._advance(task)
+            except ServiceError as error:
+                task.postponed, task.error = False, error
+        timing.prepare += time.perf_counter() - started
+
+    def can_resume(self, task: Task) -> bool:
+        if task.reservation is not None:
+            return not task.decoding or any(map(self._is_ready, task.pictures))
+        if task.costly and self._decoders is not None and not self._decoders.has_claimed(task):
+            return self._decoders.is_next(task)
+        return self._budget.fits(task.needed_pixels, task)
+
+    def give_up(self, task: Task) -> None:
+        self._budget.forget(task)
+        if self._decoders is not None:
+            self._decoders.forget(task)
+
+    def _advance(self, task: Task) -> bool:
+        """Do what can be done for a task now; whether its pictures are all decoded."""
+        if not task.postponed:
+            self._open_all(task)
+        if task.reservation is None and not self._begin(task):
+            return False
+        until = time.monotonic() + TURN_S
+        for picture in filter(self._is_ready, task.pictures):
+            if time.monotonic() > until or not task.live:
+                return False
+            decode(picture)
+        if task.decoding:
+            return False
+        _raise_refusal(task)
+        return True
+
+    def _open_all(self, task: Task) -> None:
+        for picture in task.pictures:
+            text, picture.encoded = picture.encoded or "", None
+            try:
+                data = from_base64(text, self._limits.picture_bytes)
+                header = open_picture(data, self._limits.picture_pixels)
+            except ServiceError as error:
+                picture.error = without_frames(error)
+                continue
+            picture.data, picture.header = data, header
+            picture.width, picture.height = upright_size(header)
+            if not task.options.aligned:
+                picture.scale = reduction_of(header, self._reduce_to)
+            width, height = reduced_size(header, picture.scale)
+            task.needed_pixels += width * height
+        if task.needed_pixels > self._budget.most:
+            raise ServiceError(
+                ErrorKind.REQUEST_TOO_LARGE,
+                f"Its pictures have {task.needed_pixels} pixels, more than {self._budget.most}.",
+            )
+        if self._decoders is not None and any(map(is_costly, task.pictures)):
+            self._decoders.join(task)
+            task.costly = True
+
+    def _begin(self, task: Task) -> bool:
+        """Reserve a task's pixels, and before that a process where it needs one."""
+        if task.costly and self._decoders is not None and not self._decoders.claim(task):
+            return False
+        task.reservation = self._budget.reserve(task.needed_pixels, task)
+        if task.reservation is None:
+            return False
+        if task.costly and self._decoders is not None:
+            self._decoders.start(task)
+        return True
+
+    def _is_ready(self, picture: Picture) -> bool:
+        """Whether a picture waits to be decoded here."""
+        here = self._decoders is None or not is_costly(picture)
+        return picture.header is not None and here
+
+
+def _raise_refusal(task: Task) -> None:
+    """A picture that could not be decoded now, though another time, is no bad picture."""
+    for picture in task.pictures:
+        if picture.error is not None and picture.error.kind.grpc_status:
+            raise picture.error

@@ -1,0 +1,86 @@
+"""A stage of the pipeline without the pipeline: what it does to requests.
+
+The service runs stages inside Paddle Serving ops (see `ops/serving/stage_op.py`), `ops/local.py`
+runs the same stages in process.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from pathlib import Path
+
+from inference.manifest import Manifest
+from inference.predictor import Model
+from inference.runner import Runner, Timing
+from ops.request_state import Task
+
+
+class StageError(RuntimeError):
+    """A stage that cannot do its work on this machine; the text says which and why."""
+
+
+class Worker(abc.ABC):
+    """A stage in one thread.
+
+    on_cpu: whether its work keeps a core busy.
+    """
+
+    on_cpu = True
+
+    def concerns(self, task: Task) -> bool:
+        """Whether there is anything to do for a task; if not it is passed on as it is."""
+        return True
+
+    def can_resume(self, task: Task) -> bool:
+        """Whether a task that the worker has postponed could go on now."""
+        return True
+
+    def give_up(self, task: Task) -> None:  # noqa: B027 - most workers postpone nothing
+        """Forget a task that the worker has postponed and that nobody waits for any more."""
+
+    @abc.abstractmethod
+    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
+        """Do the stage's work on live tasks: read and write the fields that are the stage's."""
+
+    def warm_up(self) -> None:  # noqa: B027 - most workers have nothing to warm
+        """Run once on nothing real, so that the first request does not pay for set-up."""
+
+
+class ModelWorker(Worker):
+    """A worker with a runner for each of the stage's models."""
+
+    def __init__(self, runners: Sequence[Runner]) -> None:
+        self.runners = list(runners)
+        self.on_cpu = all(runner.on_cpu for runner in self.runners)
+
+    def warm_up(self) -> None:
+        for runner in self.runners:
+            runner.warm_up()
+
+
+class ModelPool:
+    """Loads each model once a device and hands out runners on clones of it."""
+
+    def __init__(self, model_dirs: Sequence[Path], batch_size: int, threads: int) -> None:
+        self._dirs = list(model_dirs)
+        self._batch_size = batch_size
+        self._threads = threads
+        self._models: dict[str, list[Model]] = {}
+
+    def runners(self, device: str) -> list[Runner]:
+        """A runner for each model, on "cpu" or "gpu:N"."""
+        if device not in self._models:
+            self._models[device] = [Model.load(d, device, self._threads) for d in self._dirs]
+        return [Runner(model, self._batch_size) for model in self._models[device]]
+
+
+def check_task(stage: str, task: str, model_dirs: Sequence[Path]) -> list[Manifest]:
+    """The models' manifests; ValueError if one is made for another task than the stage's."""
+    manifests = [Manifest.load(d) for d in model_dirs]
+    for manifest in manifests:
+        if manifest.task != task:
+            raise ValueError(
+                f"op.{stage}: model {manifest.name} is for {manifest.task}, not for {task}"
+            )
+    return manifests

@@ -1,0 +1,1 @@
+"""Processes, sockets and locks: starting, watching and ending the service and its parts."""

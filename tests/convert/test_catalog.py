@@ -1,0 +1,151 @@
+"""The catalog and the command `python -m convert`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from convert.__main__ import main
+from convert.catalog import PackageSource, load_catalog
+from convert.conversion import convert
+from convert.errors import ConvertError
+from convert.run import Run
+from inference.adapters import ADAPTERS
+from tests.support.tiny_models import accept, catalog_of, tiny_entry
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_catalog_knows_every_model_and_each_has_an_adapter():
+    models = load_catalog().models
+    assert set(models) == {
+        "blazeface",
+        "facemesh",
+        "faceres",
+        "emotion",
+        "antispoof",
+        "liveness",
+        "face_resnet_128",
+        "mobilefacenet_128",
+        "arcface_iresnet50",
+        "blazeface_fpn_ssh",
+        "scrfd_500m",
+        "minifasnet_v2",
+        "minifasnet_v1se",
+    }
+    assert {entry.family for entry in models.values()} == set(ADAPTERS)
+
+
+def test_the_default_set_covers_each_task_and_falls_back_to_a_registry_package():
+    catalog = load_catalog()
+    default = catalog.default_entries()
+    assert {entry.task for entry in default} == {
+        "detection",
+        "landmark",
+        "recognition",
+        "attributes",
+        "liveness",
+    }
+    for entry in default:
+        last = entry if entry.fallback is None else catalog.entry(entry.fallback)
+        assert all(isinstance(source, PackageSource) for source in last.sources)
+
+
+def test_models_that_may_not_be_sold_are_marked():
+    marked = {e.name for e in load_catalog().models.values() if not e.licence.commercial}
+    assert marked == {"mobilefacenet_128", "arcface_iresnet50", "scrfd_500m"}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("task: detection", "task: dancing"), r"models\.blazeface\.task"),
+        (("package: human", "package: nobody"), "nobody is no package"),
+        (("fallback: face_resnet_128", "fallback: nothing"), "fallback nothing"),
+        (("integrity: sha512-", "integrity: md5-"), r"packages\.human\.integrity"),
+        (("models/blazeface.json", "../blazeface.json"), "leaves the archive"),
+        (("models:\n  blazeface:", "models: 3\nrest:\n  blazeface:"), "expected the maps"),
+    ],
+)
+def test_a_wrong_catalog_is_refused_by_file_and_key(tmp_path, change, expected):
+    text = (ROOT / "convert" / "catalog.yml").read_text()
+    assert change[0] in text
+    path = tmp_path / "catalog.yml"
+    path.write_text(text.replace(*change, 1))
+    with pytest.raises(ConvertError, match=expected) as error:
+        load_catalog(path)
+    assert str(path) in str(error.value)
+
+
+def test_intact_models_are_skipped_without_loading_paddle(make_tiny):
+    models_dir = make_tiny().parent
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from convert.run import Run; from convert.catalog import Catalog\n"
+        "catalog = Catalog.model_validate_json(sys.argv[1])\n"
+        "run = Run(catalog, Path(sys.argv[2]))\n"
+        "run.convert_default()\n"
+        "assert run.convert_each(list(catalog.models.values())) == []\n"
+        "assert not {'paddle', 'httpx', 'numpy'} & set(sys.modules), 'slow imports'\n"
+    )
+    catalog = catalog_of(tiny_entry(default=True))
+    begun = time.monotonic()
+    command = [sys.executable, "-c", script, catalog.model_dump_json(), str(models_dir)]
+    subprocess.run(command, check=True, cwd=ROOT)
+    assert time.monotonic() - begun < 3  # well under one on a quiet machine
+
+
+def test_set_up_falls_back_in_one_line_and_stays_with_the_fallback(
+    tmp_path, tiny_export, capsys, monkeypatch
+):
+    wanted = tiny_entry(name="wanted", default=True, fallback="tiny")
+    stand_in = tiny_entry()
+    made = []
+
+    def convert_locally(entry, models_dir, fetcher, source=None):
+        made.append(entry.name)
+        local = None if entry.name == "wanted" else tiny_export
+        convert(entry, models_dir, fetcher, source=local, check=accept)
+
+    monkeypatch.setattr("convert.conversion.convert", convert_locally)
+    run = Run(catalog_of(wanted, stand_in), tmp_path / "models", cache_dir=tmp_path / "cache")
+    run.convert_default()
+    lines = [line for line in capsys.readouterr().err.splitlines() if "wanted" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("Falling back to tiny for wanted: 127.0.0.1 cannot be reached")
+    assert run.is_converted(stand_in)
+    run.convert_default()
+    assert made == ["wanted", "tiny"]
+    assert "python -m convert wanted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "expected"),
+    [
+        (["nobody"], 1, "no model is called nobody; known: blazeface"),
+        (["scrfd_500m", "--source", "nowhere.tar"], 1, "nowhere.tar: there is no such file"),
+        (["scrfd_500m", "--source", "convert"], 1, "does not hold det_500m.onnx"),
+    ],
+)
+def test_errors_of_the_command_are_one_line(tmp_path, capsys, arguments, status, expected):
+    assert main([*arguments, "--models-dir", str(tmp_path)]) == status
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert expected in lines[0]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all", "--source", "x"], ["a", "b", "--source", "x"]])
+def test_a_command_line_that_asks_for_nothing_or_too_much_is_refused(arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+
+
+def test_the_list_names_every_model(tmp_path, capsys):
+    assert main(["--list", "--models-dir", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in load_catalog().models)

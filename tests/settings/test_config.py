@@ -1,0 +1,121 @@
+"""config.yml: what is refused, and that the refusal names the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from settings.config import ConfigError, load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def settings():
+    return yaml.safe_load((ROOT / "config.yml").read_text())
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load_settings(settings):
+        path = tmp_path / "config.yml"
+        path.write_text(settings if isinstance(settings, str) else yaml.safe_dump(settings))
+        return load_config(path)
+
+    return load_settings
+
+
+def test_the_file_in_the_repository_is_valid():
+    config = load_config(ROOT / "config.yml")
+    assert config.op["Detection"].models == ("blazeface",)
+    assert config.op["Attributes"].models == ("faceres", "emotion")
+    assert config.op["Detection"].device(0) == "cpu"
+
+
+def test_devices_are_shared_out_over_the_threads(settings, load):
+    settings["op"]["Detection"]["devices"] = "0,2"
+    op = load(settings).op["Detection"]
+    assert [op.device(number) for number in range(3)] == ["gpu:0", "gpu:2", "gpu:0"]
+    settings["op"]["Detection"]["concurrency"] = 1
+    op = load(settings).op["Detection"]
+    assert [op.device(0, replica) for replica in range(3)] == ["gpu:0", "gpu:2", "gpu:0"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("limits", "pixels_in_memory"), 1000, "limits.pixels_in_memory: 1000 is not allowed: a"),
+        (("op", "Detection", "concurrency"), 0, "op.Detection.concurrency: 0 is not allowed"),
+        (("op", "Detection", "concurrency"), "2", "op.Detection.concurrency: '2' is not allowed"),
+        (("op", "Detection", "batch_size"), 0, "op.Detection.batch_size: 0 is not allowed"),
+        (("op", "Detection", "devices"), "gpu", "op.Detection.devices: 'gpu' is not allowed"),
+        (("op", "Detection", "modell"), "x", "op.Detection.modell: unknown key"),
+        (("op", "Detection", "models"), [], "op.Detection.model: missing"),
+        (("op", "Nose"), {"inputs": ["Request"]}, "op.Nose: unknown op"),
+        (("op", "ArcFace", "inputs"), ["Nobody"], "op.ArcFace.inputs: 'Nobody'"),
+        (("op", "Request", "inputs"), ["Response"], "Request has no inputs"),
+        (("op", "Detection", "inputs"), ["ArcFace"], "op.Request: no other op|circle"),
+        (("op", "ArcFace", "inputs"), ["Detection"], "equally far"),
+        (("op", "Request", "model"), "blazeface", "op.Request: it runs no model"),
+        (("op", "Detection", "models"), ["a", "b"], "it runs one model"),
+        (("rpc_port",), 70000, "rpc_port: 70000 is not allowed"),
+        (("http_port",), 18091, "http_port: 18091 is not allowed"),
+        (("limits", "queue_length"), 0, "limits.queue_length: 0 is not allowed"),
+        (("log", "level"), "LOUD", "log.level: 'LOUD' is not allowed"),
+        (("dag", "tracer", "interval_s"), -1, "dag.tracer.interval_s: -1 is not allowed"),
+        (("colour",), "red", "colour: unknown key"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_key(settings, load, place, value, words):
+    section = settings
+    for key in place[:-1]:
+        section = section[key]
+    if place[-1] in ("models", "model"):
+        section.pop("model", None)
+    section[place[-1]] = value
+    with pytest.raises(ConfigError) as caught:
+        load(settings)
+    text = str(caught.value)
+    assert any(word in text for word in words.split("|")), text
+    assert "config.yml" in text
+    assert "\n" not in text
+
+
+def test_a_stage_that_nobody_needs_may_be_left_out(settings, load):
+    del settings["op"]["Attributes"], settings["op"]["Liveness"]
+    settings["op"]["Response"]["inputs"] = ["ArcFace"]
+    assert "Attributes" not in load(settings).op
+
+
+def test_without_detection_there_is_no_pipeline(settings, load):
+    settings["op"] = {"Request": {}, "Response": {"inputs": ["Request"]}}
+    with pytest.raises(ConfigError, match=r"op\.Detection: missing"):
+        load(settings)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "a: [", "op: 3", "\tx"])
+def test_what_is_no_configuration_is_refused_in_one_line(load, text):
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.yml: cannot be read"):
+        load_config(tmp_path / "nowhere.yml")
+
+
+def test_a_missing_model_is_named_with_the_command_that_makes_it(settings, load):
+    config = load(settings)
+    with pytest.raises(ConfigError, match="python -m convert mobilefacenet_128"):
+        config.chosen_models("ArcFace")
+
+
+def test_the_fallback_is_chosen_when_only_it_is_there(settings, load, tmp_path):
+    config = load(settings)
+    directory = tmp_path / "models" / "face_resnet_128"
+    directory.mkdir(parents=True)
+    (directory / "model.yml").touch()
+    assert config.chosen_models("ArcFace") == [directory]

@@ -1,0 +1,38 @@
+"""Libraries for tests: on a database in a folder, with a made-up recogniser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from inference.scores import Recogniser, Scores
+from library.library import Hit, Library
+from settings.library import LibraryConfig
+from tests.support.faces import DIM, MODEL
+
+RECOGNISER = Recogniser(MODEL, DIM, Scores(impostor_mean=0.0, threshold=0.5))
+# Other processes' changes are seen after so long.
+POLL_MS = 50
+
+
+def library_config(folder: Path, **settings: Any) -> LibraryConfig:
+    """Settings of a library in a folder; `index` as a dictionary of what differs."""
+    index = {"poll_ms": POLL_MS, "storage": "float32", **settings.pop("index", {})}
+    document = {"folder": folder, "database": "sqlite:///faces.db", **settings, "index": index}
+    return LibraryConfig.model_validate(document)
+
+
+def open_library(folder: Path, **settings: Any) -> Library:
+    """A library in a folder."""
+    return Library(library_config(folder, **settings), RECOGNISER)
+
+
+def users(hits: list[Hit]) -> list[str]:
+    """Who was found, best first."""
+    return [hit.user for hit in hits]
+
+
+def snapshots(folder: Path) -> list[Path]:
+    """The snapshots of a library in a folder with the usual settings."""
+    kept = library_config(folder).snapshot_dir()
+    return sorted(kept.glob("*.index")) if kept is not None else []

@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: faces, points, geometry, pose, quality, occlusion."""
