@@ -49,7 +49,7 @@ class AppIndexes:
         self._builds: dict[str, Future[None]] = {}
         self._complaints: dict[str, str] = {}
         self._threads = [
-            threading.Thread(target=self._poll, name="index-follower", daemon=True),
+            threading.Thread(target=self._poll, name="app-indexes", daemon=True),
             threading.Thread(target=self._keep_up, name="index-upkeep", daemon=True),
         ]
 

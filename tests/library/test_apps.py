@@ -81,8 +81,8 @@ def test_the_index_goes_with_the_app_here_and_elsewhere(tmp_path, kind):
             for one in (library, other):
                 with raises("app_not_found"):
                     one.search("shop", [vectors(1)[0]])
-            assert wait_until(lambda: "shop" not in other._follower._apps, 30)
-        assert "shop" not in library._follower._apps
+            assert wait_until(lambda: "shop" not in other._indexes._apps, 30)
+        assert "shop" not in library._indexes._apps
         assert snapshots(tmp_path) == both[1:]
         assert library.search("bank", [vectors(1, 9)[0]])[0][0].user == "other"
 
@@ -113,7 +113,7 @@ def test_a_deletion_that_was_cut_off_is_done_by_the_next(tmp_path, monkeypatch):
             with raises("database_unavailable"):
                 library.delete_app("shop")
         with monkeypatch.context() as patch:
-            patch.setattr(library._follower._storage, "discard", cut_off)
+            patch.setattr(library._indexes._storage, "discard", cut_off)
             with raises("index_unavailable", IndexUnavailableError):
                 library.delete_app("shop")
         assert library.store.apps() == ["shop", "bank"]
