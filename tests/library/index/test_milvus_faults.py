@@ -204,7 +204,7 @@ import sys
 from library.errors import IndexUnavailableError
 from library.index.base import Collection
 from library.index.milvus.index import connection as milvus_connection
-from library.index.milvus.index.index import MilvusIndex
+from library.index.milvus.index import MilvusIndex
 try:
     index = MilvusIndex(Collection(2, "a-model", 16, "the-first"), sys.argv[1])
 except IndexUnavailableError as error:
