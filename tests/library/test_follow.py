@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from inference.scores import Recogniser
-from library.errors import LibraryError
+from library.errors import IndexUnavailableError, LibraryError
 from library.library import Library
 from tests.support.databases import Server
 from tests.support.faces import enrolment, vectors
@@ -26,6 +26,14 @@ SOON_S = 20
 
 def best(library, seed, app="shop"):
     return users(library.search(app, vectors(1, seed))[0])
+
+
+def found(library, seed, app="shop"):
+    """As `best`; nobody while the index is being filled."""
+    try:
+        return best(library, seed, app)
+    except IndexUnavailableError:
+        return []
 
 
 def code_of(call):
@@ -59,9 +67,9 @@ def test_two_processes_see_each_others_changes(tmp_path, kind):
         assert wait_until(lambda: other.best(1) == ["ann"], SOON_S)
         other.enrol("bob", 2)
         assert other.best(2)[0] == "bob"
-        assert wait_until(lambda: best(library, 2)[0] == "bob", SOON_S)
+        assert wait_until(lambda: found(library, 2)[:1] == ["bob"], SOON_S)
         other.delete("ann")
-        assert wait_until(lambda: best(library, 1) == ["bob"], SOON_S)
+        assert wait_until(lambda: found(library, 1) == ["bob"], SOON_S)
         other.end()
         assert other.process.exitcode == 0
 
@@ -70,7 +78,7 @@ def test_an_app_that_another_process_makes_is_searched(tmp_path):
     with open_library(tmp_path) as library, open_library(tmp_path) as other:
         other.create_group("bank", "staff")
         other.enrol("bank", [enrolment("staff", "ann", 1)])
-        assert wait_until(lambda: best(library, 1, "bank") == ["ann"], SOON_S)
+        assert wait_until(lambda: found(library, 1, "bank") == ["ann"], SOON_S)
 
 
 def test_a_start_takes_the_snapshot_and_reads_only_what_came_after_it(tmp_path):
@@ -184,10 +192,10 @@ def test_a_restored_backup_is_searched_without_a_restart(tmp_path):
         library.store.backup(tmp_path / "backup")
         library.enrol("shop", [enrolment("staff", "bob", 2)])
         library.delete_user("shop", "ann")
-        assert wait_until(lambda: best(other, 1) == ["bob"], SOON_S)
+        assert wait_until(lambda: found(other, 1) == ["bob"], SOON_S)
         library.store.restore(tmp_path / "backup", replace=True)
         for one in (library, other):
-            assert wait_until(lambda one=one: best(one, 2) == ["ann"], SOON_S)
+            assert wait_until(lambda one=one: found(one, 2) == ["ann"], SOON_S)
 
 
 def test_a_library_that_was_moved_to_another_recogniser_is_searched_with_that_one(tmp_path):
@@ -199,15 +207,15 @@ def test_a_library_that_was_moved_to_another_recogniser_is_searched_with_that_on
         embeddings = zip(tokens, vectors(5, seed=7, dim=8))
         assert old.store.replace_embeddings("shop", "newer", embeddings) == 5
 
-        def found(library, query):
+        def found_by(library, query):
             try:
                 return users(library.search("shop", [query], users=1)[0])
             except LibraryError as error:
                 return error.code
 
         query = vectors(5, seed=7, dim=8)[3]
-        assert wait_until(lambda: found(new, query) == ["u3"], SOON_S)
-        assert wait_until(lambda: found(old, vectors(1)[0]) == "model_mismatch", SOON_S)
+        assert wait_until(lambda: found_by(new, query) == ["u3"], SOON_S)
+        assert wait_until(lambda: found_by(old, vectors(1)[0]) == "model_mismatch", SOON_S)
 
 
 def test_a_database_that_is_away_is_told_and_used_again_once_it_is_back(
