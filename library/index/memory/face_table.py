@@ -17,6 +17,7 @@ import numpy as np
 
 from library.index.memory.block import BLOCK_ROWS, Block, Entries
 from library.index.memory.codec import Codec, limit_for, make_codec
+from library.index.memory.faiss_internals import PLACE_BITS
 
 # The first block of an index is this much smaller, so that a small app takes little memory. It is
 # exchanged for a larger one when it is full.
@@ -25,7 +26,7 @@ _GROWTH = 4
 # A block whose dead rows are more than this share of it is given up and its live rows move.
 _DEAD_MOST = 1 / 8
 # The row of a candidate: the block's place in the view, and below that the row's in the block.
-OFFSET_BITS = 32
+OFFSET_BITS = PLACE_BITS
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
 
 
