@@ -29,7 +29,7 @@ from library.backup.file import (
     refuse_live,
     sha256,
 )
-from library.backup.rows import check_rows
+from library.backup.row_checks import check_rows
 from library.errors import BackupError, LibraryError
 from library.sql import sqlite
 from library.sql.database import Database
@@ -47,7 +47,7 @@ from library.sql.tables import (
 )
 from library.sql.tables import backup as backup_table
 from library.validation import Validator
-from runtime import live_files
+from runtime import sqlite_files
 from settings.library import LibraryConfig
 
 # What is put back, in the order that references ask for. Removals are not: indexes start anew.
@@ -102,7 +102,7 @@ def write(database: Database, path: Path, progress: Progress | None = None) -> N
 
 def _copy_file(source: Path, target: Path) -> None:
     """SQLite's own copying, in one step: it sees one moment and keeps nobody from writing."""
-    live_files.make(target)
+    sqlite_files.make(target)
     with closing(sqlite3.connect(target)) as made, closing(sqlite.open_file(source, 10.0)) as read:
         read.backup(made)
 

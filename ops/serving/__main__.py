@@ -11,7 +11,7 @@ import sys
 
 from ops.worker import StageError
 from paddle_fence.internals import set_up_logs
-from runtime.life import say_ready
+from runtime.heartbeat import say_ready
 from runtime.listening import http_place, listen
 from runtime.process import (
     allow_many_connections,

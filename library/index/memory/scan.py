@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from library.index.base import NO_SCORE
 from library.index.memory.candidates import Candidates, Part
 from library.index.memory.codec import Codec
 from library.index.memory.faiss_engine import run_on_threads
 from library.index.memory.faiss_internals import Products, Scanner, pointer
+from library.index.vector_index import NO_SCORE
 
 # From this many queries on a matrix product takes less time than a scan for each of them.
 _MANY = 14

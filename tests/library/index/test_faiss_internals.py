@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from library.index.base import NO_SCORE
 from library.index.memory import faiss_internals
 from library.index.memory.faiss_engine import faiss
 from library.index.memory.faiss_internals import (
@@ -28,6 +27,7 @@ from library.index.memory.faiss_internals import (
     ScannerMaker,
     pointer,
 )
+from library.index.vector_index import NO_SCORE
 from tests.support.private_names import own_names
 
 ROOT = Path(__file__).resolve().parents[3]
