@@ -7,7 +7,7 @@ cannot be installed (`finder.py`).
 
 What is not meant for others is touched in `internals.py` alone, which has public names for it.
 
-`messages` is light. `pipeline` and `published` import Paddle Serving itself, which makes a log
+`messages` is light. `pipeline` and `stock_service` import Paddle Serving itself, which makes a log
 directory, in the folder that ``SERVING_LOG_PATH`` names, and takes over the root logger.
 """
 

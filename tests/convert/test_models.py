@@ -92,7 +92,7 @@ def test_a_file_that_is_no_paddle_program_is_refused(tmp_path):
 
 
 def test_paddle_serving_loads_and_runs_what_was_written(make_tiny):
-    from paddle_fence.published import LocalPredictor
+    from paddle_fence.stock_service import LocalPredictor
 
     model_dir = make_tiny()
     predictor = LocalPredictor()
