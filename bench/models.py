@@ -121,8 +121,8 @@ def _peer(model: Model, original: Path | None) -> tuple[onnxruntime.InferenceSes
 
     from convert.network.graph import GraphError
     from convert.network.optimize import optimize
-    from convert.onnx.export import to_onnx
-    from convert.paddle.reader import read_program
+    from convert.onnx.writer import to_onnx
+    from convert.paddle.program_reader import read_program
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1

@@ -9,13 +9,12 @@ from convert.catalog import Entry
 from convert.errors import ConvertError
 from convert.model_directory import put_in_place, work_directory, write_manifest
 from convert.network.graph import GraphError
-from convert.onnx import model as onnx_model
-from convert.paddle import export as paddle_export
+from convert.onnx import x2paddle_translation
+from convert.paddle import published_model
 from convert.serving import write_serving_format
 from convert.sources.fetch import Fetcher, fetch_local
 from convert.terminal import CONSOLE
-from convert.tfjs import face_resnet
-from convert.tfjs import model as tfjs
+from convert.tfjs import face_resnet, graph_model
 from convert.translation import Translation
 from convert.verify import verify_apart
 
@@ -58,20 +57,20 @@ def translate(entry: Entry, source_dir: Path, out_dir: Path) -> Translation:
     try:
         if entry.format == "tfjs":
             wanted = list(entry.outputs) or None
-            return tfjs.translate(only_file(source_dir, ".json"), out_dir, outputs=wanted)
+            return graph_model.translate(only_file(source_dir, ".json"), out_dir, outputs=wanted)
         if entry.format == "face_resnet":
             return face_resnet.translate(source_dir, out_dir)
     except GraphError as error:
         raise ConvertError(f"{entry.name} cannot be translated: {error}") from error
     if entry.format == "onnx":
-        return onnx_model.translate(
+        return x2paddle_translation.translate(
             only_file(source_dir, ".onnx"),
             out_dir,
             inputs=entry.inputs,
             outputs=entry.outputs,
             input_size=entry.input_size,
         )
-    return paddle_export.translate(
+    return published_model.translate(
         source_dir,
         out_dir,
         inputs=entry.inputs,

@@ -18,7 +18,7 @@ from library.errors import NotFoundError
 from library.face_token_file import forget_in
 from library.store.store import Store
 from library.sync.open_storage import open_storage
-from runtime import live_files
+from runtime import sqlite_files
 from settings.config import Config
 from settings.library import LibraryConfig
 from terminal.console import open_console
@@ -34,7 +34,7 @@ class Desk:
         self.library = library
         self.token_file = config.path.parent / config.gateway.token_file
         # No command may read or replace them as if they were files of the operator's.
-        live_files.note(self.token_file)
+        sqlite_files.note(self.token_file)
 
     @cached_property
     def keys(self) -> KeyStore:

@@ -27,7 +27,7 @@ from inference.manifest import ManifestError
 from inference.recogniser import load_recogniser
 from inference.scores import Recogniser
 from ops.stages.liveness import thresholds
-from runtime.life import say_ready
+from runtime.heartbeat import say_ready
 from runtime.listening import gateway_place, inherited, listen
 from runtime.process import (
     allow_many_connections,

@@ -94,7 +94,8 @@ def _add_general(parser: argparse.ArgumentParser, config: object, no_progress: o
     )
 
 
-Commands = argparse._SubParsersAction  # its public name is add_subparsers' result
+# It has no public name.
+Commands = argparse._SubParsersAction  # noqa: SLF001
 
 
 def _add_import(commands: Commands) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from library.likeness import leading_halves, same
-from runtime import live_files
+from runtime import sqlite_files
 from runtime.file_identity import identity
 
 # Seconds that a call waits for others' locks.
@@ -217,8 +217,8 @@ class TokenFile:
             return self._connection
         self.close()
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        live_files.make(self._file)
-        live_files.note(self._file)
+        sqlite_files.make(self._file)
+        sqlite_files.note(self._file)
         opened = identity(self._file)
         connection = sqlite3.connect(
             f"file:{quote(str(self._file))}?mode=rw",

@@ -20,11 +20,11 @@ from library.errors import (
     ModelMismatchError,
     NotFoundError,
 )
-from library.index.base import Hits, VectorIndex
+from library.index.vector_index import Hits, VectorIndex
 from library.records import Enrolment, Person
 from library.store.store import Store
 from library.sync.app_indexes import AppIndexes, AppProgress
-from library.sync.catch_up import no_progress
+from library.sync.index_update import no_progress
 from library.validation import unit_vectors
 from settings.library import LibraryConfig
 
@@ -231,7 +231,7 @@ class Library:
         try:
             self._indexes.catch_up(app)
         except LibraryError as error:
-            # It has been committed. The index is marked as behind, and follows before the next
+            # It has been committed. The index is marked as stale, and follows before the next
             # search, or that says why it cannot.
             LOG.warning("app %s: the index follows later: %s", app, error.message)
         return done
@@ -248,7 +248,7 @@ class Library:
     def _renew(self, app: str, index: VectorIndex, lost: bool) -> None:
         """Open another index in place of one that was lost, or exchanged while it was searched."""
         if lost:
-            self._indexes.app(app).lose(index)
+            self._indexes.app(app).invalidate(index)
         self._indexes.catch_up(app)
 
     def _queries(self, queries: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:

@@ -5,7 +5,9 @@ and both are put right before anything of it is imported, when this package is: 
 messages, which protobuf 4 and later refuse (`generated.py`), and ``paddle_serving_client``, which
 cannot be installed (`finder.py`).
 
-`messages` is light. `pipeline` and `published` import Paddle Serving itself, which makes a log
+What is not meant for others is touched in `internals.py` alone, which has public names for it.
+
+`messages` is light. `pipeline` and `stock_service` import Paddle Serving itself, which makes a log
 directory, in the folder that ``SERVING_LOG_PATH`` names, and takes over the root logger.
 """
 

@@ -1,13 +1,6 @@
-"""What the service is built on, and its tests: ops, channels, the DAG and its tracer."""
+"""What the service is built on, and its tests: ops, channels and the DAG."""
 
-from paddle_serving_server.pipeline import (
-    Op,
-    PipelineClient,
-    RequestOp,
-    ResponseOp,
-    logger,
-    profiler,
-)
+from paddle_serving_server.pipeline import Op, PipelineClient, RequestOp, ResponseOp
 from paddle_serving_server.pipeline.channel import (
     ChannelData,
     ChannelDataType,
@@ -28,6 +21,4 @@ __all__ = [
     "RequestOp",
     "ResponseOp",
     "ThreadChannel",
-    "logger",
-    "profiler",
 ]

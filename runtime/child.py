@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runtime.life import READY
+from runtime.heartbeat import READY
 
 # A child that says nothing for so long has stopped or hangs. Long: a machine may be very busy.
 SILENCE_S = 30.0

@@ -18,7 +18,7 @@ class DataLock:
     """Locks on files of data, held until this process is gone, however it ends.
 
     They are of flock(2), on files of their own beside the data: SQLite's own locks are of the
-    other kind (`runtime.live_files`), and these go neither with a closed descriptor of another
+    other kind (`runtime.sqlite_files`), and these go neither with a closed descriptor of another
     file nor to children, which are started with another program.
     """
 

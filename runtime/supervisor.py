@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 
 from runtime.child import START_TIMEOUT_S, Child, Program
-from runtime.life import NOTICE, Notice
+from runtime.heartbeat import NOTICE, Notice
 from runtime.listening import LISTENING, check_places, gateway_place, listen
 from runtime.probe import PIXEL
 from runtime.process import child_environment
-from runtime.stopgap import Stopgap
+from runtime.unavailable_server import UnavailableServer
 from settings.config import Config
 
 GATEWAY = "gateway"
@@ -50,7 +50,7 @@ class Supervisor:
         self._children = [Child(program) for program in programs(config)]
         self._notice = Notice()
         self._listening: socket.socket | None = None
-        self._stopgap: Stopgap | None = None
+        self._unavailable: UnavailableServer | None = None
         self._reasons: dict[str, str] = {}
         self._stop = threading.Event()
         self._signals = 0
@@ -96,7 +96,7 @@ class Supervisor:
             addresses.insert(0, f"HTTP http://{host}/{config.name}/prediction")
         if self._listening is not None:
             addresses.append(f"REST http://{config.gateway.host}:{config.gateway.port}")
-            self._stopgap = Stopgap(self._listening, self._why)
+            self._unavailable = UnavailableServer(self._listening, self._why)
         print(f"ready: {', '.join(addresses)}", flush=True)
 
     def _spawn(self, child: Child) -> None:
@@ -160,8 +160,8 @@ class Supervisor:
     def _tell(self, child: Child) -> None:
         """Let the gateway's health say who is away, or answer for the gateway."""
         self._notice.write(" ".join(self._reasons.values()))
-        if child.title == GATEWAY and self._stopgap is not None:
-            self._stopgap.stop() if child.ready else self._stopgap.start()
+        if child.title == GATEWAY and self._unavailable is not None:
+            self._unavailable.stop() if child.ready else self._unavailable.start()
 
     def _why(self) -> str:
         return " ".join(self._reasons.values()) or "The service is being started."
@@ -171,8 +171,8 @@ class Supervisor:
 
         All of it takes no longer than a request may, and a little.
         """
-        if self._stopgap is not None:
-            self._stopgap.stop()
+        if self._unavailable is not None:
+            self._unavailable.stop()
         if self._listening is not None:
             self._listening.close()
         limits, gateway = self._config.limits, self._config.gateway

@@ -12,12 +12,12 @@ from pathlib import Path
 from settings.config import Config, ConfigError, load_config
 from terminal.command import run_command
 from terminal.console import open_console
-from tracer import show, source
+from tracer import source, terminal_view
 from tracer.document import to_dict
-from tracer.files import NAME, existing
 from tracer.plot import SUFFIXES, save
 from tracer.setup import Setup, cores_here, setup_of
 from tracer.source import NothingFoundError, Range, Reading
+from tracer.trace_files import NAME, existing
 from tracer.watch import watch
 
 STALE = datetime.timedelta(minutes=5)
@@ -86,11 +86,11 @@ def _range(arguments: argparse.Namespace) -> Range:
 
 def _show(reading: Reading, setup: Setup, arguments: argparse.Namespace) -> None:
     console = open_console(highlight=True)
-    console.print(show.interval_view(reading.last, setup))
+    console.print(terminal_view.interval_view(reading.last, setup))
     if reading.period.intervals > reading.last.intervals:
-        points = source.course(reading, setup, show.TREND)
+        points = source.course(reading, setup, terminal_view.TREND)
         console.print()
-        console.print(show.period_view(reading, setup, points))
+        console.print(terminal_view.period_view(reading, setup, points))
     if not reading.last.queries and not arguments.busy:
         console.print("The last interval with queries: python -m tracer --busy", style="dim")
     age = datetime.datetime.now() - reading.last.end

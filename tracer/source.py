@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracer import files, timeline
+from tracer import timeline, trace_files
 from tracer.parse import Interval
 from tracer.period import Period, summarise
 from tracer.setup import Setup
@@ -59,9 +59,11 @@ def read(paths: Sequence[Path], wanted: Range, setup: Setup, busy: bool = False)
     """
     names = ", ".join(map(str, paths))
     streams = []
-    size = files.FIRST_LOOK if wanted.span or wanted.since else files.EVERYTHING
+    size = trace_files.FIRST_LOOK if wanted.span or wanted.since else trace_files.EVERYTHING
     for path in paths:
-        found = files.read_while(path, lambda found: not _far_enough(found, wanted, busy), size)
+        found = trace_files.read_while(
+            path, lambda found: not _far_enough(found, wanted, busy), size
+        )
         stream = timeline.place(found, setup.interval_s)
         while stream and not _is_last(stream[-1].interval, wanted, busy):
             stream.pop()

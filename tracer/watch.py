@@ -12,10 +12,10 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from tracer import files
+from tracer import trace_files
 from tracer.setup import Setup
-from tracer.show import TREND, live_view
 from tracer.source import NothingFoundError, Range, Reading, course, read
+from tracer.terminal_view import TREND, live_view
 
 REFRESH_S = 1.0
 LATE = 3.0  # intervals without a new block, after which the service may have stopped
@@ -32,13 +32,15 @@ class Watch:
 
     def look(self) -> bool:
         """Reads what is new; whether there was anything."""
-        signatures = [files.signature(path) for path in self._paths]
+        signatures = [trace_files.signature(path) for path in self._paths]
         if signatures == self._signatures:
             return False
         self._signatures = signatures
         before = self._reading
         try:
-            self._reading = read(files.existing(self._paths), self._wanted, self._setup, self._busy)
+            self._reading = read(
+                trace_files.existing(self._paths), self._wanted, self._setup, self._busy
+            )
             self._problem = ""
         except NothingFoundError as error:
             self._problem = str(error)

@@ -20,7 +20,7 @@ import signal
 import sys
 from typing import Any
 
-from runtime.life import READY
+from runtime.heartbeat import READY
 from runtime.process import PARENT, die_with_parent
 from runtime.tethered_child import ROOT
 

@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from bench.load.published import FETCH, NAME, OP, become_child
-from paddle_fence.published import Op, WebService
+from paddle_fence.stock_service import Op, WebService
 
 
 class RecognitionOp(Op):  # type: ignore[misc]

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import psutil
 
-from library.index.base import Collection
-from library.index.memory.block import BLOCK_ROWS
+from library.index.memory.entry_block import BLOCK_ROWS
 from library.index.memory.exact import ExactIndex
 from library.index.memory.faiss_engine import faiss
+from library.index.vector_index import Collection
 
 USERS = 5
 MODEL = "bench"

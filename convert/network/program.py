@@ -11,6 +11,7 @@ import paddle
 
 from convert.network.graph import Graph
 from convert.network.program_operators import Writer
+from convert.paddle_internals import remove_attribute
 from convert.translation import Translation, Variable
 
 
@@ -66,7 +67,7 @@ def _fetch_names(folder: Path) -> list[str]:
     operators = program.global_block().ops
     for operator in operators:
         if "op_callstack" in operator.attr_names:
-            operator._remove_attr("op_callstack")
+            remove_attribute(operator, "op_callstack")
     file.write_bytes(program.desc.serialize_to_string())
     fetches = [operator for operator in operators if operator.type == "fetch"]
     return [fetch.input("X")[0] for fetch in sorted(fetches, key=lambda op: op.attr("col"))]

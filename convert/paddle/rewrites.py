@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from convert.paddle_internals import remove_operator, set_attribute
+
 
 def free_batch(program: Any, feeds: Sequence[str]) -> bool:
     """Make the first dimension of every feed dynamic; whether anything had to be changed.
@@ -29,7 +31,7 @@ def free_batch(program: Any, feeds: Sequence[str]) -> bool:
         if operator.type == "reshape2":
             target = list(operator.attr("shape"))
             if target and target[0] == 1:
-                operator._set_attr("shape", [0, *target[1:]])
+                set_attribute(operator, "shape", [0, *target[1:]])
                 changed = True
     if changed:
         _infer_shapes(block)
@@ -56,10 +58,11 @@ def attach_biases(program: Any) -> bool:
         if additions and all(_adds_second(op, operator.output("Out")[0]) for op in additions):
             for addition in additions:
                 addition.desc.set_input("Y", operator.input("X"))
-                addition._set_attr("axis", 1)
+                set_attribute(addition, "axis", 1)
             replaced.append(operator)
     for operator in replaced:
-        block._remove_op(next(i for i, other in enumerate(block.ops) if other is operator))
+        place = next(i for i, other in enumerate(block.ops) if other is operator)
+        remove_operator(block, place)
     return bool(replaced)
 
 

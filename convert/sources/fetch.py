@@ -13,7 +13,7 @@ from convert.catalog import Catalog, Entry, Source, UrlSource
 from convert.environment import ROOT
 from convert.errors import ConvertError, IntegrityError, MissingError, UnreachableError
 from convert.model_directory import file_sha256
-from convert.paddle.export import FILE_PAIRS
+from convert.paddle.published_model import FILE_PAIRS
 from convert.sources.archive import extract, is_archive
 from convert.terminal import CONSOLE
 

@@ -10,11 +10,11 @@ from prometheus_client.registry import Collector
 
 from library.records import Statistics
 from settings.config import Config
-from tracer.files import NAME
 from tracer.parse import ACTIONS
 from tracer.period import OpPeriod, Period
 from tracer.setup import Setup, cores_here, setup_of
 from tracer.source import NothingFoundError, Range, read
+from tracer.trace_files import NAME
 
 MOST_APPS = 100  # apps with figures of their own; what the others have is summed up as OTHER
 OTHER = "other"

@@ -14,7 +14,7 @@ from gateway.backends.library_calls import People
 from gateway.backends.pipeline import Pipeline
 from gateway.backends.shared_result import Shared
 from gateway.errors import ApiError
-from runtime.life import read_notice
+from runtime.heartbeat import read_notice
 from runtime.probe import PIXEL
 
 RECENT_S = 10.0  # an answer of the pipeline that is no older counts as a sign of life

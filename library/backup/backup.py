@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, insert, select, text
+from sqlalchemy import Connection, RowMapping, Table, delete, func, insert, select, text
 
 from library.backup.file import (
     APPLICATION_ID,
@@ -29,7 +29,7 @@ from library.backup.file import (
     refuse_live,
     sha256,
 )
-from library.backup.rows import check_rows
+from library.backup.row_checks import check_rows
 from library.errors import BackupError, LibraryError
 from library.sql import sqlite
 from library.sql.database import Database
@@ -47,7 +47,7 @@ from library.sql.tables import (
 )
 from library.sql.tables import backup as backup_table
 from library.validation import Validator
-from runtime import live_files
+from runtime import sqlite_files
 from settings.library import LibraryConfig
 
 # What is put back, in the order that references ask for. Removals are not: indexes start anew.
@@ -102,7 +102,7 @@ def write(database: Database, path: Path, progress: Progress | None = None) -> N
 
 def _copy_file(source: Path, target: Path) -> None:
     """SQLite's own copying, in one step: it sees one moment and keeps nobody from writing."""
-    live_files.make(target)
+    sqlite_files.make(target)
     with closing(sqlite3.connect(target)) as made, closing(sqlite.open_file(source, 10.0)) as read:
         read.backup(made)
 
@@ -243,24 +243,24 @@ def _copy_tables(target: Connection, source: Connection, progress: Progress | No
     done = 0
     for table in TABLES:
         for rows in _pages(source, table):
-            target.execute(insert(table), [dict(row._mapping) for row in rows])
+            target.execute(insert(table), [dict(row) for row in rows])
             done += len(rows)
             if progress is not None:
                 progress(done, total)
 
 
-def _pages(source: Connection, table: Table) -> Iterator[Sequence[Any]]:
+def _pages(source: Connection, table: Table) -> Iterator[Sequence[RowMapping]]:
     """A table's rows in the order of their keys."""
     (key,) = table.primary_key.columns
     size = CROPS_AT_ONCE if table is crop else ROWS_AT_ONCE
     last = 0
     while True:
         query = select(table).where(key > last).order_by(key).limit(size)
-        rows = source.execute(query).all()
+        rows = source.execute(query).mappings().all()
         if not rows:
             return
         yield rows
-        last = rows[-1]._mapping[key.name]
+        last = rows[-1][key.name]
 
 
 def _sync(path: Path) -> None:

@@ -27,7 +27,7 @@ from sqlalchemy import Connection, create_engine
 from library.errors import BackupError, DatabaseError
 from library.sql import schema, sqlite
 from library.sql.database import Database
-from runtime import live_files
+from runtime import sqlite_files
 from settings.library import LibraryConfig
 
 # Marks a file as a library: "face" in ASCII, SQLite's application_id.
@@ -40,7 +40,7 @@ _SQL_LENGTH = 10_000
 
 def refuse_live(path: Path) -> None:
     """Raise BackupError backup_is_database for a database that this process uses."""
-    if live_files.is_live(path):
+    if sqlite_files.is_live(path):
         raise BackupError("backup_is_database", f"{path}.")
 
 

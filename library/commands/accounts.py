@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from client.rest.user_ids import info_of, plain_name
-from library.commands.people_folder import Folder
+from library.commands.person_folders import PersonFolder
 from library.commands.selection import RefusedError
 from library.errors import NotFoundError
 from library.records import FaceSummary
@@ -44,7 +44,7 @@ class Accounts:
         self._info_bytes = info_bytes
         self._by_id = by_id
 
-    def of(self, folder: Folder) -> Account:
+    def of(self, folder: PersonFolder) -> Account:
         """The user of a folder.
 
         Raises RefusedError: other_name where there is a user of that id with another name,
@@ -63,7 +63,7 @@ class Accounts:
             raise RefusedError("other_name", f"user {folder.user} is there with other user_info")
         return Account(self._faces(folder.user, there), there)
 
-    def _refuse_earlier(self, folder: Folder) -> None:
+    def _refuse_earlier(self, folder: PersonFolder) -> None:
         earlier = _NOT_IN_EARLIER_IDS.sub("_", folder.name)
         if earlier == folder.user:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from library.commands.opening import discard_index
+from library.commands.index_access import discard_index
 from library.commands.session import DONE, Session
 
 

@@ -6,7 +6,7 @@ import argparse
 import sqlite3
 
 from library.backup import backup
-from library.commands.opening import open_index
+from library.commands.index_access import open_index
 from library.commands.session import DONE, FAILED, CommandError, Session
 from library.face_token_file import forget_in
 from library.store.store import Store

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from library.commands.files import whole_file
+from library.commands.safe_files import whole_file
 from library.commands.session import DONE, CommandError, Session
 from library.records import ExportedFace
 

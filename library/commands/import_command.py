@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from library.commands.files import write_whole
 from library.commands.importing import Import, Person, Report, Source, Target
-from library.commands.people_folder import folders_in
+from library.commands.person_folders import scan_folders
+from library.commands.safe_files import write_whole
 from library.commands.selection import REASONS, Selection
-from library.commands.service import Asker
+from library.commands.service_client import Asker
 from library.commands.session import DONE, FAILED, Session
 from library.errors import ExistsError
 from terminal.table import FittingTable
@@ -29,7 +29,7 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
     """Import; 0 where every picture is enrolled, 1 where some were refused."""
     limits = session.library.limits
     root: Path = arguments.directory
-    found = folders_in(root, limits, arguments.by_id)
+    found = scan_folders(root, limits, arguments.by_id)
     source = Source(root, session.config.limits.picture_bytes)
     selection = Selection(
         several=arguments.several,

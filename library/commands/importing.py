@@ -13,10 +13,10 @@ from typing import Any
 
 from client.pipeline.answer import FaceAnswer
 from library.commands.accounts import Account, Accounts, digest_of
-from library.commands.files import NotReadableError, read_regular
-from library.commands.people_folder import Folder, Found, shown
+from library.commands.person_folders import FolderScan, PersonFolder, shown
+from library.commands.safe_files import NotReadableError, read_regular
 from library.commands.selection import RefusedError, Selection
-from library.commands.service import Asker, PictureError
+from library.commands.service_client import Asker, PictureError
 from library.commands.session import Advance
 from library.errors import ExistsError
 from library.records import Enrolment, NewFace
@@ -110,7 +110,7 @@ class Source:
 class _User:
     """A folder under way. known: how many faces the user keeps."""
 
-    folder: Folder
+    folder: PersonFolder
     account: Account
     known: int
     waiting: list[tuple[str, str, Future[NewFace]]] = field(default_factory=list)
@@ -130,7 +130,7 @@ class Import:
         self._accounts = Accounts(store, target.app, target.group, target.info_bytes, target.by_id)
         self.report = Report(target.app, target.group)
 
-    def run(self, found: Found, concurrency: int, advance: Advance) -> Report:
+    def run(self, found: FolderScan, concurrency: int, advance: Advance) -> Report:
         """Import what was found; what is committed stays when this is interrupted.
 
         concurrency: requests under way. Raises CommandError and LibraryError.
@@ -153,14 +153,14 @@ class Import:
         self.report.finished = True
         return self.report
 
-    def _leave_out(self, found: Found) -> None:
+    def _leave_out(self, found: FolderScan) -> None:
         self.report.pictures += len(found.left_out)
         self.report.people = {user: Person(name, user) for user, name in found.names.items()}
         for one in found.left_out:
             self._refuse(self._source.name(one.path), one.user, one.reason, one.detail)
         self.report.ignored = [self._source.name(path) for path in found.ignored]
 
-    def _users(self, folders: Sequence[Folder], pool: ThreadPoolExecutor) -> Iterator[_User]:
+    def _users(self, folders: Sequence[PersonFolder], pool: ThreadPoolExecutor) -> Iterator[_User]:
         for folder in folders:
             self.report.pictures += len(folder.pictures)
             try:
@@ -187,7 +187,7 @@ class Import:
                     user.waiting.append((name, digest, waiting))
             yield user
 
-    def _read(self, folder: Folder) -> dict[str, Path]:
+    def _read(self, folder: PersonFolder) -> dict[str, Path]:
         """The folder's files by their contents' SHA-256."""
         found: dict[str, Path] = {}
         for path in folder.pictures:

@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from client.pipeline.answer import Options
-from library.commands.opening import discard_index
-from library.commands.service import Asker, PictureError
+from library.commands.index_access import discard_index
+from library.commands.service_client import Asker, PictureError
 from library.commands.session import DONE, Advance, CommandError, Session
 from library.store.store import Store
 

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from client.pipeline.answer import Options
-from library.commands.files import NotReadableError, read_regular
-from library.commands.service import Asker, PictureError, Seen
+from library.commands.safe_files import NotReadableError, read_regular
+from library.commands.service_client import Asker, PictureError, Seen
 from library.commands.session import DONE, FAILED, CommandError, Session
 from library.errors import NotFoundError
 from library.library import Hit, Library

@@ -22,10 +22,10 @@ from client.pipeline.rpc import RpcTransport
 from client.pipeline.transport import Transport
 from inference.recogniser import load_recogniser
 from inference.scores import Recogniser
-from library.index.base import VectorIndex
+from library.index.vector_index import VectorIndex
 from library.records import AppState
 from library.store.store import Store
-from runtime import live_files
+from runtime import sqlite_files
 from settings.config import Config, own_address
 from settings.library import LibraryConfig
 from terminal.console import open_console
@@ -52,10 +52,10 @@ class Session:
 
     def __post_init__(self) -> None:
         # No command may read or replace them as if they were files of the operator's.
-        live_files.note(self.config.path.parent / self.config.gateway.token_file)
+        sqlite_files.note(self.config.path.parent / self.config.gateway.token_file)
         database = self.library.database_file()
         if database is not None:
-            live_files.note(database)
+            sqlite_files.note(database)
 
     @contextmanager
     def store(self) -> Iterator[Store]:

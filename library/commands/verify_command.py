@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from library.commands.opening import bring, open_index
+from library.commands.index_access import open_index, update
 from library.commands.session import DONE, FAILED, Advance, OpenIndex, Session
-from library.index.base import VectorIndex
+from library.index.vector_index import VectorIndex
 from library.records import Problem
 from library.store.inspection import KINDS
 from library.store.store import Store
-from library.sync.catch_up import fill
 from library.sync.index_storage import IndexStorage
+from library.sync.index_update import rebuild
 from library.sync.open_storage import open_storage
 from terminal.table import FittingTable
 
@@ -73,7 +73,7 @@ def _verify_index(
         found.compared[app] = len(opened.index)
         found.problems.extend(problems)
         if problems and repair:
-            fill(opened.index, opened.state, store, advance)
+            rebuild(opened.index, opened.state, store, advance)
             _remove_foreign(opened, store)
             storage.save(opened.index)
 
@@ -90,7 +90,7 @@ def _compare(opened: OpenIndex, storage: IndexStorage, store: Store, app: str) -
         faults = seen if number == 0 else faults & seen
         if not faults:
             break
-        state = bring(index, storage, store, store.versions(app)[app], app, lambda *_: None)
+        state = update(index, storage, store, store.versions(app)[app], app, lambda *_: None)
     return [Problem(kind, app, id_, INDEX_KINDS[kind]) for kind, id_ in sorted(faults)]
 
 
@@ -99,7 +99,7 @@ def _missing(index: VectorIndex, store: Store, app_id: int) -> list[int]:
 
 
 def _foreign(index: VectorIndex, store: Store, app_id: int) -> list[int]:
-    # The index first: see library.sync.catch_up.fill.
+    # The index first: see library.sync.index_update.rebuild.
     there = index.ids()
     return np.setdiff1d(there, store.entry_ids(app_id)).tolist()
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 
 from library.errors import DatabaseError
 from library.sql.faults import translated
-from runtime import live_files
+from runtime import sqlite_files
 from runtime.file_identity import identity
 
 # Bytes a page, of new databases. 512-d embeddings take 2 KiB: larger pages waste less of
@@ -37,7 +37,7 @@ def make_engine(url: URL, file: Path, timeout_s: float, **pool: Any) -> Engine:
     def connect() -> sqlite3.Connection:
         return open_file(file, timeout_s)
 
-    live_files.note(file)
+    sqlite_files.note(file)
     engine = create_engine(url, creator=connect, **pool)
 
     @event.listens_for(engine, "connect")
@@ -82,7 +82,7 @@ def create(file: Path, timeout_s: float) -> None:
     """
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        live_files.make(file)
+        sqlite_files.make(file)
     except OSError as error:
         raise DatabaseError("database_unavailable", f"{file}: {error.strerror}.") from None
     deadline = time.monotonic() + timeout_s

@@ -31,14 +31,14 @@ from library.sql.page_check import PageCheck
 from library.sql.rows import group_id_of, group_ids, not_found
 from library.sql.write_probe import WriteProbe
 from library.store import enrolling, listing, removing
-from library.store.changes import IndexChanges
+from library.store.change_log import ChangeLog
 from library.store.groups import create_group
 from library.store.maintenance import Maintenance
 from library.validation import Validator
 from settings.library import LibraryConfig
 
 
-class Store(IndexChanges, Maintenance):
+class Store(ChangeLog, Maintenance):
     """The database of the library. All methods may raise DatabaseError.
 
     Names that do not fit raise InvalidError invalid_id, others NotFoundError with the code of

@@ -1,1 +1,1 @@
-"""Indexes follow the truth: one for each app, filled from changes, kept in files or in Milvus."""
+"""Indexes kept up to date with the database: one an app, stored in files or in Milvus."""

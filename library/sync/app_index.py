@@ -8,34 +8,40 @@ import threading
 import time
 
 from library.errors import IndexLostError, IndexUnavailableError, LibraryError, SnapshotError
-from library.index.base import Collection, VectorIndex
+from library.index.vector_index import Collection, VectorIndex
 from library.records import AppState
-from library.store.changes import IndexChanges
-from library.sync.catch_up import Progress, can_follow, fill, follow, no_progress
+from library.store.change_log import ChangeLog
 from library.sync.index_storage import IndexStorage, collection_of
+from library.sync.index_update import (
+    Progress,
+    apply_changes,
+    can_apply_changes,
+    no_progress,
+    rebuild,
+)
 
 LOG = logging.getLogger("library")
 
-# What an index was filled from may be exchanged meanwhile; it is filled anew, so often.
+# The database may be replaced while an index is built from it; it is built again, so often.
 _ATTEMPTS = 3
-# An index of up to so many entries is filled while a call waits, in about a tenth of a second.
+# An index of up to so many entries is built while a call waits, in about a tenth of a second.
 WAITED_FOR = 10_000
 
 
 class AppIndex:
     """The index of one app. Any thread may call any method; one at a time changes the index.
 
-    marked: number of the last thing that is known to be missing in the index. Whoever reads a
+    stale_mark: number of the last thing that is known to be missing in the index. Whoever reads a
         state of the app reads this first: the state then has what was marked up to there.
-    building: whether the index is being filled with so many entries that nobody waits for it.
+    building: whether so many entries are being put into the index that nobody waits for it.
     """
 
-    def __init__(self, name: str, changes: IndexChanges, storage: IndexStorage) -> None:
+    def __init__(self, name: str, changes: ChangeLog, storage: IndexStorage) -> None:
         self.name = name
-        self.marked = 1
+        self.stale_mark = 1
         self.building = False
-        self._marks = itertools.count(2)
-        self._cleared = 0
+        self._stale_marks = itertools.count(2)
+        self._cleared_mark = 0
         self._changes = changes
         self._storage = storage
         self._index: VectorIndex | None = None
@@ -50,13 +56,13 @@ class AppIndex:
         self._saving = threading.Lock()
 
     @property
-    def behind(self) -> bool:
+    def stale(self) -> bool:
         """Whether the index is known to lack something."""
-        return self.marked > self._cleared
+        return self.stale_mark > self._cleared_mark
 
-    def mark(self) -> None:
+    def mark_stale(self) -> None:
         """Note that the index lacks something that has been committed by now."""
-        self.marked = next(self._marks)
+        self.stale_mark = next(self._stale_marks)
 
     def get(self) -> VectorIndex | None:
         """The index as it is, None for an app without faces.
@@ -68,18 +74,18 @@ class AppIndex:
             raise IndexUnavailableError("index_unavailable", self._reason)
         return index
 
-    def shows(self, state: AppState) -> bool:
+    def is_current(self, state: AppState) -> bool:
         """Whether searches see a state of the app."""
         index = self._index
         version = self._at if index is None else index.version
-        return not self.behind and version >= state.version and _of(index) == collection_of(state)
+        return not self.stale and version >= state.version and _of(index) == collection_of(state)
 
-    def is_near(self, state: AppState) -> bool:
+    def needs_changes_only(self, state: AppState) -> bool:
         """Whether reaching a state takes only the changes, not all of the app's entries."""
         index = self._index
         wanted = collection_of(state)
         return wanted is None or (
-            index is not None and index.collection == wanted and can_follow(index, state)
+            index is not None and index.collection == wanted and can_apply_changes(index, state)
         )
 
     def is_outgrown(self, state: AppState) -> bool:
@@ -88,23 +94,23 @@ class AppIndex:
             self._opened_for, state.entries
         )
 
-    def reach(self, state: AppState, marked: int, progress: Progress = no_progress) -> None:
+    def update_to(self, state: AppState, stale_mark: int, progress: Progress = no_progress) -> None:
         """Bring the index to a state of the app, or to a later one.
 
-        marked: what `marked` was before the state was read. Raises IndexUnavailableError and
-        DatabaseError; the index is `behind` then.
+        stale_mark: as it was before the state was read. Raises IndexUnavailableError and
+        DatabaseError; the index is `stale` then.
         """
         with self._changing:
             try:
-                self._reach(state, progress)
+                self._update_to(state, progress)
             except LibraryError as error:
-                self.mark()
+                self.mark_stale()
                 if isinstance(error, IndexUnavailableError):
                     self._reason = error.detail
                 raise
-            self._cleared = max(self._cleared, marked)
+            self._cleared_mark = max(self._cleared_mark, stale_mark)
 
-    def exchange(self, state: AppState) -> None:
+    def reopen(self, state: AppState) -> None:
         """Open an index that suits the number of faces, and search that from then on."""
         collection = collection_of(state)
         if collection is None:
@@ -117,17 +123,17 @@ class AppIndex:
                 return
             self._index, self._opened_for = index, state.entries
             old.close()
-            self.mark()
+            self.mark_stale()
 
-    def lose(self, index: VectorIndex) -> None:
-        """Let go of an index that has turned out to be of no use; `reach` opens another one."""
+    def invalidate(self, index: VectorIndex) -> None:
+        """Close an index that has turned out to be of no use; `update_to` opens another one."""
         with self._changing:
             if self._index is index:
-                self._let_go()
-                self.mark()
+                self._close()
+                self.mark_stale()
 
-    def forget(self) -> None:
-        """Let go of the index of an app that is gone, with everything that was kept of it."""
+    def drop(self) -> None:
+        """Close the index of an app that is gone, and delete everything that was kept of it."""
         with self._changing, self._saving:
             index, self._index = self._index, None
             self._at = -1
@@ -135,9 +141,9 @@ class AppIndex:
                 self._storage.drop(index)
 
     def close(self) -> None:
-        """Let go of the index."""
+        """Close the index."""
         with self._changing:
-            self._let_go()
+            self._close()
 
     def wants_saving(self, interval_s: float) -> bool:
         """Whether the index has changed, and its last snapshot is older than that."""
@@ -156,22 +162,22 @@ class AppIndex:
             self._storage.save(index)
             self._saved = version
 
-    def _reach(self, state: AppState, progress: Progress) -> None:
+    def _update_to(self, state: AppState, progress: Progress) -> None:
         for _ in range(_ATTEMPTS):
             try:
-                if self._reached(state, progress):
+                if self._try_update(state, progress):
                     return
             except (SnapshotError, IndexLostError) as error:
                 LOG.warning("app %s: %s", self.name, error.message)
-                self._let_go()
+                self._close()
             now = self._changes.versions(self.name).get(self.name)
             if now is None:
-                self._let_go()
+                self._close()
                 return
             state = now
         raise IndexUnavailableError("index_unavailable", "The database keeps changing.")
 
-    def _reached(self, state: AppState, progress: Progress) -> bool:
+    def _try_update(self, state: AppState, progress: Progress) -> bool:
         """Whether it went well; False where the state is no longer the database's."""
         index = self._index
         collection = collection_of(state)
@@ -180,7 +186,7 @@ class AppIndex:
             state = self._changes.versions(self.name).get(self.name, state)
             collection = collection_of(state)
             if index.version > state.version or index.collection != collection:
-                self._give_up(index)
+                self._drop(index)
                 index = None
         if collection is None:
             self._at = state.version
@@ -188,7 +194,7 @@ class AppIndex:
         if index is None:
             return self._open(collection, state, progress)
         if index.version < state.version:
-            self._bring(index, state, progress)
+            self._apply(index, state, progress)
         return True
 
     def _open(self, collection: Collection, state: AppState, progress: Progress) -> bool:
@@ -200,10 +206,10 @@ class AppIndex:
             if index.version > state.version:
                 state = self._changes.versions(self.name).get(self.name, state)
             if index.version > state.version or index.collection != collection_of(state):
-                self._give_up(index)
+                self._drop(index)
                 return False
             try:
-                self._bring(index, state, progress)
+                self._apply(index, state, progress)
             except BaseException:
                 index.close()
                 raise
@@ -212,22 +218,22 @@ class AppIndex:
         self._index, self._opened_for = index, state.entries
         return True
 
-    def _bring(self, index: VectorIndex, state: AppState, progress: Progress) -> None:
+    def _apply(self, index: VectorIndex, state: AppState, progress: Progress) -> None:
         self._storage.refresh(index)
         if index.version >= state.version and len(index):
             return
-        if can_follow(index, state):
-            follow(index, state, self._changes, progress)
+        if can_apply_changes(index, state):
+            apply_changes(index, state, self._changes, progress)
         else:
-            fill(index, state, self._changes, progress)
+            rebuild(index, state, self._changes, progress)
 
-    def _give_up(self, index: VectorIndex) -> None:
-        """Let go of an index whose rows the database no longer has: nobody may search it."""
+    def _drop(self, index: VectorIndex) -> None:
+        """Delete an index whose rows the database no longer has: nobody may search it."""
         LOG.warning("app %s: the index is of another state of the database", self.name)
         self._index = None
         self._storage.drop(index)
 
-    def _let_go(self) -> None:
+    def _close(self) -> None:
         index, self._index = self._index, None
         self._at = -1
         if index is not None:

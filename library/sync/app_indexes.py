@@ -1,4 +1,4 @@
-"""The indexes of all apps, kept up with the database: by this process's writes, and by polling."""
+"""The indexes of all apps, kept up to date: by this process's writes, and by polling."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from functools import partial
 
 from library.errors import IndexUnavailableError, LibraryError
 from library.records import AppState
-from library.store.changes import IndexChanges
+from library.store.change_log import ChangeLog
 from library.sync.app_index import WAITED_FOR, AppIndex
-from library.sync.catch_up import Progress, no_progress
+from library.sync.index_update import Progress, no_progress
 from library.sync.open_storage import open_storage
 from settings.library import LibraryConfig
 
@@ -23,7 +23,7 @@ LOG = logging.getLogger("library")
 _UPKEEP_S = 1.0
 _PRUNE_S = 3600.0
 
-# Called with an app's name; what it returns is told how the filling of its index goes on.
+# Called with an app's name; what it returns is called with how far its index is.
 AppProgress = Callable[[str], Progress]
 
 
@@ -34,7 +34,7 @@ class AppIndexes:
     """
 
     def __init__(
-        self, config: LibraryConfig, changes: IndexChanges, only: Collection[str] | None = None
+        self, config: LibraryConfig, changes: ChangeLog, only: Collection[str] | None = None
     ) -> None:
         self._changes = changes
         self._only = only
@@ -50,7 +50,7 @@ class AppIndexes:
         self._complaints: dict[str, str] = {}
         self._threads = [
             threading.Thread(target=self._poll, name="app-indexes", daemon=True),
-            threading.Thread(target=self._keep_up, name="index-upkeep", daemon=True),
+            threading.Thread(target=self._do_upkeep, name="index-upkeep", daemon=True),
         ]
 
     def start(self, progress: AppProgress = lambda _: no_progress) -> None:
@@ -64,16 +64,16 @@ class AppIndexes:
         for name, state in states.items():
             try:
                 app = self._app(name)
-                app.reach(state, app.marked, progress(name))
+                app.update_to(state, app.stale_mark, progress(name))
             except IndexUnavailableError as error:
                 self._complain(name, error.message)
         for thread in self._threads:
             thread.start()
 
     def app(self, name: str) -> AppIndex:
-        """The index of an app that is known to be there; up to date where it was behind."""
+        """The index of an app that is known to be there; up to date where it was stale."""
         app = self._app(name)
-        if app.behind and not app.building:
+        if app.stale and not app.building:
             self.catch_up(name)
         return app
 
@@ -86,28 +86,28 @@ class AppIndexes:
         """Bring an app's index to what the database has committed by now.
 
         Where the index is being built that is left to the background. Raises
-        IndexUnavailableError and DatabaseError; the index is marked as behind then.
+        IndexUnavailableError and DatabaseError; the index is marked as stale then.
         """
         app = self._app(name)
         if app.building:
-            app.mark()
+            app.mark_stale()
             return
-        marked = app.marked
+        mark = app.stale_mark
         try:
             state = self._changes.versions(name).get(name)
         except LibraryError:
-            app.mark()
+            app.mark_stale()
             raise
         if state is None:
-            self._forget(name)
-        elif app.is_near(state) or state.entries <= WAITED_FOR:
-            app.reach(state, marked)
+            self._drop(name)
+        elif app.needs_changes_only(state) or state.entries <= WAITED_FOR:
+            app.update_to(state, mark)
         else:
-            app.mark()
-            self._build(name, partial(app.reach, state, marked))
+            app.mark_stale()
+            self._build(name, partial(app.update_to, state, mark))
 
     def discard(self, name: str, state: AppState) -> None:
-        """Let go of the index of an app that is going, with everything that is kept of it.
+        """Close the index of an app that is going, and delete everything that is kept of it.
 
         state: of the app. Raises IndexUnavailableError where it cannot be deleted now.
         """
@@ -144,15 +144,15 @@ class AppIndexes:
                 self._apps[name] = AppIndex(name, self._changes, self._storage)
             return self._apps[name]
 
-    def _forget(self, name: str) -> None:
+    def _drop(self, name: str) -> None:
         with self._adding:
             app = self._apps.pop(name, None)
         if app is not None:
-            app.forget()
+            app.drop()
 
     def _poll(self) -> None:
         while not self._ending.wait(self._poll_s):
-            marked = {name: app.marked for name, app in list(self._apps.items())}
+            marks = {name: app.stale_mark for name, app in list(self._apps.items())}
             try:
                 states = self._states()
             except LibraryError as error:
@@ -163,17 +163,17 @@ class AppIndexes:
                 # An app may have been made since: only a look at it alone makes sure.
                 self._attempt(name, partial(self.catch_up, name))
             for name, state in states.items():
-                self._look_at(self._app(name), state, marked.get(name, 0))
+                self._synchronise(self._app(name), state, marks.get(name, 0))
 
-    def _look_at(self, app: AppIndex, state: AppState, marked: int) -> None:
-        if not app.shows(state):
-            work = partial(app.reach, state, marked)
-            if app.is_near(state) and not app.building:
+    def _synchronise(self, app: AppIndex, state: AppState, mark: int) -> None:
+        if not app.is_current(state):
+            work = partial(app.update_to, state, mark)
+            if app.needs_changes_only(state) and not app.building:
                 self._attempt(app.name, work)
             else:
                 self._build(app.name, work)
         elif app.is_outgrown(state):
-            self._build(app.name, partial(app.exchange, state))
+            self._build(app.name, partial(app.reopen, state))
 
     def _build(self, name: str, work: Callable[[], None]) -> None:
         """Do it in the background, unless there is such work for the app already."""
@@ -203,7 +203,7 @@ class AppIndexes:
         if self._complaints.pop(name, None) is not None:
             LOG.warning("%s: all is well again", f"app {name}" if name else "the database")
 
-    def _keep_up(self) -> None:
+    def _do_upkeep(self) -> None:
         pruned = time.monotonic()
         while not self._ending.wait(_UPKEEP_S):
             for app in list(self._apps.values()):

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from library.errors import IndexUnavailableError
-from library.index.base import Collection, VectorIndex
+from library.index.vector_index import Collection, VectorIndex
 from library.records import AppState
 
 

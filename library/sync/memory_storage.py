@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from library.errors import SnapshotError
-from library.index.base import Collection, VectorIndex
 from library.index.memory.approximate import ApproximateIndex
 from library.index.memory.exact import ExactIndex
 from library.index.memory.restoring import kept
 from library.index.memory.snapshot import writing_in
+from library.index.vector_index import Collection, VectorIndex
 from library.sync.index_storage import IndexStorage
 from settings.library import LibraryConfig
 

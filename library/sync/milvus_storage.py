@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from library.errors import IndexUnavailableError
-from library.index.base import Collection, VectorIndex
 from library.index.milvus.collection import MilvusCollection
 from library.index.milvus.connection import MilvusConnection
 from library.index.milvus.index import PREFIX, MilvusIndex, collection_name
 from library.index.milvus.journal import Journal
+from library.index.vector_index import Collection, VectorIndex
 from library.sync.index_storage import IndexStorage
 from settings.library import LibraryConfig
 

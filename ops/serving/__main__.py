@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import logging.config
 import os
 import signal
 import sys
 
 from ops.worker import StageError
-from runtime.life import say_ready
+from paddle_fence.internals import set_up_logs
+from runtime.heartbeat import say_ready
 from runtime.listening import http_place, listen
 from runtime.process import (
     allow_many_connections,
@@ -99,22 +99,12 @@ async def _serve(config: Config, replica: int) -> None:
 
 
 def _set_up_logs(config: Config, replica: int) -> None:
-    """Paddle Serving's log files with our sizes, and without its lines for every request."""
+    """Paddle Serving's log files, in the configured folder."""
     directory = config.log_dir(replica)
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["SERVING_LOG_PATH"] = str(directory)
     os.environ.setdefault("GLOG_minloglevel", "2")
-    from paddle_fence.pipeline import logger as serving_logger
-
-    serving_logger.logger_config["root"]["level"] = config.log.level
-    for handler in serving_logger.logger_config["handlers"].values():
-        handler["maxBytes"] = config.log.max_bytes
-        handler["backupCount"] = config.log.backups
-        handler["delay"] = True
-    logging.config.dictConfig(serving_logger.logger_config)
-    # Several lines a request, formatted whether written or not.
-    logging.getLogger("paddle_serving_server").setLevel(logging.ERROR)
-    logging.getLogger("paddle_serving_server.pipeline.profiler").setLevel(logging.INFO)
+    set_up_logs(config.log.level, config.log.max_bytes, config.log.backups)
     for noisy in ("uvicorn", "asyncio", "grpc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

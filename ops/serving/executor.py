@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ops.errors import ErrorKind, ServiceError
 from ops.pictures.pixel_budget import PixelBudget
@@ -20,6 +19,13 @@ from ops.serving.scheduler import Lanes
 from ops.serving.stage_op import Envelope, StageOp
 from ops.stages.decoding import Decoders
 from ops.stages.request import parse_request
+from paddle_fence.internals import (
+    channel_ends,
+    executor_settings,
+    stop_channels,
+    threads_of_ops,
+    trace_buffer,
+)
 from paddle_fence.pipeline import ChannelStopError, DAGExecutor, RequestOp, ResponseOp
 from settings.config import Config
 
@@ -59,7 +65,10 @@ class Executor(DAGExecutor):
         self.admission = Admission(limits.queue_length, lambda: decoders.requests)
         self.stages = Stages(config, self._budget, replica, decoders)
         response_op, ops = build_dag(config, self.stages, self._lanes, self._call_collect)
-        super().__init__(response_op, _server_conf(config), -1)
+        settings = executor_settings(limits.queue_length, config.dag.tracer.interval_s)
+        super().__init__(response_op, settings, -1)
+        self._ends = channel_ends(self)
+        self._trace_buffer = trace_buffer(self)
         self._lanes.start()
         for op in ops:
             op.wait_until_warm()
@@ -83,10 +92,9 @@ class Executor(DAGExecutor):
         For the end of the process: Python ends a thread that comes back from Paddle then in a way
         that C++ answers with abort.
         """
-        for channel in self._dag._channels:
-            channel.stop()
+        stop_channels(self)
         give_up = time.monotonic() + seconds
-        threads = [*self._lanes.stop(), *self._dag._threads_or_proces]
+        threads = [*self._lanes.stop(), *threads_of_ops(self)]
         for thread in threads:
             thread.join(max(give_up - time.monotonic(), 0.0))
         return not any(thread.is_alive() for thread in threads)
@@ -134,7 +142,7 @@ class Executor(DAGExecutor):
         self._waiting[number] = (task, done)
         timer = loop.call_later(task.deadline - time.monotonic(), _expire, done)
         try:
-            self._in_channel.push(Envelope(number, task), self.name)
+            self._ends.entrance.push(Envelope(number, task), self.name)
             self._lanes.wake()
             await done
         except ChannelStopError:
@@ -156,9 +164,9 @@ class Executor(DAGExecutor):
 
     def _collect(self) -> None:
         released = False
-        while self._out_channel.size():
+        while self._ends.exit.size():
             try:
-                (envelope,) = self._out_channel.front(self.name).values()
+                (envelope,) = self._ends.exit.front(self.name).values()
             except ChannelStopError:
                 return
             if envelope.task.reservation is not None:
@@ -179,9 +187,9 @@ class Executor(DAGExecutor):
         done.set_result(None)
 
     def _trace(self, number: int, arrived: float, success: bool) -> None:
-        if self._tracer is not None:
+        if self._trace_buffer is not None:
             took = int((time.monotonic() - arrived) * 1e6)
-            self._tracer.data_buffer().put(
+            self._trace_buffer.put(
                 {"name": "DAG", "id": number, "succ": success, "actions": {f"call_{number}": took}}
             )
 
@@ -211,19 +219,3 @@ def build_dag(
         return made[name]
 
     return ResponseOp(input_ops=[make("Response")]), list(made.values())
-
-
-def _server_conf(config: Config) -> dict[str, Any]:
-    """What Paddle Serving's executor reads of a configuration."""
-    return {
-        "build_dag_each_worker": False,
-        "worker_num": config.limits.queue_length,
-        "dag": {
-            "retry": 1,
-            "use_profile": False,
-            "channel_size": 0,
-            "channel_recv_frist_arrive": False,
-            "is_thread_op": True,
-            "tracer": {"interval_s": config.dag.tracer.interval_s},
-        },
-    }

@@ -16,6 +16,7 @@ from ops.pictures.picture import NO_MEMORY
 from ops.request_state import Task
 from ops.serving.scheduler import Lanes
 from ops.worker import StageError, Worker
+from paddle_fence.internals import input_channel, items_waiting, output_channels, trace_buffer
 from paddle_fence.pipeline import ChannelData, ChannelDataType, ChannelStopError, Op
 
 _LOGGER = logging.getLogger(__name__)
@@ -73,8 +74,8 @@ class StageOp(Op):
 
     def start_with_thread(self) -> list[threading.Thread]:
         """Take a place on the lanes or start a thread a worker; called by Paddle Serving's DAG."""
-        self._input, self._outputs = self._get_input_channel(), self._get_output_channels()
-        self._trace = self._tracer.data_buffer() if self._tracer is not None else None
+        self._input, self._outputs = input_channel(self), output_channels(self)
+        self._trace = trace_buffer(self)
         if self._on_lanes:
             self._lanes.add(self, self._workers)
             return []
@@ -175,16 +176,8 @@ class StageOp(Op):
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _arrived(self) -> int:
-        """Items in the input channel.
-
-        Asking `front` with a short time-out instead costs a wait for Python's lock.
-        """
-        count = int(self._input.size())
-        if len(self._input._consumer_cursors) > 1:
-            # Of several ops that read a channel, the first to come moves an item to this buffer.
-            read = self._input._consumer_cursors[self.name] - self._input._base_cursor
-            count += len(self._input._output_buf) - read
-        return count
+        """Items in the input channel."""
+        return items_waiting(self._input, self.name)
 
     def _hold(self, worker: Worker, item: Envelope) -> bool:
         """Keep an item that was postponed, while somebody waits for it."""

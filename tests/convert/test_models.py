@@ -11,8 +11,8 @@ import pytest
 from convert.catalog import load_catalog
 from convert.errors import BusyError, ConvertError, VerificationError
 from convert.model_directory import is_intact, locked
-from convert.onnx.model import run_paddle
-from convert.paddle import export as paddle_export
+from convert.onnx.x2paddle_translation import run_paddle
+from convert.paddle import published_model
 from convert.serving import MODEL_FILE
 from convert.verify import verify, verify_apart
 from inference.manifest import Manifest
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_a_fixed_batch_becomes_dynamic_and_the_values_stay(tmp_path):
     write_tiny_model(tmp_path / "fixed", batch=1)
-    translation = paddle_export.translate(
+    translation = published_model.translate(
         tmp_path / "fixed", tmp_path / "free", inputs=["image"], outputs=["embedding"]
     )
     assert translation.inputs[0].shape == (-1, 3, 8, 8)
@@ -42,7 +42,7 @@ def test_a_fixed_batch_becomes_dynamic_and_the_values_stay(tmp_path):
 
 
 def test_a_bias_is_added_along_the_channels_and_the_values_stay(tiny_export, tmp_path):
-    translation = paddle_export.translate(
+    translation = published_model.translate(
         tiny_export, tmp_path / "out", inputs=["image"], outputs=["embedding"]
     )
     images = np.random.default_rng(7).normal(size=(2, 3, 8, 8)).astype(np.float32)
@@ -58,7 +58,7 @@ def test_a_bias_is_added_along_the_channels_and_the_values_stay(tiny_export, tmp
 
 def test_roles_go_by_name_where_the_export_has_the_names_and_open_sizes_are_declared(tmp_path):
     write_detector_stub(tmp_path / "export")
-    translation = paddle_export.translate(
+    translation = published_model.translate(
         tmp_path / "export",
         tmp_path / "out",
         inputs=["image", "im_shape", "scale_factor"],
@@ -79,7 +79,7 @@ def test_roles_go_by_name_where_the_export_has_the_names_and_open_sizes_are_decl
 
 def test_an_export_with_other_variables_than_expected_is_refused(tiny_export, tmp_path):
     with pytest.raises(ConvertError, match="expected image, im_shape"):
-        paddle_export.translate(
+        published_model.translate(
             tiny_export, tmp_path / "out", inputs=["image", "im_shape"], outputs=["boxes"]
         )
 
@@ -88,11 +88,11 @@ def test_a_file_that_is_no_paddle_program_is_refused(tmp_path):
     for name in ("inference.pdmodel", "inference.pdiparams"):
         (tmp_path / name).write_bytes(b"nonsense" * 100)
     with pytest.raises(ConvertError, match="no model that Paddle"):
-        paddle_export.translate(tmp_path, tmp_path / "out", inputs=["image"], outputs=["out"])
+        published_model.translate(tmp_path, tmp_path / "out", inputs=["image"], outputs=["out"])
 
 
 def test_paddle_serving_loads_and_runs_what_was_written(make_tiny):
-    from paddle_fence.published import LocalPredictor
+    from paddle_fence.stock_service import LocalPredictor
 
     model_dir = make_tiny()
     predictor = LocalPredictor()

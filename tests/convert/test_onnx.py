@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from convert.errors import ConvertError, VerificationError
-from convert.onnx import model as onnx_model
-from convert.onnx.model import ENVIRONMENT, run_paddle
+from convert.onnx import x2paddle_translation
+from convert.onnx.x2paddle_translation import ENVIRONMENT, run_paddle
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -107,7 +107,7 @@ def test_a_resize_to_the_size_of_another_map_becomes_a_factor(tmp_path):
 def test_x2paddle_converts_it_and_the_shapes_are_known(detector, tmp_path):
     if not ENVIRONMENT.is_dir():
         pytest.skip("X2Paddle's environment has not been made; converting an ONNX model makes it")
-    translation = onnx_model.translate(
+    translation = x2paddle_translation.translate(
         detector, tmp_path / "paddle", inputs=["image"], outputs=["boxes"], input_size=(17, 17)
     )
     assert translation.inputs[0].shape == (-1, 3, 17, 17)
@@ -121,7 +121,7 @@ def test_x2paddle_converts_it_and_the_shapes_are_known(detector, tmp_path):
     wrong.graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(np.ones(8, np.float32), "b"))
     onnx.save(wrong, str(tmp_path / "wrong.onnx"))
     with pytest.raises(VerificationError, match="boxes differs from onnxruntime"):
-        onnx_model.compare_with_onnxruntime(
+        x2paddle_translation.compare_with_onnxruntime(
             tmp_path / "wrong.onnx", tmp_path / "paddle", translation
         )
 
@@ -131,6 +131,6 @@ def test_a_file_that_is_no_onnx_model_is_refused_in_one_line(tmp_path):
         pytest.skip("X2Paddle's environment has not been made; converting an ONNX model makes it")
     (tmp_path / "bad.onnx").write_bytes(b"nonsense" * 100)
     with pytest.raises(ConvertError, match=r"X2Paddle cannot convert bad\.onnx: .*Error"):
-        onnx_model.translate(
+        x2paddle_translation.translate(
             tmp_path / "bad.onnx", tmp_path / "paddle", inputs=["image"], outputs=["boxes"]
         )

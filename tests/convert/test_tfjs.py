@@ -10,7 +10,7 @@ import pytest
 
 from convert.network.graph import GraphError
 from convert.network.optimize import optimize
-from convert.tfjs import model as tfjs
+from convert.tfjs import graph_model
 from convert.tfjs.weights import read_weights
 from tests.support.graphs import random, run_paddle
 from tests.support.tfjs_reference import run_graph
@@ -58,7 +58,7 @@ def test_an_unknown_operator_is_named_with_its_node(tmp_path):
     nodes = [("x", "Placeholder", []), ("odd", "Einsum", ["x"])]
     path = write_tfjs(tmp_path, nodes, {})
     with pytest.raises(GraphError, match="'Einsum' of node 'odd'"):
-        tfjs.translate(path, tmp_path / "out")
+        graph_model.translate(path, tmp_path / "out")
 
 
 def test_a_graph_with_every_kind_of_fusion_means_what_tensorflow_means(tmp_path):
@@ -91,11 +91,11 @@ def test_a_graph_with_every_kind_of_fusion_means_what_tensorflow_means(tmp_path)
         **{"w3": random(7, 72, 5), "b3": random(8, 5)},
     }
     path, wanted = write_tfjs(tmp_path, nodes, constants), ["out/l", "out/i"]
-    translation = tfjs.translate(path, tmp_path / "out", outputs=wanted)
+    translation = graph_model.translate(path, tmp_path / "out", outputs=wanted)
     assert [v.alias for v in translation.outputs] == ["out_l", "out_i"]
     assert [v.shape for v in translation.outputs] == [(-1, 5), (-1, 4, 3, 6)]
     picture = random(0, 2, 16, 12, 3)
-    graph = optimize(tfjs.read_graph(path, outputs=wanted))
+    graph = optimize(graph_model.read_graph(path, outputs=wanted))
     ours = run_paddle(graph, picture.transpose(0, 3, 1, 2), tmp_path / "again")
     for mine, reference in zip(ours, run_graph(path, picture, wanted)):
         np.testing.assert_allclose(mine, reference, atol=1e-5)

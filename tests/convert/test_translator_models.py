@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.tfjs import face_resnet
-from convert.tfjs import model as tfjs
+from convert.tfjs import face_resnet, graph_model
 from tests.conftest import ROOT, SHARED
 from tests.support.graphs import run_program
 from tests.support.tfjs_reference import convolve, decode, run_graph
@@ -70,7 +69,7 @@ def nchw(picture: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", INPUTS)
 def test_a_translated_model_gives_the_outputs_of_tensorflow_js(name, human, tmp_path):
     wanted, (shape, limits) = fixture(name), INPUTS[name]
-    translation = tfjs.translate(human / f"{name}.json", tmp_path)
+    translation = graph_model.translate(human / f"{name}.json", tmp_path)
     assert {output.alias for output in translation.outputs} == set(wanted)
     results = run_program(tmp_path, nchw(fixed_input(shape, *limits)))
     for output, result in zip(translation.outputs, results):
@@ -85,7 +84,7 @@ def test_a_translated_model_computes_what_its_graph_means(name, human, tmp_path)
     signature = json.loads(path.read_text())
     signature = signature.get("signature") or signature["userDefinedMetadata"]["signature"]
     wanted = sorted(item["name"].split(":")[0] for item in signature["outputs"].values())
-    translation = tfjs.translate(path, tmp_path, outputs=wanted)
+    translation = graph_model.translate(path, tmp_path, outputs=wanted)
     assert [item.alias for item in translation.outputs] == [w.replace("/", "_") for w in wanted]
     results = run_program(tmp_path, nchw(picture))
     for result, reference in zip(results, run_graph(path, picture, wanted)):
@@ -94,10 +93,10 @@ def test_a_translated_model_computes_what_its_graph_means(name, human, tmp_path)
 
 
 def test_an_output_that_is_not_asked_for_is_not_computed(human, tmp_path):
-    graph = tfjs.read_graph(human / "facemesh.json")
-    some = tfjs.read_graph(human / "facemesh.json", outputs=["Identity_2"])
+    graph = graph_model.read_graph(human / "facemesh.json")
+    some = graph_model.read_graph(human / "facemesh.json", outputs=["Identity_2"])
     assert len(some.nodes) < len(graph.nodes)
-    translation = tfjs.translate(human / "facemesh.json", tmp_path, outputs=["Identity_2"])
+    translation = graph_model.translate(human / "facemesh.json", tmp_path, outputs=["Identity_2"])
     assert [(v.alias, v.shape) for v in translation.outputs] == [("Identity_2", (-1, 1404))]
 
 

@@ -16,7 +16,7 @@ from bench.attacking import calls as attack_grpc
 from ops.errors import ErrorKind
 from runtime import child as children
 from runtime.child import Child, Program
-from runtime.life import BEAT_S, NOTICE, READY, Notice, read_notice, say_ready
+from runtime.heartbeat import BEAT_S, NOTICE, READY, Notice, read_notice, say_ready
 from tests.support.pictures import ONE
 from tests.support.service import ROOT, Service, faces, wait_until
 

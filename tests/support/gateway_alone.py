@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import yaml
 
-from runtime.life import READY
+from runtime.heartbeat import READY
 from runtime.ports import free_ports
 from tests.support.service import ROOT, Service, wait_until
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from convert.network.graph import Graph, Node, Output
 from convert.network.program import write_program
-from convert.onnx.export import to_onnx
+from convert.onnx.writer import to_onnx
 
 
 def graph_of(shape: tuple[int, ...], *nodes: Node) -> Graph:

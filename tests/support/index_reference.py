@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from library.index.base import Hits, VectorIndex
+from library.index.vector_index import Hits, VectorIndex
 
 # What a storage may change of a cosine of unit vectors, and what float32 adds are uncertain by.
 TOLERANCE = {"float32": 1e-6, "fp16": 1e-3, "sq8": 2e-2}

@@ -23,9 +23,9 @@ import yaml
 
 from convert.environment import ROOT, environment_python
 from convert.errors import UnreachableError
-from library.index.base import Collection
 from library.index.milvus.connection import MilvusConnection
 from library.index.milvus.index import MilvusIndex
+from library.index.vector_index import Collection
 from runtime.ports import unused_ports
 from runtime.process import die_with_parent
 

@@ -40,12 +40,12 @@ from gateway import __main__ as keys
 from gateway.auth.keys import Key
 from library.commands import import_command, search_command, stats_command, verify_command
 from library.commands.importing import Person, Refused, Report
-from library.commands.service import Seen
+from library.commands.service_client import Seen
 from library.library import Hit
 from library.records import GroupStatistics, Problem, Statistics
 from tests.support import trace_writer
 from tests.support.trace_writer import op, query
-from tracer import show as tracer
+from tracer import terminal_view as tracer
 from tracer.setup import Setup
 from tracer.source import Range, course, read
 

@@ -15,7 +15,6 @@ import json
 import os
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 INTERVAL_S = 10
@@ -71,17 +70,17 @@ class EndOfIntervalsError(Exception):
 
 def main() -> None:
     """Runs the tracer's loop over the intervals, with no time passing between them."""
-    from paddle_fence.pipeline import ThreadChannel, profiler
+    from paddle_fence.internals import run_tracer
+    from paddle_fence.pipeline import ThreadChannel
 
     intervals = iter(json.load(sys.stdin))
-    tracer = profiler.PerformanceTracer(True, INTERVAL_S, 20)
 
-    def feed(_seconds=0):
+    def feed(queue):
         items = next(intervals, None)
         if items is None:
             raise EndOfIntervalsError
         for item in items:
-            tracer.data_buffer().put(item)
+            queue.put(item)
 
     first = ThreadChannel("first", 64)
     first.add_producer("@DAGExecutor")
@@ -91,10 +90,8 @@ def main() -> None:
         last.add_producer(name)
     last.add_consumer("Response")
     first.put((0, None))
-    profiler.time = types.SimpleNamespace(sleep=feed)
-    feed()
     try:
-        tracer._trace_func([first, last])
+        run_tracer(INTERVAL_S, 20, [first, last], feed)
     except EndOfIntervalsError:
         return
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import trace_writer
 from tests.support.trace_writer import op, query
-from tracer import files
+from tracer import trace_files
 from tracer.__main__ import main
 from tracer.parse import parse
 
@@ -41,7 +41,7 @@ def busy_interval(written):
 
 
 def last_complete(path):
-    return [interval for interval in files.read_all(path) if interval.complete][-1]
+    return [interval for interval in trace_files.read_all(path) if interval.complete][-1]
 
 
 def test_every_figure_of_the_text_is_read(written):
@@ -67,7 +67,7 @@ def test_every_figure_of_the_text_is_read(written):
 def test_no_failed_request_and_several(tmp_path):
     items = [ARCFACE, query(1, 5)], [ARCFACE, query(2, 5, False), query(3, 5, False)]
     path = trace_writer.write(tmp_path, [IDLE, *items])
-    failed = [interval.dag.failed for interval in files.read_all(path) if interval.dag]
+    failed = [interval.dag.failed for interval in trace_files.read_all(path) if interval.dag]
     assert failed == [(), (2, 3)]
 
 
@@ -114,7 +114,7 @@ def test_a_block_cut_off_by_a_kill_does_not_hide_the_next_start(blocks, tmp_path
     path = tmp_path / "pipeline.tracer"
     for end in range(30, len(blocks[1]) - 200, 11):
         path.write_text(blocks[1][:end] + blocks[0] + blocks[1])
-        complete = [interval for interval in files.read_all(path) if interval.complete]
+        complete = [interval for interval in trace_files.read_all(path) if interval.complete]
         assert complete[-1].dag.queries == 40
         assert complete[-2].dag is None
 
@@ -129,14 +129,14 @@ def test_the_last_block_is_found_in_the_rotated_file(blocks, tmp_path):
     interval = last_complete(path)
     assert interval.dag.queries == 40
     assert len(interval.channels) == 2
-    assert len(list(files.read_all(path))) == 3
+    assert len(list(trace_files.read_all(path))) == 3
 
 
 def test_a_search_goes_back_through_a_long_quiet_time(blocks, tmp_path):
     path = tmp_path / "pipeline.tracer"
     Path(f"{path}.1").write_text(blocks[1] + blocks[2] * 2000)
     path.write_text(blocks[2] * 2000)
-    found = files.read_while(path, lambda found: not any(one.dag for one in found))
+    found = trace_files.read_while(path, lambda found: not any(one.dag for one in found))
     assert [one.dag.queries for one in found if one.dag] == [40]
 
 

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from library.index.base import NO_ID, Collection, Hits
-from library.index.memory.block import BLOCK_ROWS, Block
+from library.index.memory.block_table import OFFSET_BITS, View
 from library.index.memory.candidates import Candidates, Part, parts_of
+from library.index.memory.entry_block import BLOCK_ROWS, EntryBlock
 from library.index.memory.exact import ExactIndex
-from library.index.memory.face_table import OFFSET_BITS, View
 from library.index.memory.faiss_engine import run_on_threads
 from library.index.memory.ranking import scored
 from library.index.memory.scan import scan
 from library.index.memory.sketch import Sketch, Stack
+from library.index.vector_index import NO_ID, Collection, Hits
 
 DEFAULT_CANDIDATES = 256
 DEFAULT_FROM = 100_000
@@ -83,7 +83,7 @@ class ApproximateIndex(ExactIndex):
         # They keep the sketches of blocks that have been given up.
         self._stacks.clear()
 
-    def _sealed(self, block: Block) -> None:
+    def _sealed(self, block: EntryBlock) -> None:
         if block.sketch is None:
             block.sketch = Sketch.of(block.codec.decoded(block.entries.codes))
             # Rows that died before there was a sketch to wipe.

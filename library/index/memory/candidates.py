@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from library.index.base import NO_ID, NO_SCORE
-from library.index.memory.block import Block
-from library.index.memory.face_table import OFFSET_BITS, View
+from library.index.memory.block_table import OFFSET_BITS, View
+from library.index.memory.entry_block import EntryBlock
+from library.index.vector_index import NO_ID, NO_SCORE
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Part:
     """
 
     place: int
-    block: Block
+    block: EntryBlock
     count: int
     groups: np.ndarray | None
 

@@ -11,18 +11,15 @@ one moment differ by; sq8's is not.
 from __future__ import annotations
 
 import abc
-from typing import Any
 
 import cv2
 import numpy as np
 
-from library.index.memory.faiss_engine import faiss, pointer
+from library.index.memory.faiss_internals import INT8_ZERO, Scanner, ScannerMaker
 
 STORAGES = ("float32", "fp16", "sq8")
 AUTO = "fp16"
 _LIMIT_LEAST = 2.0**-6
-# The code of zero, as faiss has it.
-_SQ8_ZERO = 128
 
 
 class Codec(abc.ABC):
@@ -46,11 +43,11 @@ class Codec(abc.ABC):
         """(n, code_size) uint8 to (n, dim) float32: the first n rows of `out`, or of `codes`."""
 
     @abc.abstractmethod
-    def scanner(self, query: np.ndarray, by_list: bool) -> Any:
-        """A faiss.InvertedListScanner that scores codes against one query (dim,).
+    def scanner(self, query: np.ndarray, by_list: bool) -> Scanner:
+        """Scores codes against one query (dim,) float32, which has to stay as it is.
 
-        by_list: rows are named by the number of the list and their place in it, 32 bits each,
-            instead of by the names that are given with them. The query has to stay as it is.
+        by_list: rows are named by the number of the list and their place in it instead of by the
+            names that are given with them.
         """
 
     def decoded(self, codes: np.ndarray) -> np.ndarray:
@@ -64,8 +61,7 @@ class Float32Codec(Codec):
     def __init__(self, dim: int) -> None:
         super().__init__(dim)
         self.code_size = 4 * dim
-        self._quantizer = faiss.IndexFlatIP(dim)
-        self._index = faiss.IndexIVFFlat(self._quantizer, dim, 1, faiss.METRIC_INNER_PRODUCT)
+        self._scanners = ScannerMaker("float32", dim)
 
     def encode(self, vectors: np.ndarray) -> np.ndarray:
         return vectors.view(np.uint8)
@@ -73,10 +69,8 @@ class Float32Codec(Codec):
     def decode(self, codes: np.ndarray, out: np.ndarray) -> np.ndarray:
         return codes.view(np.float32)
 
-    def scanner(self, query: np.ndarray, by_list: bool) -> Any:
-        scanner = self._index.get_InvertedListScanner(by_list, None, None)
-        scanner.set_query(pointer(query))
-        return scanner
+    def scanner(self, query: np.ndarray, by_list: bool) -> Scanner:
+        return self._scanners.scanner(query, by_list)
 
 
 class Fp16Codec(Codec):
@@ -85,7 +79,7 @@ class Fp16Codec(Codec):
     def __init__(self, dim: int) -> None:
         super().__init__(dim)
         self.code_size = 2 * dim
-        self._quantizer = faiss.ScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16)
+        self._scanners = ScannerMaker("fp16", dim)
 
     def encode(self, vectors: np.ndarray) -> np.ndarray:
         codes = np.empty((len(vectors), self.code_size), np.uint8)
@@ -102,8 +96,8 @@ class Fp16Codec(Codec):
             cv2.convertFp16(codes.view(np.int16), decoded)
         return decoded
 
-    def scanner(self, query: np.ndarray, by_list: bool) -> Any:
-        return _scanner(self._quantizer, query, by_list)
+    def scanner(self, query: np.ndarray, by_list: bool) -> Scanner:
+        return self._scanners.scanner(query, by_list)
 
 
 class Sq8Codec(Codec):
@@ -114,32 +108,20 @@ class Sq8Codec(Codec):
         self.code_size = dim
         self.limit = limit
         self._step = limit / 127
-        self._quantizer = faiss.ScalarQuantizer(dim, faiss.ScalarQuantizer.QT_8bit_direct_signed)
+        self._scanners = ScannerMaker("int8", dim)
 
     def encode(self, vectors: np.ndarray) -> np.ndarray:
         steps = np.rint(vectors / np.float32(self._step))
-        return np.clip(steps + _SQ8_ZERO, 1, 255).astype(np.uint8)
+        return np.clip(steps + INT8_ZERO, 1, 255).astype(np.uint8)
 
     def decode(self, codes: np.ndarray, out: np.ndarray) -> np.ndarray:
         decoded = out[: len(codes)]
-        np.subtract(codes, np.float32(_SQ8_ZERO), out=decoded)
+        np.subtract(codes, np.float32(INT8_ZERO), out=decoded)
         decoded *= np.float32(self._step)
         return decoded
 
-    def scanner(self, query: np.ndarray, by_list: bool) -> Any:
-        steps = query * np.float32(self._step)
-        scanner = _scanner(self._quantizer, steps, by_list)
-        # faiss keeps no more than a pointer to it.
-        scanner.steps = steps
-        return scanner
-
-
-def _scanner(quantizer: Any, query: np.ndarray, by_list: bool) -> Any:
-    scanner = quantizer.select_InvertedListScanner(
-        faiss.METRIC_INNER_PRODUCT, None, by_list, None, False
-    )
-    scanner.set_query(pointer(query))
-    return scanner
+    def scanner(self, query: np.ndarray, by_list: bool) -> Scanner:
+        return self._scanners.scanner(query * np.float32(self._step), by_list)
 
 
 def limit_for(storage: str, largest: float) -> float:

@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from library.index.base import Collection, Hits, VectorIndex
 from library.index.checks import checked_entries, checked_groups, checked_ids, checked_queries
-from library.index.memory.block import BLOCK_ROWS, Block
+from library.index.memory.block_table import BlockTable, View
 from library.index.memory.candidates import parts_of
 from library.index.memory.codec import AUTO, STORAGES
-from library.index.memory.face_table import EntryTable, View
+from library.index.memory.entry_block import BLOCK_ROWS, EntryBlock
 from library.index.memory.faiss_engine import cores
 from library.index.memory.ranking import certain, scored
 from library.index.memory.restoring import kept, restore
 from library.index.memory.scan import scan
 from library.index.memory.snapshot import Snapshot, writing_in
+from library.index.vector_index import Collection, Hits, VectorIndex
 
 # Faces fetched for k persons: at least, and each. Most persons have a few faces.
 _FETCHED_LEAST = 64
@@ -62,7 +62,7 @@ class ExactIndex(VectorIndex):
         self.collection = collection
         self.version = 0
         self.threads = threads or cores()
-        self.table = EntryTable(storage, collection.dim, self._sealed, block_rows)
+        self.table = BlockTable(storage, collection.dim, self._sealed, block_rows)
 
     def add(
         self,
@@ -168,5 +168,5 @@ class ExactIndex(VectorIndex):
             return 1.0
         return self.table.count_in(groups.tolist()) / max(1, len(self.table))
 
-    def _sealed(self, block: Block) -> None:
+    def _sealed(self, block: EntryBlock) -> None:
         """A block is full."""

@@ -47,7 +47,6 @@ def _has_avx512() -> bool:
 
 
 faiss = _load_faiss()
-pointer = faiss.swig_ptr
 
 
 def cores() -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from library.index.base import Hits
-from library.index.memory.block import among
+from library.index.memory.block_table import View
 from library.index.memory.candidates import Candidates
-from library.index.memory.face_table import View
+from library.index.memory.entry_block import among
+from library.index.vector_index import Hits
 
 # Vectors decoded at a time.
 _PIECE_ROWS = 16_384

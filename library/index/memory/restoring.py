@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from library.errors import SnapshotError
-from library.index.base import Collection
-from library.index.memory.block import Block, Entries
+from library.index.memory.block_table import BlockTable
 from library.index.memory.codec import Codec, make_codec
-from library.index.memory.face_table import EntryTable
+from library.index.memory.entry_block import Entries, EntryBlock
 from library.index.memory.faiss_engine import cores, run_on_threads
 from library.index.memory.sketch import Sketch
 from library.index.memory.snapshot import (
@@ -31,9 +30,10 @@ from library.index.memory.snapshot import (
     SavedArray,
     SavedBlock,
 )
+from library.index.vector_index import Collection
 
 
-def restore(table: EntryTable, collection: Collection, path: Path) -> int:
+def restore(table: BlockTable, collection: Collection, path: Path) -> int:
     """Fill an empty table from a file; the app's version that it is at.
 
     Raises:
@@ -141,7 +141,7 @@ def _extent(array: SavedArray) -> slice:
     return slice(array.place, array.place + array.size + -array.size % PAGE)
 
 
-def _blocks(content: np.ndarray, directory: Directory, table: EntryTable) -> Iterator[Block]:
+def _blocks(content: np.ndarray, directory: Directory, table: BlockTable) -> Iterator[EntryBlock]:
     """The blocks, their arrays views of the file. Raises ValueError where sizes do not fit."""
     codecs: dict[float, Codec] = {}
     for saved in directory.blocks:
@@ -159,7 +159,7 @@ def _blocks(content: np.ndarray, directory: Directory, table: EntryTable) -> Ite
             view(saved.groups, "<i8", rows),
             view(saved.codes, "u1", (saved.count, codec.code_size)),
         )
-        block = Block(codec, entries, view(saved.alive, "?", rows), saved.count)
+        block = EntryBlock(codec, entries, view(saved.alive, "?", rows), saved.count)
         block.sketch = _sketch(content, saved, table.dim)
         yield block
 

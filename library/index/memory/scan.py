@@ -8,14 +8,14 @@ serves all queries. How long they take does not depend on what is stored.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from library.index.base import NO_SCORE
 from library.index.memory.candidates import Candidates, Part
 from library.index.memory.codec import Codec
-from library.index.memory.faiss_engine import faiss, pointer, run_on_threads
+from library.index.memory.faiss_engine import run_on_threads
+from library.index.memory.faiss_internals import Products, Scanner, pointer
+from library.index.vector_index import NO_SCORE
 
 # From this many queries on a matrix product takes less time than a scan for each of them.
 _MANY = 14
@@ -56,7 +56,7 @@ def _scan_for_few(
     def task() -> Candidates:
         found = Candidates.none(count, most)
         heaps = [(pointer(found.scores[n]), pointer(found.rows[n])) for n in range(count)]
-        scanners: list[Any] = []
+        scanners: list[Scanner] = []
         codec: Codec | None = None
         for part in waiting:
             if codec is not part.block.codec:
@@ -64,15 +64,14 @@ def _scan_for_few(
                 scanners = [codec.scanner(query, by_list=whole) for query in queries]
             if whole:
                 # Named by the list's number and the place in it, which is how a view does it.
-                scanners[0].set_list(part.place, 0.0)
                 codes = pointer(part.block.entries.codes)
-                scanners[0].scan_codes(part.count, codes, None, *heaps[0], most)
+                scanners[0].scan_list(part.place, part.count, codes, heaps[0], most)
                 continue
             piece = min(_PIECE_ROWS_MOST, max(1, _SCANNED_BYTES // codec.code_size))
             for rows, chosen in part.pieces(piece):
                 at, names = pointer(chosen), pointer(rows)
                 for scanner, heap in zip(scanners, heaps):
-                    scanner.scan_codes(len(rows), at, names, *heap, most)
+                    scanner.scan(len(rows), at, names, heap, most)
         return found
 
     return Candidates.together(run_on_threads(task, threads)).best(most)
@@ -83,9 +82,7 @@ def _scan_for_many(
 ) -> Candidates:
     waiting = iter(parts)
     count, dim = queries.shape
-    products = faiss.LinearTransform(dim, count, False)
-    faiss.copy_array_to_vector(queries.ravel(), products.A)
-    products.is_trained = True
+    products = Products(queries)
     piece = min(_PIECE_ROWS_MOST, _PIECE_BYTES // (4 * dim))
 
     def task() -> Candidates:
@@ -95,7 +92,7 @@ def _scan_for_many(
         for part in waiting:
             for rows, codes in part.pieces(piece):
                 decoded = part.block.codec.decode(codes, vectors)
-                products.apply_noalloc(len(rows), pointer(decoded), pointer(scores))
+                products.write(decoded, scores)
                 best.offer(rows, scores[: len(rows)])
         return best.candidates()
 

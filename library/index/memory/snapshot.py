@@ -21,9 +21,9 @@ from typing import BinaryIO
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from library.index.base import Collection
-from library.index.memory.block import Block
-from library.index.memory.face_table import EntryTable
+from library.index.memory.block_table import BlockTable
+from library.index.memory.entry_block import EntryBlock
+from library.index.vector_index import Collection
 
 MAGIC = b"FACEIDX\n"
 # Changes whenever an older reader could misread the file.
@@ -92,7 +92,7 @@ class Snapshot:
     blocks: list[_Content]
 
     @classmethod
-    def of(cls, table: EntryTable, collection: Collection, version: int) -> Snapshot:
+    def of(cls, table: BlockTable, collection: Collection, version: int) -> Snapshot:
         """The table as it is now; the caller holds its lock until this returns.
 
         Rows that are written never change. One that is removed meanwhile may be written as wiped
@@ -141,7 +141,7 @@ class Snapshot:
         file.write(preamble + PREAMBLE_CHECKSUM.pack(zlib.crc32(preamble)))
 
 
-def _content(block: Block) -> _Content:
+def _content(block: EntryBlock) -> _Content:
     count, entries = block.count, block.entries
     arrays = {
         "ids": entries.ids[:count],

@@ -81,7 +81,7 @@ class MilvusConnection:
         key = (made.place, "" if made.is_lite else token)
         with cls._sharing:
             connection = cls._shared.setdefault(key, made)
-            connection._users += 1
+            connection._users += 1  # noqa: SLF001 - of this class
         return connection
 
     def close(self) -> None:
@@ -188,7 +188,7 @@ class _LiteProcess:
     def stop(self) -> None:
         # By itself it would end once its lock is free: later, and with a line on standard error.
         # What it has acknowledged is in its file.
-        process = self._server._p
+        process = self._server._p  # noqa: SLF001 - it has no other handle on its process
         if process is not None:
             process.terminate()
             process.wait()

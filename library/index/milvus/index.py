@@ -17,7 +17,6 @@ import numpy as np
 from pymilvus import DataType, FieldSchema
 
 from library.errors import IndexLostError, ModelMismatchError
-from library.index.base import Collection, Hits, VectorIndex
 from library.index.checks import (
     checked_entries,
     checked_groups,
@@ -27,8 +26,9 @@ from library.index.checks import (
 from library.index.milvus.collection import VECTOR, MilvusCollection
 from library.index.milvus.connection import MilvusConnection
 from library.index.milvus.journal import Journal, State
-from library.index.milvus.search import Found, search_persons
+from library.index.milvus.person_search import FoundEntries, search_persons
 from library.index.milvus.upkeep import Upkeep
+from library.index.vector_index import Collection, Hits, VectorIndex
 
 PREFIX = "faces"
 # Links of the graph, and candidates for them: in the middle of what Milvus's pages recommend.
@@ -229,7 +229,7 @@ class MilvusIndex(VectorIndex):
             return Hits.none(len(queries), k)
         among = "" if wanted is None else f"group in {wanted.tolist()}"
 
-        def fetch(part: np.ndarray, rows: int, left_out: Sequence[int]) -> list[Found]:
+        def fetch(part: np.ndarray, rows: int, left_out: Sequence[int]) -> list[FoundEntries]:
             conditions = [among, f"person not in {list(left_out)}" if left_out else ""]
             condition = " and ".join(filter(None, conditions))
             parameters = self._search_parameters(rows)
@@ -283,8 +283,8 @@ class MilvusIndex(VectorIndex):
             self._connection.close()
 
 
-def _found(hits: Any) -> Found:
-    return Found(
+def _found(hits: Any) -> FoundEntries:
+    return FoundEntries(
         np.array(hits.distances, np.float32),
         np.array(hits.ids, np.int64),
         np.array([hit.fields["person"] for hit in hits], np.int64),

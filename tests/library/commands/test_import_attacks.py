@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from library.commands.files import NotReadableError, read_regular
 from library.commands.import_command import show_ignored
 from library.commands.importing import Report
-from library.commands.people_folder import folders_in
+from library.commands.person_folders import scan_folders
+from library.commands.safe_files import NotReadableError, read_regular
 from settings.library import LibraryLimits
 from tests.support.library_commands import store_of
 
@@ -55,7 +55,7 @@ def hostile(tmp_path):
 
 
 def test_only_regular_files_are_pictures_and_the_rest_is_listed(hostile):
-    found = folders_in(hostile, LibraryLimits())
+    found = scan_folders(hostile, LibraryLimits())
     (folder,) = found.folders
     assert [path.name for path in folder.pictures] == ["good.png"]
     assert left_out(found, hostile) == {
@@ -104,7 +104,7 @@ def test_a_folder_that_may_not_be_read_is_listed():
     try:
         if os.geteuid() == 0:
             os.seteuid(pwd.getpwnam("nobody").pw_uid)
-        found = folders_in(root, LibraryLimits())
+        found = scan_folders(root, LibraryLimits())
     finally:
         if os.getuid() == 0:
             os.seteuid(0)
@@ -120,7 +120,7 @@ def test_what_phones_write_is_a_picture_and_what_is_not_looked_at_is_named(tmp_p
     names = ["1.HEIC", "2.heif", "3.avif", "4.gif", "5.tif", "6.TIFF", "7.jfif"]
     for name in (*names, "film.mov", "[red]notes"):
         (person / name).write_bytes(b"")
-    found = folders_in(tmp_path, LibraryLimits())
+    found = scan_folders(tmp_path, LibraryLimits())
     assert [path.name for path in found.folders[0].pictures] == names
     report = Report("app", "staff", ignored=[path.name for path in found.ignored])
     out = io.StringIO()

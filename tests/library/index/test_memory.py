@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from library.index.base import Collection
 from library.index.memory.approximate import ApproximateIndex
 from library.index.memory.exact import ExactIndex
 from library.index.memory.sketch import Sketch, Stack
+from library.index.vector_index import Collection
 from tests.support.index_reference import TOLERANCE, Reference, unit
 
 DIM = 32

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from library.index.base import Collection
 from library.index.memory.approximate import ApproximateIndex
 from library.index.memory.exact import ExactIndex
 from library.index.memory.restoring import restore
+from library.index.vector_index import Collection
 from tests.support.index_reference import TOLERANCE, Reference, unit
 
 DIM = 8

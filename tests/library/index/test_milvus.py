@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from library.index.base import Hits
-from library.index.milvus import search as milvus_search
+from library.index.milvus import person_search as milvus_search
 from library.index.milvus.index import MilvusIndex
 from library.index.milvus.journal import Journal
 from library.index.milvus.upkeep import Upkeep
+from library.index.vector_index import Hits
 from tests.support.milvus_server import DIM
 from tests.support.service import wait_until
 

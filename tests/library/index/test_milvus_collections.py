@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from library.errors import IndexLostError, ModelMismatchError
-from library.index.base import Collection
 from library.index.milvus.index import collection_name
+from library.index.vector_index import Collection
 from library.sync.milvus_storage import MilvusStorage
 from settings.library import IndexConfig, LibraryConfig
 from tests.conftest import ROOT
@@ -128,7 +128,7 @@ def test_a_server_searches_a_graph_where_that_is_set(milvus_server, open_index):
 FILLER = """
 import sys
 import numpy as np
-from library.index.base import Collection
+from library.index.vector_index import Collection
 from library.index.milvus.index import MilvusIndex
 
 place, app, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

@@ -202,7 +202,7 @@ def test_the_folder_of_milvus_lites_file_is_made(tmp_path, open_index):
 OTHER = """
 import sys
 from library.errors import IndexUnavailableError
-from library.index.base import Collection
+from library.index.vector_index import Collection
 from library.index.milvus.index import connection as milvus_connection
 from library.index.milvus.index import MilvusIndex
 try:

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from library.errors import SnapshotError
-from library.index.base import Collection
 from library.index.memory.approximate import ApproximateIndex
 from library.index.memory.exact import ExactIndex
 from library.index.memory.snapshot import (
@@ -26,6 +25,7 @@ from library.index.memory.snapshot import (
     PREAMBLE_CHECKSUM,
     writing_in,
 )
+from library.index.vector_index import Collection
 from tests.support.index_reference import TOLERANCE, Reference, unit
 
 DIM = 16

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from library.commands.session import CommandError
-from runtime import live_files
+from runtime import sqlite_files
 
 
 class NotReadableError(Exception):
@@ -30,7 +30,7 @@ def read_regular(path: Path, most: int, follow: bool = False) -> bytes:
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
-        live_files.refuse(path)
+        sqlite_files.refuse(path)
         descriptor = os.open(path, flags)
         try:
             mode = os.fstat(descriptor).st_mode
@@ -71,7 +71,7 @@ def whole_file(path: Path, synced: bool = True) -> Iterator[IO[Any]]:
     Binary. synced: on the disk, too. Raises OSError, also for a database in use.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    live_files.refuse(path)
+    sqlite_files.refuse(path)
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     try:

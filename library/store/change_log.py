@@ -1,4 +1,4 @@
-"""What indexes read: the state of the apps, and their entries in the order of their making."""
+"""The change log that indexes are updated from: versions, entries and removals of the apps."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ _REMOVALS = (
 _FLOOR = select(app.c.removals_floor).where(app.c.id == bindparam("app"))
 
 
-class IndexChanges:
-    """The store's side towards indexes."""
+class ChangeLog:
+    """The part of the store that indexes read: what came and what went, and since when."""
 
     _config: LibraryConfig
     _database: Database
@@ -103,7 +103,7 @@ class IndexChanges:
     def removals_after(self, app_id: int, version: int) -> tuple[np.ndarray, np.ndarray]:
         """Ids of entries removed after a version, and the versions: both (n,) int64.
 
-        Raises SnapshotError snapshot_mismatch where removals that old are no longer told.
+        Raises SnapshotError snapshot_mismatch where removals that old have been dropped.
         """
         with self._database.reading() as connection:
             rows = connection.execute(_REMOVALS, {"app": app_id, "after": version}).all()

@@ -17,7 +17,7 @@ _CONNECTIONS = 256
 _BUSY = 222901
 
 
-class Stopgap:
+class UnavailableServer:
     """Accepts on the gateway's own listening socket while there is no gateway.
 
     The socket is the parent's, and each gateway gets a copy: connections that come between the
@@ -31,7 +31,9 @@ class Stopgap:
         self._loop = asyncio.new_event_loop()
         self._open = 0
         self._server: asyncio.AbstractServer | None = None
-        threading.Thread(target=self._loop.run_forever, name="Stopgap", daemon=True).start()
+        threading.Thread(
+            target=self._loop.run_forever, name="UnavailableServer", daemon=True
+        ).start()
 
     def start(self) -> None:
         """Answer from now on."""

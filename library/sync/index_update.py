@@ -1,4 +1,4 @@
-"""Bringing an index to a version of its app: by the changes since its own, or all anew."""
+"""Updating an index to a version of its app: by the changes since its own, or rebuilt."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from library.index.base import VectorIndex
+from library.index.vector_index import VectorIndex
 from library.records import AppState
-from library.store.changes import IndexChanges
+from library.store.change_log import ChangeLog
 
 # Called with how many entries are in, and how many there will be.
 Progress = Callable[[int, int], None]
@@ -18,17 +18,17 @@ def no_progress(done: int, total: int) -> None:
     """For those who do not want to know."""
 
 
-def can_follow(index: VectorIndex, state: AppState) -> bool:
-    """Whether the changes since the index's version are all still told."""
+def can_apply_changes(index: VectorIndex, state: AppState) -> bool:
+    """Whether the change log still has all changes since the index's version."""
     return bool(index.version or len(index)) and index.version >= state.floor
 
 
-def follow(
-    index: VectorIndex, state: AppState, changes: IndexChanges, progress: Progress = no_progress
+def apply_changes(
+    index: VectorIndex, state: AppState, changes: ChangeLog, progress: Progress = no_progress
 ) -> None:
     """Apply the changes between the index's version and the state's.
 
-    Raises SnapshotError where changes are no longer told, IndexUnavailableError, DatabaseError.
+    Raises SnapshotError where the log no longer has them, IndexUnavailableError, DatabaseError.
     """
     start = index.version
     _add(index, state, start, changes, progress)
@@ -36,10 +36,10 @@ def follow(
     index.remove(gone, state.version)
 
 
-def fill(
-    index: VectorIndex, state: AppState, changes: IndexChanges, progress: Progress = no_progress
+def rebuild(
+    index: VectorIndex, state: AppState, changes: ChangeLog, progress: Progress = no_progress
 ) -> None:
-    """Put all of the app's entries in, and out what it has not. Raises as `follow`."""
+    """Put all of the app's entries in, and out what it has not. Raises as `apply_changes`."""
     was_empty = not len(index)
     _add(index, state, 0, changes, progress)
     if was_empty:
@@ -52,7 +52,7 @@ def fill(
 
 
 def _add(
-    index: VectorIndex, state: AppState, start: int, changes: IndexChanges, progress: Progress
+    index: VectorIndex, state: AppState, start: int, changes: ChangeLog, progress: Progress
 ) -> None:
     done = 0
     for batch in changes.entries_after(state.id, start, upto=state.version):

@@ -17,7 +17,7 @@ from library.backup import backup
 from library.errors import BackupError
 from library.face_token_file import KnownFace, TokenFile, new_entry
 from library.store.store import Store
-from runtime import live_files
+from runtime import sqlite_files
 from settings.library import LibraryConfig
 from tests.support.shop import one_user, raises
 
@@ -108,9 +108,9 @@ def test_a_database_is_made_once_by_all_and_is_its_owners_alone(tmp_path):
     file, link = tmp_path / "new.db", tmp_path / "link.db"
     link.symlink_to(file)
     for path in (link, file, link):
-        live_files.make(path)
+        sqlite_files.make(path)
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.stat().st_size == 0
     file.write_bytes(b"content")
-    live_files.make(file)
+    sqlite_files.make(file)
     assert file.read_bytes() == b"content"

@@ -58,7 +58,7 @@ def among(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return table.take(values - (lowest - 1), mode="clip")
 
 
-class Block:
+class EntryBlock:
     """Rows up to `capacity`, the first `count` of them written.
 
     entries: the arrays, `capacity` long. alive: (capacity,) bool, False for a removed row.
@@ -81,7 +81,7 @@ class Block:
         self._describe(0, count)
 
     @classmethod
-    def empty(cls, codec: Codec, capacity: int) -> Block:
+    def empty(cls, codec: Codec, capacity: int) -> EntryBlock:
         """A block without rows."""
         ids, persons, groups = (np.empty(capacity, np.int64) for _ in range(3))
         codes = np.empty((capacity, codec.code_size), np.uint8)

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from library.commands.session import Advance, OpenIndex, Session
 from library.errors import IndexUnavailableError, SnapshotError
-from library.index.base import VectorIndex
+from library.index.vector_index import VectorIndex
 from library.records import AppState
 from library.store.store import Store
-from library.sync.catch_up import can_follow, fill, follow
 from library.sync.index_storage import IndexStorage, collection_of
+from library.sync.index_update import apply_changes, can_apply_changes, rebuild
 from library.sync.open_storage import open_storage
 
 
@@ -33,12 +33,12 @@ def open_index(
         storage.drop(index)
         index = storage.open(collection, state.entries)
     try:
-        yield OpenIndex(index, bring(index, storage, store, state, app, advance))
+        yield OpenIndex(index, update(index, storage, store, state, app, advance))
     finally:
         index.close()
 
 
-def bring(
+def update(
     index: VectorIndex,
     storage: IndexStorage,
     store: Store,
@@ -46,14 +46,14 @@ def bring(
     app: str,
     advance: Advance,
 ) -> AppState:
-    """Bring an index to the database's present state; which that is."""
+    """Update an index to the database's present state; which that is."""
     storage.refresh(index)
     try:
-        if can_follow(index, state):
+        if can_apply_changes(index, state):
             if index.version < state.version:
-                follow(index, state, store, advance)
+                apply_changes(index, state, store, advance)
         else:
-            fill(index, state, store, advance)
+            rebuild(index, state, store, advance)
     except SnapshotError as error:
         raise IndexUnavailableError("index_unavailable", error.detail) from error
     return state

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from library.index.base import Hits
 from library.index.milvus.collection import MAX_ROWS
+from library.index.vector_index import Hits
 
 # Entries asked for at first. Most persons have a few faces, and few of them more than twenty.
 FIRST_ROWS = 32
@@ -19,7 +19,7 @@ ROWS_A_REQUEST = 262_144
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundEntries:
     """n entries. scores: (n,) float32, descending. entries, persons: (n,) int64."""
 
     scores: np.ndarray
@@ -27,31 +27,31 @@ class Found:
     persons: np.ndarray
 
     @classmethod
-    def none(cls) -> Found:
+    def none(cls) -> FoundEntries:
         return cls(np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64))
 
-    def best_of_each(self) -> Found:
+    def best_of_each(self) -> FoundEntries:
         """The best entry of each person, the best persons first, equal ones by their ids."""
         order = np.lexsort((self.entries, self.persons, -self.scores))
         _, first = np.unique(self.persons[order], return_index=True)
         return self._taken(order[np.sort(first)])
 
-    def above(self, score: float) -> Found:
+    def above(self, score: float) -> FoundEntries:
         return self._taken(self.scores > score)
 
-    def joined(self, other: Found) -> Found:
-        return Found(
+    def joined(self, other: FoundEntries) -> FoundEntries:
+        return FoundEntries(
             np.concatenate([self.scores, other.scores]),
             np.concatenate([self.entries, other.entries]),
             np.concatenate([self.persons, other.persons]),
         )
 
-    def _taken(self, which: np.ndarray) -> Found:
-        return Found(self.scores[which], self.entries[which], self.persons[which])
+    def _taken(self, which: np.ndarray) -> FoundEntries:
+        return FoundEntries(self.scores[which], self.entries[which], self.persons[which])
 
 
 # The best entries for each query: (queries, how many at most, persons to leave out).
-Fetch = Callable[[np.ndarray, int, Sequence[int]], Sequence[Found]]
+Fetch = Callable[[np.ndarray, int, Sequence[int]], Sequence[FoundEntries]]
 
 
 def search_persons(fetch: Fetch, queries: np.ndarray, k: int) -> Hits:
@@ -83,18 +83,18 @@ def search_persons(fetch: Fetch, queries: np.ndarray, k: int) -> Hits:
     return hits
 
 
-def _is_certain(found: Found, best: Found, limit: int, k: int) -> bool:
+def _is_certain(found: FoundEntries, best: FoundEntries, limit: int, k: int) -> bool:
     if len(found.scores) < limit:
         return True
     return len(best.scores) >= k and bool(found.scores[-1] < best.scores[k - 1])
 
 
-def _beyond(fetch: Fetch, query: np.ndarray, found: Found, k: int) -> Found:
+def _beyond(fetch: Fetch, query: np.ndarray, found: FoundEntries, k: int) -> FoundEntries:
     """The best persons where the most entries that can be had at once are not enough.
 
     Persons whose best entry is certain are left out of the next request.
     """
-    certain = Found.none()
+    certain = FoundEntries.none()
     while True:
         best = certain.joined(found).best_of_each()
         if _is_certain(found, best, MAX_ROWS, k):
@@ -106,7 +106,7 @@ def _beyond(fetch: Fetch, query: np.ndarray, found: Found, k: int) -> Found:
         found = fetch(query, MAX_ROWS, certain.persons.tolist())[0]
 
 
-def _fill(hits: Hits, query: int, best: Found, k: int) -> None:
+def _fill(hits: Hits, query: int, best: FoundEntries, k: int) -> None:
     count = min(k, len(best.scores))
     hits.scores[query, :count] = best.scores[:count]
     hits.persons[query, :count] = best.persons[:count]

@@ -13,7 +13,7 @@ import numpy as np
 
 from convert.environment import ROOT, environment_python, last_line
 from convert.errors import ConvertError, VerificationError
-from convert.paddle import export as paddle_export
+from convert.paddle import published_model
 from convert.serving import MODEL_FILE, PARAMS_FILE
 from convert.translation import Translation
 
@@ -50,7 +50,7 @@ def translate(
     spec_file = work_dir / "spec.json"
     spec_file.write_text(json.dumps({**spec, "input_size": input_size}))
     _run_job(python, spec_file, onnx_file.name)
-    exported = paddle_export.translate(
+    exported = published_model.translate(
         work_dir / "x2paddle", out_dir, inputs=inputs, outputs=outputs, input_size=input_size
     )
     translation = _with_known_shapes(exported, out_dir)

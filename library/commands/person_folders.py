@@ -10,7 +10,7 @@ from pathlib import Path
 
 from client.pictures import SUFFIXES
 from client.rest.user_ids import is_user_id, user_id_of
-from library.commands.files import kind_of
+from library.commands.safe_files import kind_of
 from library.commands.session import CommandError
 from settings.library import LibraryLimits
 
@@ -19,7 +19,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Skipped:
     """What is not enrolled without being sent. reason: see `library.commands.selection.REASONS`."""
 
     path: Path
@@ -29,7 +29,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Folder:
+class PersonFolder:
     """A person. name: of the folder, as `shown`. user: the id for it. pictures: sorted."""
 
     name: str
@@ -38,16 +38,16 @@ class Folder:
 
 
 @dataclass
-class Found:
+class FolderScan:
     """What a directory has.
 
     folders: those with pictures. names: of all folders that are looked into, by the users' ids.
     ignored: files that are no pictures by their names, hidden folders.
     """
 
-    folders: list[Folder] = field(default_factory=list)
+    folders: list[PersonFolder] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[Skipped] = field(default_factory=list)
     ignored: list[Path] = field(default_factory=list)
 
     @property
@@ -69,7 +69,7 @@ def _user_of(entry: os.DirEntry[str], by_id: bool) -> str:
     return name if by_id else user_id_of(name)
 
 
-def folders_in(directory: Path, limits: LibraryLimits, by_id: bool = False) -> Found:
+def scan_folders(directory: Path, limits: LibraryLimits, by_id: bool = False) -> FolderScan:
     """The folders of a directory in the order of their names, and what is left out of them.
 
     Links are not followed: they lead to what nobody has put there for this. by_id: the folders
@@ -78,7 +78,7 @@ def folders_in(directory: Path, limits: LibraryLimits, by_id: bool = False) -> F
     """
     if not directory.is_dir():
         raise CommandError(f"{directory} is not a directory")
-    found = Found()
+    found = FolderScan()
     for entry in _entries(directory, "", found):
         path, name = Path(entry.path), shown(entry.name)
         if not entry.is_dir(follow_symlinks=False):
@@ -90,7 +90,7 @@ def folders_in(directory: Path, limits: LibraryLimits, by_id: bool = False) -> F
             pictures = _pictures(path, user, found)
             found.names[user] = name
             if pictures:
-                found.folders.append(Folder(name, user, tuple(sorted(pictures))))
+                found.folders.append(PersonFolder(name, user, tuple(sorted(pictures))))
     if not found.folders:
         first = [f"; {one.path}: {one.reason}, {one.detail}" for one in found.left_out[:1]]
         raise CommandError(
@@ -104,7 +104,7 @@ def folders_in(directory: Path, limits: LibraryLimits, by_id: bool = False) -> F
     return found
 
 
-def _pictures(folder: Path, user: str, found: Found) -> list[Path]:
+def _pictures(folder: Path, user: str, found: FolderScan) -> list[Path]:
     """The pictures in a folder and in the folders in it."""
     pictures: list[Path] = []
     waiting = [folder]
@@ -117,16 +117,18 @@ def _pictures(folder: Path, user: str, found: Found) -> list[Path]:
     return pictures
 
 
-def _entries(folder: Path, user: str, found: Found) -> list[os.DirEntry[str]]:
+def _entries(folder: Path, user: str, found: FolderScan) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        found.left_out.append(LeftOut(folder, user, "unreadable", str(error.strerror)))
+        found.left_out.append(Skipped(folder, user, "unreadable", str(error.strerror)))
         return []
 
 
-def _note(entry: os.DirEntry[str], user: str, found: Found, pictures: list[Path] | None) -> None:
+def _note(
+    entry: os.DirEntry[str], user: str, found: FolderScan, pictures: list[Path] | None
+) -> None:
     """Put what is no folder where it belongs; pictures: None where no picture may be."""
     path = Path(entry.path)
     is_picture = path.suffix.lower() in SUFFIXES
@@ -134,20 +136,20 @@ def _note(entry: os.DirEntry[str], user: str, found: Found, pictures: list[Path]
         mode = entry.stat(follow_symlinks=False).st_mode
         # A link may lead to a folder with pictures, whatever it is called.
         if stat.S_ISLNK(mode) and (is_picture or entry.is_dir()):
-            found.left_out.append(LeftOut(path, user, "symlink", "links are not followed"))
+            found.left_out.append(Skipped(path, user, "symlink", "links are not followed"))
         elif not is_picture:
             found.ignored.append(path)
         elif not stat.S_ISREG(mode):
-            found.left_out.append(LeftOut(path, user, "not_a_file", kind_of(mode)))
+            found.left_out.append(Skipped(path, user, "not_a_file", kind_of(mode)))
         elif pictures is None:
-            found.left_out.append(LeftOut(path, user, "no_folder", "it is in no folder"))
+            found.left_out.append(Skipped(path, user, "no_folder", "it is in no folder"))
         else:
             pictures.append(path)
     except OSError as error:
-        found.left_out.append(LeftOut(path, user, "unreadable", str(error.strerror)))
+        found.left_out.append(Skipped(path, user, "unreadable", str(error.strerror)))
 
 
-def _troubles(folders: list[Folder], limits: LibraryLimits) -> list[str]:
+def _troubles(folders: list[PersonFolder], limits: LibraryLimits) -> list[str]:
     by_user: dict[str, list[str]] = {}
     for folder in folders:
         by_user.setdefault(folder.user, []).append(folder.name)

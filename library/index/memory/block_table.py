@@ -1,4 +1,4 @@
-"""The entries of an index in memory, in blocks; searches read them while a writer changes them.
+"""The blocks of an index in memory, and its entries by id: read while a writer changes them.
 
 A search takes a `View`: which blocks there are, and how many rows of each. The writer appends
 rows behind those and then puts a new view in place, marks removed rows dead, and moves the live
@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from library.index.memory.block import BLOCK_ROWS, Block, Entries
 from library.index.memory.codec import Codec, limit_for, make_codec
+from library.index.memory.entry_block import BLOCK_ROWS, Entries, EntryBlock
+from library.index.memory.faiss_internals import PLACE_BITS
 
 # The first block of an index is this much smaller, so that a small app takes little memory. It is
 # exchanged for a larger one when it is full.
@@ -25,12 +26,12 @@ _GROWTH = 4
 # A block whose dead rows are more than this share of it is given up and its live rows move.
 _DEAD_MOST = 1 / 8
 # The row of a candidate: the block's place in the view, and below that the row's in the block.
-OFFSET_BITS = 32
+OFFSET_BITS = PLACE_BITS
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
 
 
 @dataclass(frozen=True)
-class Taken:
+class RowCopies:
     """Copies of n rows. vectors: (n, dim) float32; alive: False where the others mean nothing."""
 
     ids: np.ndarray
@@ -47,7 +48,7 @@ class View:
     counts: rows of each block. replacements: of entries, up to when the view was made.
     """
 
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[EntryBlock, ...] = ()
     counts: tuple[int, ...] = ()
     replacements: int = 0
 
@@ -55,7 +56,7 @@ class View:
         """Number of rows, dead ones too."""
         return sum(self.counts)
 
-    def take(self, rows: np.ndarray) -> Taken:
+    def take(self, rows: np.ndarray) -> RowCopies:
         """What stands in rows of candidates; rows: (n,) int64, ascending."""
         codec = self.blocks[0].codec
         codes = np.empty((len(rows), codec.code_size), np.uint8)
@@ -81,10 +82,10 @@ class View:
             block.alive.take(chosen, out=alive[piece], mode="clip")
         vectors.append(codec.decoded(codes[decoded:]))
         joined = vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
-        return Taken(ids, persons, groups, joined, alive)
+        return RowCopies(ids, persons, groups, joined, alive)
 
 
-class EntryTable:
+class BlockTable:
     """Entries by id. One writer at a time, which the lock sees to; readers take `view`.
 
     storage: a name of :data:`library.index.memory.codec.STORAGES`. dim: of the vectors.
@@ -95,7 +96,7 @@ class EntryTable:
         self,
         storage: str,
         dim: int,
-        sealed: Callable[[Block], None],
+        sealed: Callable[[EntryBlock], None],
         block_rows: int = BLOCK_ROWS,
     ) -> None:
         self.storage = storage
@@ -146,7 +147,7 @@ class EntryTable:
         """Remove entries; unknown ids are ignored."""
         self._kill({place: offsets for place, (_, offsets) in self._find(ids).items()})
 
-    def restore(self, blocks: Sequence[Block]) -> None:
+    def restore(self, blocks: Sequence[EntryBlock]) -> None:
         """Fill the empty table with blocks that a snapshot held."""
         for block in blocks:
             self._note(block.entries.groups[: block.count][block.alive[: block.count]])
@@ -191,7 +192,7 @@ class EntryTable:
 
     # Blocks.
 
-    def _publish(self, blocks: Sequence[Block], replacements: int = -1) -> None:
+    def _publish(self, blocks: Sequence[EntryBlock], replacements: int = -1) -> None:
         if replacements < 0:
             replacements = self.view.replacements
         counts = tuple(block.count for block in blocks)
@@ -211,7 +212,7 @@ class EntryTable:
         while start < len(new):
             block = self.view.blocks[-1]
             if not block.space:
-                block = Block.empty(codec, self.block_rows)
+                block = EntryBlock.empty(codec, self.block_rows)
                 self._publish((*self.view.blocks, block))
             part = new[slice(start, start + block.space)]
             block.append(part)
@@ -224,7 +225,7 @@ class EntryTable:
         """See to it that the last block is of the codec and has space for the rows, or is full."""
         blocks = self.view.blocks
         if not blocks or blocks[-1].codec is not codec:
-            self._publish((*blocks, Block.empty(codec, self._capacity(rows))))
+            self._publish((*blocks, EntryBlock.empty(codec, self._capacity(rows))))
         elif blocks[-1].space < rows and blocks[-1].capacity < self.block_rows:
             self._publish((*blocks[:-1], self._copy_of(blocks[-1], rows)))
 
@@ -234,9 +235,9 @@ class EntryTable:
             capacity *= _GROWTH
         return min(capacity, self.block_rows)
 
-    def _copy_of(self, block: Block, space: int) -> Block:
+    def _copy_of(self, block: EntryBlock, space: int) -> EntryBlock:
         """A block with the live rows of another, and space for more, if so many are not a block."""
-        copy = Block.empty(block.codec, self._capacity(block.count - block.dead + space))
+        copy = EntryBlock.empty(block.codec, self._capacity(block.count - block.dead + space))
         copy.append(block.live())
         return copy
 
@@ -262,7 +263,7 @@ class EntryTable:
             if block.dead == block.count or block.dead > few:
                 self._give_up(block)
 
-    def _give_up(self, block: Block) -> None:
+    def _give_up(self, block: EntryBlock) -> None:
         """Move the live rows of a block to the end, where a search sees them in either place."""
         if block not in self.view.blocks:
             # The moving of another block has exchanged it.
