@@ -18,9 +18,9 @@ from prometheus_client import (
 )
 from prometheus_client.core import Metric
 
-from gateway.backends.library_calls import People
+from gateway.backends.library_calls import LibraryCalls
 from gateway.backends.pipeline import Pipeline
-from gateway.backends.shared_result import Shared
+from gateway.backends.shared_result import SharedResult
 from gateway.errors import ApiError
 from gateway.monitoring.gauges import (
     MOST_APPS,
@@ -88,8 +88,8 @@ class Metrics:
         self._paths: set[str] = set()
         self._apps: set[str] = set()
         self._trace = Trace(config)
-        self._trace_kept: Shared[list[Metric]] = Shared(TRACE_S)
-        self._library_kept: Shared[list[Statistics] | None] = Shared(LIBRARY_S)
+        self._trace_kept: SharedResult[list[Metric]] = SharedResult(TRACE_S)
+        self._library_kept: SharedResult[list[Statistics] | None] = SharedResult(LIBRARY_S)
 
     def request(self, path: str, code: int, app: str, seconds: float) -> None:
         """Count an answered request.
@@ -114,7 +114,7 @@ class Metrics:
         """A request has begun (1) or ended (-1)."""
         self._in_flight.inc(delta)
 
-    async def render(self, pipeline: Pipeline, people: People) -> bytes:
+    async def render(self, pipeline: Pipeline, library: LibraryCalls) -> bytes:
         """Everything in Prometheus's text format, MEDIA_TYPE.
 
         Files and the database are read at most every TRACE_S and LIBRARY_S seconds. What does not
@@ -122,7 +122,7 @@ class Metrics:
         """
         trace, statistics = await asyncio.gather(
             self._trace_kept.get(lambda: asyncio.to_thread(self._trace.families)),
-            self._statistics(people),
+            self._statistics(library),
         )
         self._gauges.set(
             [
@@ -135,10 +135,10 @@ class Metrics:
         # Some thousand lines take milliseconds, in which the loop has other things to do.
         return await asyncio.to_thread(generate_latest, self.registry)
 
-    async def _statistics(self, people: People) -> Sequence[Statistics] | None:
+    async def _statistics(self, library: LibraryCalls) -> Sequence[Statistics] | None:
         async def ask() -> list[Statistics] | None:
             try:
-                return await people.statistics()
+                return await library.statistics()
             except ApiError:
                 return None
 

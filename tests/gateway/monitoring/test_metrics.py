@@ -65,9 +65,9 @@ def config(tmp_path: Path) -> Config:
     return loaded.model_copy(update={"log": Log(dir=str(tmp_path))})
 
 
-def shown(metrics: Metrics, people: Counted | None = None) -> dict[str, dict[Any, float]]:
+def shown(metrics: Metrics, library: Counted | None = None) -> dict[str, dict[Any, float]]:
     """Samples of a scrape: name to values by their labels."""
-    text = asyncio.run(metrics.render(Connected(), people or Counted())).decode()
+    text = asyncio.run(metrics.render(Connected(), library or Counted())).decode()
     return samples(text_string_to_metric_families(text))
 
 
@@ -139,14 +139,14 @@ def test_connections_and_models_of_the_pipeline_are_shown(config):
 
 
 def test_sizes_of_the_library_are_asked_for_once_in_a_while(config):
-    metrics, people = Metrics(config), Counted()
+    metrics, library = Metrics(config), Counted()
 
     async def scrape() -> bytes:
-        await asyncio.gather(*(metrics.render(Connected(), people) for _ in range(5)))
-        return await metrics.render(Connected(), people)
+        await asyncio.gather(*(metrics.render(Connected(), library) for _ in range(5)))
+        return await metrics.render(Connected(), library)
 
     found = samples(text_string_to_metric_families(asyncio.run(scrape()).decode()))
-    assert people.asked == 1
+    assert library.asked == 1
     assert found["face_library_up"] == {(): 1}
     assert found["face_library_groups"] == {("default",): 2}
     assert found["face_library_users"] == {("default",): 7}
@@ -171,14 +171,14 @@ def test_a_database_that_hangs_does_not_hold_the_scrape_up(config, monkeypatch):
             await asyncio.Event().wait()
             raise AssertionError
 
-    metrics, people = Metrics(config), Hanging()
+    metrics, library = Metrics(config), Hanging()
 
     async def scrape() -> bytes:
-        await metrics.render(Connected(), people)
-        return await metrics.render(Connected(), people)
+        await metrics.render(Connected(), library)
+        return await metrics.render(Connected(), library)
 
     assert b"face_library_up 0.0" in asyncio.run(scrape())
-    assert people.asked == 1
+    assert library.asked == 1
 
 
 def test_small_apps_beyond_the_bound_are_shown_together():
