@@ -42,7 +42,8 @@ from gateway.http.forms import MOST_FIELDS
 from gateway.http.places import Places
 from gateway.http.request_ids import RequestIds
 from gateway.monitoring.health import TIMEOUT_S, HealthResult
-from gateway.monitoring.metrics import MEDIA_TYPE, Metrics
+from gateway.monitoring.metrics import Metrics
+from ops.figures import MEDIA_TYPE
 from web.origins import is_own_host
 
 VERSION = "1"

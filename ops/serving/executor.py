@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.errors import ErrorKind, ServiceError
+from ops.figures import Figures
 from ops.pictures.pixel_budget import PixelBudget
 from ops.registry import Stages
 from ops.request_state import Task
@@ -58,7 +59,10 @@ class Executor(DAGExecutor):
         decoders = Decoders(cores, waiting, limits.picture_pixels, self._lanes.wake)
         self.admission = Admission(limits.queue_length, lambda: decoders.requests)
         self.stages = Stages(config, self._budget, replica, decoders)
-        response_op, ops = build_dag(config, self.stages, self._lanes, self._call_collect)
+        self.figures = Figures(replica)
+        response_op, ops = build_dag(
+            config, self.stages, self._lanes, self._call_collect, self.figures
+        )
         super().__init__(response_op, _server_conf(config), -1)
         self._lanes.start()
         for op in ops:
@@ -179,8 +183,10 @@ class Executor(DAGExecutor):
         done.set_result(None)
 
     def _trace(self, number: int, arrived: float, success: bool) -> None:
+        seconds = time.monotonic() - arrived
+        self.figures.request(seconds, success)
         if self._tracer is not None:
-            took = int((time.monotonic() - arrived) * 1e6)
+            took = int(seconds * 1e6)
             self._tracer.data_buffer().put(
                 {"name": "DAG", "id": number, "succ": success, "actions": {f"call_{number}": took}}
             )
@@ -192,7 +198,11 @@ def _expire(done: asyncio.Future[None]) -> None:
 
 
 def build_dag(
-    config: Config, stages: Stages, lanes: Lanes, finished: Callable[[], None]
+    config: Config,
+    stages: Stages,
+    lanes: Lanes,
+    finished: Callable[[], None],
+    figures: Figures,
 ) -> tuple[ResponseOp, list[StageOp]]:
     """The ops of ``config.yml``, wired; every worker's model is loaded.
 
@@ -207,7 +217,7 @@ def build_dag(
             inputs = [make(source) for source in op.inputs] or [entry]
             workers = [stages.worker(name, number) for number in range(op.concurrency)]
             after = finished if name == "Response" else None
-            made[name] = StageOp(name, inputs, workers, op.batch_size, lanes, after)
+            made[name] = StageOp(name, inputs, workers, op.batch_size, lanes, after, figures)
         return made[name]
 
     return ResponseOp(input_ops=[make("Response")]), list(made.values())
