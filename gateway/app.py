@@ -29,20 +29,21 @@ from gateway.api.endpoint import json_response
 from gateway.api.oauth import PATH as TOKEN
 from gateway.api.oauth import token_endpoint
 from gateway.api.operations_table import OPERATIONS, Operation
-from gateway.api.results import Answer, CompareResult, HealthResult
+from gateway.api.results import Answer, CompareResult
 from gateway.api.routes import OperationEndpoint, failure
 from gateway.auth.audit import Audit
 from gateway.auth.audit_notes import note_refusal
 from gateway.auth.keys import ADMIN
 from gateway.auth.proxies import Proxied
 from gateway.auth.refusals import OTHER
-from gateway.components import Parts
+from gateway.components import Components
 from gateway.errors import ApiError, ErrorCode
 from gateway.http.forms import MOST_FIELDS
 from gateway.http.places import Places
-from gateway.http.request_ids import Named
-from gateway.monitoring.health import TIMEOUT_S
-from gateway.monitoring.metrics import MEDIA_TYPE, Metrics
+from gateway.http.request_ids import RequestIds
+from gateway.monitoring.health import TIMEOUT_S, HealthResult
+from gateway.monitoring.metrics import Metrics
+from ops.figures import MEDIA_TYPE
 from web.origins import is_own_host
 
 VERSION = "1"
@@ -50,16 +51,16 @@ _API = ("/face-api/", "/rest/")
 _UNLIMITED = ("/health", "/metrics")
 
 
-def make_app(parts: Parts) -> ASGIApp:
+def make_app(components: Components) -> ASGIApp:
     """The whole application."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await parts.services.people.start()
+        await components.backends.library.start()
         try:
             yield
         finally:
-            await parts.close()
+            await components.close()
 
     app = FastAPI(
         title=TITLE,
@@ -70,22 +71,23 @@ def make_app(parts: Parts) -> ASGIApp:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    config = parts.services.config
+    config = components.backends.config
     for operation in OPERATIONS:
-        _add(app, operation, parts)
-    _add_compare(app, parts)
+        _add(app, operation, components)
+    _add_compare(app, components)
     timeout_s = config.request_timeout_ms / 1000.0
-    token = token_endpoint(parts.access, parts.bodies, timeout_s, parts.audit)
+    token = token_endpoint(components.access, components.bodies, timeout_s, components.audit)
     app.add_route(TOKEN, token, methods=["GET", "POST"], include_in_schema=False)
-    _add_operation(app, parts)
+    _add_operation(app, components)
     add_docs(app, TITLE)
     app.add_exception_handler(HTTPException, _no_such_path)
-    gate = Gate(app, parts.places, parts.services.metrics, not config.needs_keys, parts.audit)
-    return Proxied(Named(gate), config.trusted_proxies)
+    metrics = components.backends.metrics
+    gate = Gate(app, components.places, metrics, not config.needs_keys, components.audit)
+    return Proxied(RequestIds(gate), config.trusted_proxies)
 
 
-def _add(app: FastAPI, operation: Operation, parts: Parts) -> None:
-    endpoint = OperationEndpoint(parts, operation)
+def _add(app: FastAPI, operation: Operation, components: Components) -> None:
+    endpoint = OperationEndpoint(components, operation)
     model: Any = Answer
     described_once = described(operation)
 
@@ -105,13 +107,13 @@ def _add(app: FastAPI, operation: Operation, parts: Parts) -> None:
                 summary=path.rpartition("/v3/")[2].rpartition("/facehub/")[2],
                 description=(operation.run.__doc__ or "").strip(),
                 operation_id=f"{method.lower()}{path}".replace("/", "_"),
-                response_model=model[operation.answers or None],
+                response_model=model[operation.answers],
                 openapi_extra=extra,
             )
 
 
-def _add_compare(app: FastAPI, parts: Parts) -> None:
-    compare = Compare(parts)
+def _add_compare(app: FastAPI, components: Components) -> None:
+    compare = Compare(components)
 
     async def answer(request: Request) -> Response:
         return await compare(request)
@@ -129,24 +131,24 @@ def _add_compare(app: FastAPI, parts: Parts) -> None:
     )
 
 
-def _add_operation(app: FastAPI, parts: Parts) -> None:
-    services = parts.services
+def _add_operation(app: FastAPI, components: Components) -> None:
+    backends = components.backends
 
     async def health(request: Request) -> Response:
-        trusted = asyncio.ensure_future(_has_key(parts, request))
+        trusted = asyncio.ensure_future(_has_key(components, request))
         # A database that hangs must not keep the answer waiting for what a key is.
         await asyncio.wait({trusted}, timeout=TIMEOUT_S)
-        well, content = await parts.health.check(trusted.done() and trusted.result())
+        well, content = await components.health.check(trusted.done() and trusted.result())
         return json_response(content, 200 if well else 503)
 
     async def metrics(request: Request) -> Response:
         try:
-            caller = await parts.access.caller(request)
-            parts.access.authorise(caller, ADMIN, None)
+            caller = await components.access.caller(request)
+            components.access.authorise(caller, ADMIN, None)
         except ApiError as error:
-            note_refusal(parts.audit, request, "/metrics", "", request.state.key, error)
+            note_refusal(components.audit, request, "/metrics", "", request.state.key, error)
             return plain_failure(error)
-        text = await services.metrics.render(services.pipeline, services.people)
+        text = await backends.metrics.render(backends.pipeline, backends.library)
         return Response(text, media_type=MEDIA_TYPE)
 
     async def index(_: Request) -> Response:
@@ -167,13 +169,13 @@ def _add_operation(app: FastAPI, parts: Parts) -> None:
     app.add_route("/", index, methods=["GET"], include_in_schema=False)
 
 
-async def _has_key(parts: Parts, request: Request) -> bool:
+async def _has_key(components: Components, request: Request) -> bool:
     """Whether somebody asks who may know about the service's inside."""
     try:
-        await parts.access.caller(request)
+        await components.access.caller(request)
     except ApiError as error:
         if request.state.key:
-            note_refusal(parts.audit, request, "/health", "", request.state.key, error)
+            note_refusal(components.audit, request, "/health", "", request.state.key, error)
         return False
     return True
 

@@ -6,27 +6,29 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.auth.audit_notes import Trail
 from gateway.auth.key_store import KeyStore
 from gateway.backends.face_names import FaceNames
-from gateway.backends.face_tokens import Tokens
-from gateway.backends.library_calls import People
+from gateway.backends.face_tokens import FaceTokens
+from gateway.backends.library_calls import LibraryCalls
 from gateway.backends.pipeline import Pipeline
-from gateway.backends.search_batching import Searches
+from gateway.backends.search_batching import SearchBatcher
 from gateway.backends.url_images import UrlImages
 from gateway.errors import ApiError, ErrorCode
 from gateway.monitoring.metrics import Metrics
 from library.library import Library
+from library.store.store import Store
 from settings.gateway import GatewayConfig
 from settings.library import LibraryConfig
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Services:
+class Backends:
     """What operations may use.
 
     urls: None where pictures may not be given as URL. picture_bytes: of one picture's file.
@@ -35,14 +37,14 @@ class Services:
     """
 
     config: GatewayConfig
-    library: LibraryConfig
+    library_config: LibraryConfig
     metrics: Metrics
     pipeline: Pipeline
-    people: People
+    library: LibraryCalls
     keys: KeyStore
-    searches: Searches
-    tokens: Tokens
-    names: FaceNames
+    searches: SearchBatcher
+    face_tokens: FaceTokens
+    face_names: FaceNames
     urls: UrlImages | None
     picture_bytes: int
     most_faces: int
@@ -51,24 +53,40 @@ class Services:
 
 @dataclass(frozen=True)
 class Call:
-    """One request under way.
+    """One request under way, and what answers it.
 
     app: that it acts in. apps: whom it may ask about, None for all. deadline: of time.monotonic.
     trail: where its changes are noted, None for nowhere. create_groups: whether a face may be added
     to a group that is not there.
     """
 
+    backends: Backends
     app: str
     apps: frozenset[str] | None
     deadline: float
     trail: Trail | None = None
     create_groups: bool = False
 
-    async def ask(self, people: People, work: Callable[[Library], T]) -> T:
-        """What `work` returns for the library, within the call's time. Raises ApiError."""
-        return await people.call(work, self.remaining())
+    async def read(
+        self, query: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What a method of the store, or a function of it, returns. Raises ApiError.
 
-    async def change(self, people: People, work: Callable[[Library], T]) -> T:
+        As all of these: on a thread, within the call's time.
+        """
+        return await self.ask(lambda library: query(library.store, *args, **kwargs))
+
+    async def ask(
+        self, query: Callable[Concatenate[Library, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for the library itself, which searches."""
+        return await self.backends.library.call(
+            lambda library: query(library, *args, **kwargs), self.remaining()
+        )
+
+    async def change(
+        self, work: Callable[Concatenate[Library, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """The same for what changes the library: noted before it is begun, and when it is done.
 
         What is given up here may still be done; how that ends is noted then. Raises ApiError,
@@ -76,10 +94,12 @@ class Call:
         """
         trail = self.trail
         if trail is None:
-            return await self.ask(people, work)
+            return await self.ask(work, *args, **kwargs)
         await trail.begin(self.remaining())
         try:
-            done = await people.call(work, self.remaining(), trail.end_late)
+            done = await self.backends.library.call(
+                lambda library: work(library, *args, **kwargs), self.remaining(), trail.end_late
+            )
         except ApiError as error:
             await trail.end(error)
             raise

@@ -15,13 +15,13 @@ from gateway.auth.audit import Audit
 from gateway.auth.key_cache import KeyCache
 from gateway.auth.key_store import KeyStore
 from gateway.backends.face_names import FaceNames
-from gateway.backends.face_tokens import Tokens
-from gateway.backends.library_calls import People
+from gateway.backends.face_tokens import FaceTokens
+from gateway.backends.library_calls import LibraryCalls
 from gateway.backends.pipeline import Pipeline
-from gateway.backends.search_batching import Searches
+from gateway.backends.search_batching import SearchBatcher
 from gateway.backends.url_images import UrlImages
-from gateway.components import Parts
-from gateway.context import Services
+from gateway.components import Components
+from gateway.context import Backends
 from gateway.monitoring.metrics import Metrics
 from inference.manifest import ManifestError
 from inference.recogniser import load_recogniser
@@ -66,9 +66,9 @@ async def _serve(config: Config) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     settings = config.gateway
     socket = inherited() or listen(config, gateway_place(config), shared=False)
-    parts = _make_parts(config)
+    components = _make_components(config)
     _warn_of_trust(settings)
-    http = HttpServer(make_app(parts), settings.request_timeout_ms, lifespan="on")
+    http = HttpServer(make_app(components), settings.request_timeout_ms, lifespan="on")
     serving = asyncio.ensure_future(http.serve(sockets=[socket]))
     while not http.started and not serving.done():
         await asyncio.sleep(0.01)
@@ -96,10 +96,10 @@ def _warn_of_trust(settings: GatewayConfig) -> None:
     print(f"web_service: warning: {sentence}", file=sys.stderr, flush=True)
 
 
-def _make_parts(config: Config) -> Parts:
+def _make_components(config: Config) -> Components:
     settings = config.gateway
-    library = config.library_config()
-    keys = KeyStore(library)
+    library_config = config.library_config()
+    keys = KeyStore(library_config)
     access = Access(config, KeyCache(keys))
     audit = None
     if settings.audit:
@@ -108,27 +108,29 @@ def _make_parts(config: Config) -> Parts:
     urls = None
     if settings.url_images:
         urls = UrlImages(settings.url_timeout_ms / 1000.0, settings.url_bytes)
-    people = People(library, recogniser_of(config), settings.threads)
-    services = Services(
+    library = LibraryCalls(library_config, recogniser_of(config), settings.threads)
+    backends = Backends(
         config=settings,
-        library=library,
+        library_config=library_config,
         metrics=Metrics(config),
         pipeline=Pipeline(
             settings.pipelines or (own_address(config.rpc_host, config.rpc_port),),
             settings.connections * (1 if settings.pipelines else config.replicas),
             config.limits.request_bytes,
         ),
-        people=people,
+        library=library,
         keys=keys,
-        searches=Searches(people, settings.request_timeout_ms / 1000.0),
-        tokens=Tokens(config.path.parent / settings.token_file, settings.token_s, settings.tokens),
-        names=FaceNames(people),
+        searches=SearchBatcher(library, settings.request_timeout_ms / 1000.0),
+        face_tokens=FaceTokens(
+            config.path.parent / settings.token_file, settings.token_s, settings.tokens
+        ),
+        face_names=FaceNames(library),
         urls=urls,
         picture_bytes=config.limits.picture_bytes,
         most_faces=config.limits.faces,
         liveness_thresholds=_liveness_thresholds(config),
     )
-    return Parts(services, access, audit)
+    return Components(backends, access, audit)
 
 
 def recogniser_of(config: Config) -> Recogniser:

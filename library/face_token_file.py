@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class KnownFace:
     app: str
     model: str
     embedding: np.ndarray = field(repr=False)
-    location: dict[str, Any]
+    location: Mapping[str, Any]
     probability: float
     quality: dict[str, Any] | None
     angle: dict[str, Any] | None

@@ -9,12 +9,13 @@ import pybase64
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.api.endpoint import Asked, Endpoint, json_response
+from gateway.api.endpoint import Endpoint, RequestFacts, json_response
 from gateway.api.faces import faces_of
 from gateway.api.operations_table import READ
 from gateway.api.parameters import Image, app_of, parse
+from gateway.api.results import CompareError, CompareResult
 from gateway.auth.access import Caller
-from gateway.components import Parts
+from gateway.components import Components
 from gateway.context import Call
 from gateway.errors import ApiError, ErrorCode, missing
 from inference.scores import SAME_PERSON
@@ -37,15 +38,16 @@ _STATUS = {
 class Compare(Endpoint):
     """Answers POST /compare: 200, or another status with error_code and message."""
 
-    def __init__(self, parts: Parts) -> None:
-        super().__init__(parts, PATH)
+    def __init__(self, components: Components) -> None:
+        super().__init__(components, PATH)
 
-    async def _answer(self, request: Request, asked: Asked) -> Response:
-        access = self._parts.access
+    async def _answer(self, request: Request, facts: RequestFacts) -> Response:
+        access = self._components.access
         caller = await access.caller(request)
-        asked.app = access.authorise(caller, READ, app_of(request.query_params))
-        images = await self._images(request, caller, asked.deadline)
-        similarity = await self._similarity(Call(asked.app, None, asked.deadline), images)
+        facts.app = access.authorise(caller, READ, app_of(request.query_params))
+        images = await self._images(request, caller, facts.deadline)
+        call = Call(self._backends, facts.app, None, facts.deadline)
+        similarity = await self._similarity(call, images)
         return json_response(self._judged(similarity))
 
     def _refusal(self, request: Request, error: ApiError) -> Response:
@@ -54,7 +56,7 @@ class Compare(Endpoint):
     async def _images(self, request: Request, caller: Caller, deadline: float) -> list[Image]:
         if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             raise ApiError(ErrorCode.INVALID_PARAMETER, "a multipart form is expected")
-        bodies = self._parts.bodies
+        bodies = self._components.bodies
         body = await bodies.read(request, caller.key, deadline)
         fields = await bodies.fields(request, body, deadline)
         del body
@@ -71,11 +73,11 @@ class Compare(Endpoint):
         return images
 
     async def _similarity(self, call: Call, images: Sequence[Image]) -> float:
-        (first, *_), (second, *_) = await faces_of(self._services, call, images)
+        (first, *_), (second, *_) = await faces_of(call, images)
         return float(np.dot(first.known.embedding, second.known.embedding))
 
-    def _judged(self, similarity: float) -> dict[str, object]:
-        score = float(self._services.people.recogniser.scores.of_cosine(similarity))
+    def _judged(self, similarity: float) -> CompareResult:
+        score = float(self._backends.library.recogniser.scores.of_cosine(similarity))
         same = score >= SAME_PERSON
         return {
             "similarity": round(min(similarity, 1.0), 6),
@@ -87,4 +89,5 @@ class Compare(Endpoint):
 def failure(error: ApiError) -> Response:
     """An error with an HTTP status of its own."""
     status = _STATUS.get(error.kind, 400)
-    return json_response({"error_code": error.code, "message": error.sentence}, status)
+    content: CompareError = {"error_code": error.code, "message": error.sentence}
+    return json_response(content, status)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.auth.audit_notes import note_refusal
-from gateway.components import Parts
+from gateway.components import Components
 from gateway.errors import ApiError, ErrorCode
 from gateway.http.request_ids import request_id_of
 from ops.errors import without_frames
@@ -21,7 +21,7 @@ from web.uploads import GoneError
 LOG = logging.getLogger("gateway")
 
 
-class Asked:
+class RequestFacts:
     """What has been found out about a request so far. started, deadline: of time.monotonic.
 
     app: that it acts in, "" before that is known.
@@ -36,19 +36,19 @@ class Asked:
 class Endpoint(ABC):
     """Answers requests. path: to count them under."""
 
-    def __init__(self, parts: Parts, path: str) -> None:
-        self._parts = parts
-        self._services = parts.services
+    def __init__(self, components: Components, path: str) -> None:
+        self._components = components
+        self._backends = components.backends
         self._path = path
-        self._timeout_s = parts.services.config.request_timeout_ms / 1000.0
+        self._timeout_s = components.backends.config.request_timeout_ms / 1000.0
 
     async def __call__(self, request: Request) -> Response:
         """The answer, whatever happens."""
         started = time.monotonic()
-        asked = Asked(started, started + self._timeout_s)
+        facts = RequestFacts(started, started + self._timeout_s)
         error: ApiError | None = None
         try:
-            response = await self._answer(request, asked)
+            response = await self._answer(request, facts)
         except GoneError:
             return Response(status_code=499)
         except ApiError as raised:
@@ -59,19 +59,20 @@ class Endpoint(ABC):
             error = ApiError(ErrorCode.UNKNOWN)
             response = self._refusal(request, error)
         seconds = time.monotonic() - started
-        self._services.metrics.request(self._path, error.code if error else 0, asked.app, seconds)
+        self._backends.metrics.request(self._path, error.code if error else 0, facts.app, seconds)
         if error is not None:
             key = getattr(request.state, "key", "")
-            note_refusal(self._parts.audit, request, self._noted(request), asked.app, key, error)
+            path = self._audit_path(request)
+            note_refusal(self._components.audit, request, path, facts.app, key, error)
         return response
 
-    def _noted(self, request: Request) -> str:
+    def _audit_path(self, request: Request) -> str:
         """The path of a request as the audit log tells it."""
         return self._path
 
     @abstractmethod
-    async def _answer(self, request: Request, asked: Asked) -> Response:
-        """The answer to a good request; what is known of it goes into `asked`.
+    async def _answer(self, request: Request, facts: RequestFacts) -> Response:
+        """The answer to a good request; what is known of it goes into `facts`.
 
         Raises ApiError and GoneError.
         """

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from gateway.api.levels import liveness_passes, quality_fault
 from gateway.api.parameters import ControlledImage, Image
+from gateway.api.results import Location, NoLocation
 from gateway.backends.face_tokens import KnownFace
 from gateway.backends.pictures import base64_of
 from gateway.backends.pipeline import FaceSeen, PictureSeen, picture_error
-from gateway.context import Call, Services
+from gateway.context import Call
 from gateway.errors import ApiError, ErrorCode
 from library.errors import InvalidError, NotFoundError
-from library.library import Library
-from library.records import Face as StoredFace
+from library.store.store import Store
 
 # Asked for with every picture. Quality takes longer, and is looked at for detections, whose tokens
 # later calls go on with, and where it is controlled.
@@ -53,9 +54,13 @@ class Found:
         """The face's token."""
         return self.known.token
 
+    @property
+    def location(self) -> Location | NoLocation:
+        """Its box, as it was answered when its picture was there; empty for a registered face."""
+        return cast("Location | NoLocation", self.known.location)
+
 
 async def faces_of(
-    services: Services,
     call: Call,
     images: Sequence[Image],
     want: Collection[str] = (),
@@ -72,25 +77,25 @@ async def faces_of(
     found: list[list[Found]] = [[] for _ in images]
     for aligned in (False, True):
         places = [n for n, image in enumerate(images) if _is_picture(image, aligned)]
-        pictures = [await _base64(services, images[place]) for place in places]
+        pictures = [await _base64(call, images[place]) for place in places]
         if not pictures:
             continue
-        answers = await services.pipeline.see(
+        answers = await call.backends.pipeline.see(
             pictures,
             want=_wanted(want, aligned),
             timeout=call.remaining(),
-            max_faces=min(max_faces, services.most_faces),
+            max_faces=min(max_faces, call.backends.most_faces),
             aligned=aligned,
         )
         for place, picture, answer in zip(places, pictures, answers):
-            found[place] = await _named(services, call, picture, answer, aligned)
+            found[place] = await _named(call, picture, answer, aligned)
     for place, image in enumerate(images):
         if image.image_type == "FACE_TOKEN":
-            found[place] = [Found(await _by_token(services, call, image.image))]
+            found[place] = [Found(await _by_token(call, image.image))]
     return [_comparable(faces) for faces in found] if compared else found
 
 
-def check_controls(services: Services, image: ControlledImage, face: Found) -> None:
+def check_controls(call: Call, image: ControlledImage, face: Found) -> None:
     """Raise the ApiError of what a face lacks for the levels that the request asks for.
 
     A registered face has been checked when it was registered.
@@ -102,17 +107,17 @@ def check_controls(services: Services, image: ControlledImage, face: Found) -> N
         fault = quality_fault(known.quality, known.angle or {}, image.quality_control)
         if fault is not None:
             raise ApiError(_FAULTS[fault])
-    check_liveness(services, image.liveness_control, face)
+    check_liveness(call, image.liveness_control, face)
 
 
-def check_liveness(services: Services, level: str, face: Found) -> None:
+def check_liveness(call: Call, level: str, face: Found) -> None:
     """Raise ApiError LIVENESS for a face that is not alive enough for a level."""
     if level == "NONE":
         return
     score = face.known.liveness
     if score is None:
         raise ApiError(ErrorCode.LIVENESS_CONTROL, PICTURE_NEEDED)
-    if not liveness_passes(score, level, services.liveness_thresholds):
+    if not liveness_passes(score, level, call.backends.liveness_thresholds):
         raise ApiError(ErrorCode.LIVENESS)
 
 
@@ -122,7 +127,7 @@ def wanted_by(image: ControlledImage) -> set[str]:
     return {part for part, level in controls.items() if level != "NONE"}
 
 
-def location_of(box: Sequence[float], rotation: float) -> dict[str, float]:
+def location_of(box: Sequence[float], rotation: float) -> Location:
     """The API's form of a box (x1, y1, x2, y2 in pixels). rotation: degrees, clockwise."""
     left, top, right, bottom = box
     return {
@@ -144,8 +149,9 @@ def _wanted(want: Collection[str], aligned: bool) -> set[str]:
     return wanted - {"angle", "landmarks", "mesh"} if aligned else wanted
 
 
-async def _base64(services: Services, image: Image) -> str:
-    return await base64_of(image.image, image.image_type, services.urls, services.picture_bytes)
+async def _base64(call: Call, image: Image) -> str:
+    backends = call.backends
+    return await base64_of(image.image, image.image_type, backends.urls, backends.picture_bytes)
 
 
 def _comparable(faces: Sequence[Found]) -> list[Found]:
@@ -156,19 +162,18 @@ def _comparable(faces: Sequence[Found]) -> list[Found]:
     return left
 
 
-async def _named(
-    services: Services, call: Call, image: str, picture: PictureSeen, aligned: bool
-) -> list[Found]:
+async def _named(call: Call, image: str, picture: PictureSeen, aligned: bool) -> list[Found]:
     """Faces of a picture, each with its token. image: its base64. Raises ApiError."""
     if picture.error is not None:
         raise picture_error(picture.error)
     if not picture.faces:
         raise ApiError(ErrorCode.NO_FACE)
-    model = services.people.recogniser.name
-    told = services.pipeline.models.get("ArcFace", model)
+    backends = call.backends
+    model = backends.library.recogniser.name
+    told = backends.pipeline.models.get("ArcFace", model)
     if told != model:
         raise ApiError(ErrorCode.PIPELINE, f"the pipeline's recogniser is {told}, not {model}")
-    names = await services.names.of(call.app, image, picture, aligned, call.remaining())
+    names = await backends.face_names.of(call.app, image, picture, aligned, call.remaining())
     found = []
     for name, face in zip(names, picture.faces):
         if face.embedding is None and face.no_embedding is None:
@@ -184,29 +189,27 @@ async def _named(
             angle=face.angle,
             liveness=face.liveness,
         )
-        services.tokens.put(known)
+        backends.face_tokens.put(known)
         found.append(Found(known, face))
-    services.metrics.faces(len(found))
+    backends.metrics.faces(len(found))
     return found
 
 
-async def _by_token(services: Services, call: Call, token: str) -> KnownFace:
-    known = await services.tokens.get(call.app, token)
+async def _by_token(call: Call, token: str) -> KnownFace:
+    known = await call.backends.face_tokens.get(call.app, token)
     if known is None:
-        known = await call.ask(
-            services.people, lambda library: _registered(library, call.app, token)
-        )
+        known = await call.read(_registered, call.app, token)
     if known is None:
         raise ApiError(ErrorCode.TOKEN_NOT_FOUND)
-    if known.model != services.people.recogniser.name:
+    if known.model != call.backends.library.recogniser.name:
         raise ApiError(ErrorCode.TOKEN_NOT_FOUND, f"it is of the recogniser {known.model}")
     return known
 
 
-def _registered(library: Library, app: str, token: str) -> KnownFace | None:
+def _registered(store: Store, app: str, token: str) -> KnownFace | None:
     """A registered face. Of its picture nothing but the embedding is kept."""
     try:
-        stored: StoredFace = library.store.face(app, token)
+        stored = store.face(app, token)
     except (InvalidError, NotFoundError):
         return None
     return KnownFace(

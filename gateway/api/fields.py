@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from gateway.api.faces import Found
+from gateway.api.results import Angle, FaceResult, Point, Quality
+from gateway.backends.pipeline import FaceSeen
 from vision.face_points import landmark72, landmark150
 
 # Fields by the part of the pipeline's answer that they come from.
@@ -18,6 +20,11 @@ _NEEDS = {
     "mesh": {"landmark", "landmark72", "landmark150"},
     "liveness": {"spoofing"},
 }
+_CHOICES: tuple[Literal["gender", "expression", "emotion"], ...] = (
+    "gender",
+    "expression",
+    "emotion",
+)
 
 
 def split(face_field: str) -> set[str]:
@@ -30,43 +37,41 @@ def wants(fields: Collection[str]) -> set[str]:
     return {part for part, made in _NEEDS.items() if made & set(fields)}
 
 
-def shown(face: Found, fields: Collection[str]) -> dict[str, Any]:
+def shown(face: Found, fields: Collection[str]) -> FaceResult:
     """A face as detections show it, with those of the fields that are known of it."""
     known = face.known
-    result: dict[str, Any] = {
+    result: FaceResult = {
         "face_token": known.token,
-        "location": known.location,
+        "location": face.location,
         "face_probability": round(known.probability, 4),
     }
+    # As the pipeline has said it.
     if known.angle is not None:
-        result["angle"] = known.angle
+        result["angle"] = cast(Angle, known.angle)
     if known.quality is not None and "quality" in fields:
-        result["quality"] = known.quality
+        result["quality"] = cast(Quality, known.quality)
     if known.liveness is not None and "spoofing" in fields:
         result["spoofing"] = round(1.0 - known.liveness, 4)
     if "feature" in fields and face.is_comparable:
         result["feature"] = base64.b64encode(known.embedding.astype("<f4").tobytes()).decode()
     if face.seen is not None:
-        result.update(_attributes(face.seen.attributes, fields))
-        result.update(_points(face, fields))
+        _add_attributes(result, face.seen.attributes, fields)
+        _add_points(result, face.seen, fields)
     return result
 
 
-def _attributes(attributes: dict[str, Any], fields: Collection[str]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
+def _add_attributes(
+    result: FaceResult, attributes: dict[str, Any], fields: Collection[str]
+) -> None:
     if "age" in fields and "age" in attributes:
         result["age"] = round(attributes["age"])
-    for name in ("gender", "expression", "emotion"):
+    for name in _CHOICES:
         if name in fields and name in attributes:
-            result[name] = {key: attributes[name][key] for key in ("type", "probability")}
-    return result
+            likeliest = attributes[name]
+            result[name] = {"type": likeliest["type"], "probability": likeliest["probability"]}
 
 
-def _points(face: Found, fields: Collection[str]) -> dict[str, Any]:
-    seen = face.seen
-    result: dict[str, Any] = {}
-    if seen is None:
-        return result
+def _add_points(result: FaceResult, seen: FaceSeen, fields: Collection[str]) -> None:
     if "landmark" in fields and seen.landmarks is not None:
         points = np.asarray(seen.landmarks, np.float64)
         four = [points[0], points[1], points[2], (points[3] + points[4]) / 2]
@@ -78,8 +83,7 @@ def _points(face: Found, fields: Collection[str]) -> dict[str, Any]:
         if "landmark150" in fields:
             named = landmark150(seen.mesh)
             result["landmark150"] = {name: _point(point) for name, point in named.items()}
-    return result
 
 
-def _point(point: Any) -> dict[str, float]:
+def _point(point: Any) -> Point:
     return {"x": round(float(point[0]), 2), "y": round(float(point[1]), 2)}

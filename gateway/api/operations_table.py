@@ -1,15 +1,15 @@
-"""The face API in one table: what each operation is called in both spellings, takes and answers."""
+"""The face API in one table: what each operation is called in both spellings."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-from gateway.api import parameters as p
-from gateway.api import results as r
 from gateway.api.operations import apps, detect, people, search
+from gateway.api.parameters import MAX_PICTURES, Parameters
 from gateway.auth.keys import ADMIN
+from gateway.context import Call
 
 PRIVATE = "/face-api/v3/"
 HUB = "/face-api/facehub/"
@@ -21,15 +21,13 @@ READ, WRITE = "read", "write"
 class Operation:
     """One operation.
 
-    private, cloud: paths below `PRIVATE` and `CLOUD`; hub: below `HUB`. takes: its parameters.
-    run: called with the services, the call and the parameters. answers: the result's model, None
-    for no result. most: of an operation that takes a JSON array of parameters, how many; least:
-    how few. get: whether GET does as well.
+    run: called with the call and the parameters, or a list of them; what it takes and answers is
+    read off its annotations. private, cloud: paths below `PRIVATE` and `CLOUD`; hub: below `HUB`.
+    least, most: how many parameters of those that it takes as a JSON array. get: whether GET does
+    as well.
     """
 
-    run: Callable[[Any, Any, Any], Awaitable[Any]]
-    takes: type[p.Parameters]
-    answers: type[Any] | None
+    run: Callable[[Call, Any], Awaitable[Any]]
     private: tuple[str, ...] = ()
     cloud: tuple[str, ...] = ()
     hub: tuple[str, ...] = ()
@@ -47,95 +45,44 @@ class Operation:
             *(CLOUD + path for path in self.cloud),
         )
 
+    @property
+    def takes(self) -> type[Parameters]:
+        """The model of its parameters; of one of them where it takes a list."""
+        annotation = get_type_hints(self.run)["asked"]
+        (takes,) = get_args(annotation) or (annotation,)
+        return takes
+
+    @property
+    def answers(self) -> Any:
+        """The type of its result; None's where there is none."""
+        return get_type_hints(self.run)["return"]
+
 
 OPERATIONS = (
-    Operation(detect.detect, p.Detect, r.DetectResult, ("face/detect",), ("detect",)),
-    Operation(detect.match, p.Match, r.MatchResult, ("face/match",), ("match",), least=2, most=2),
+    Operation(detect.detect, ("face/detect",), ("detect",)),
+    Operation(detect.match, ("face/match",), ("match",), least=2, most=2),
     Operation(
-        detect.liveness,
-        p.Liveness,
-        r.LivenessResult,
-        ("face/liveness", "face/faceverify"),
-        ("faceverify",),
-        most=p.MAX_PICTURES,
+        detect.liveness, ("face/liveness", "face/faceverify"), ("faceverify",), most=MAX_PICTURES
     ),
-    Operation(
-        search.identify,
-        p.Identify,
-        r.IdentifyResult,
-        ("face/identify", "face/search"),
-        ("search",),
-    ),
+    Operation(search.identify, ("face/identify", "face/search"), ("search",)),
     Operation(
         search.multi_search,
-        p.MultiSearch,
-        r.MultiSearchResult,
         ("face/multi-search", "face/multi-identify", "face/midentify"),
         ("multi-search",),
     ),
-    Operation(people.add, p.Add, r.EnrolResult, ("face/add",), ("faceset/user/add",), role=WRITE),
-    Operation(
-        people.update,
-        p.Update,
-        r.EnrolResult,
-        ("face/update",),
-        ("faceset/user/update",),
-        role=WRITE,
-    ),
-    Operation(
-        people.delete_face,
-        p.DeleteFace,
-        None,
-        ("face/delete",),
-        ("faceset/face/delete",),
-        role=WRITE,
-    ),
-    Operation(
-        people.list_faces,
-        p.UserOfGroup,
-        r.FaceListResult,
-        ("face/list", "face/getlist"),
-        ("faceset/face/getlist",),
-    ),
-    Operation(people.get_user, p.UserAnywhere, r.UserResult, ("user/get",), ("faceset/user/get",)),
-    Operation(
-        people.list_users,
-        p.UsersOfGroup,
-        r.UserIdsResult,
-        ("user/list", "group/getusers"),
-        ("faceset/group/getusers",),
-    ),
-    Operation(
-        people.copy_user, p.CopyUser, None, ("user/copy",), ("faceset/user/copy",), role=WRITE
-    ),
-    Operation(
-        people.delete_user,
-        p.UserAnywhere,
-        None,
-        ("user/delete",),
-        ("faceset/user/delete",),
-        role=WRITE,
-    ),
-    Operation(people.add_group, p.Group, None, ("group/add",), ("faceset/group/add",), role=WRITE),
-    Operation(
-        people.delete_group,
-        p.Group,
-        None,
-        ("group/delete",),
-        ("faceset/group/delete",),
-        role=WRITE,
-    ),
-    Operation(
-        people.list_groups,
-        p.Page,
-        r.GroupIdsResult,
-        ("group/list", "group/getlist"),
-        ("faceset/group/getlist",),
-    ),
-    Operation(apps.list_apps, p.Parameters, r.AppIdsResult, ("app/list",), get=True),
-    Operation(apps.delete_app, p.DeleteApp, None, ("app/delete",), role=ADMIN),
-    Operation(apps.statistics_of_apps, p.StatApp, r.StatAppResult, hub=("statapp",), get=True),
-    Operation(
-        apps.statistics_of_groups, p.StatGroup, r.StatGroupResult, hub=("statgroup",), get=True
-    ),
+    Operation(people.add, ("face/add",), ("faceset/user/add",), role=WRITE),
+    Operation(people.update, ("face/update",), ("faceset/user/update",), role=WRITE),
+    Operation(people.delete_face, ("face/delete",), ("faceset/face/delete",), role=WRITE),
+    Operation(people.list_faces, ("face/list", "face/getlist"), ("faceset/face/getlist",)),
+    Operation(people.get_user, ("user/get",), ("faceset/user/get",)),
+    Operation(people.list_users, ("user/list", "group/getusers"), ("faceset/group/getusers",)),
+    Operation(people.copy_user, ("user/copy",), ("faceset/user/copy",), role=WRITE),
+    Operation(people.delete_user, ("user/delete",), ("faceset/user/delete",), role=WRITE),
+    Operation(people.add_group, ("group/add",), ("faceset/group/add",), role=WRITE),
+    Operation(people.delete_group, ("group/delete",), ("faceset/group/delete",), role=WRITE),
+    Operation(people.list_groups, ("group/list", "group/getlist"), ("faceset/group/getlist",)),
+    Operation(apps.list_apps, ("app/list",), get=True),
+    Operation(apps.delete_app, ("app/delete",), role=ADMIN),
+    Operation(apps.statistics_of_apps, hub=("statapp",), get=True),
+    Operation(apps.statistics_of_groups, hub=("statgroup",), get=True),
 )

@@ -1,31 +1,41 @@
-"""What the face API's operations answer, for the OpenAPI document."""
+"""What the face API's operations answer.
+
+Dictionaries, so that an answer costs nothing but its making. The OpenAPI document is made of these
+types, and mypy holds what the operations return against them.
+"""
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, NotRequired, TypeVar
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import Field
+
+# Before Python 3.12, pydantic makes no schema of typing's own.
+from typing_extensions import TypeAliasType, TypedDict
 
 T = TypeVar("T")
 
+# Of a registration or the like, in UTC.
+Time = Annotated[str, Field(examples=["2026-01-31 12:00:00"])]
 
-class Answer(BaseModel, Generic[T]):
+
+class Answer(TypedDict, Generic[T]):
     """Every answer: error_code 0 and a result, or another error_code and none.
 
     error_msg: of the number, always the same. error_detail: what was wrong with this request.
     log_id: number of the request, also in the logs. timestamp: seconds since 1970.
     """
 
-    error_code: int = Field(examples=[0])
-    error_msg: str = Field(examples=["SUCCESS"])
-    error_detail: str | None = None
+    error_code: Annotated[int, Field(examples=[0])]
+    error_msg: Annotated[str, Field(examples=["SUCCESS"])]
     log_id: int
     timestamp: int
-    cached: int = 0
-    result: T | None = None
+    cached: int
+    result: T | None
+    error_detail: NotRequired[str]
 
 
-class Location(BaseModel):
+class Location(TypedDict):
     """A box in pixels of the picture as sent. rotation: degrees, clockwise, of the face in it.
 
     Clients in typed languages declare width, height and rotation as whole numbers.
@@ -38,11 +48,11 @@ class Location(BaseModel):
     rotation: int
 
 
-class NoLocation(BaseModel):
+class NoLocation(TypedDict):
     """Of a face that was named by its token, nothing is known but that."""
 
 
-class Angle(BaseModel):
+class Angle(TypedDict):
     """Degrees."""
 
     yaw: float
@@ -50,69 +60,71 @@ class Angle(BaseModel):
     roll: float
 
 
-class Choice(BaseModel):
+class Choice(TypedDict):
     """What a model takes for likeliest. probability: 0 to 1."""
 
     type: str
     probability: float
 
 
-class Quality(BaseModel):
+class Quality(TypedDict):
     """occlusion and blur: 0 (good) to 1. illumination: 0 to 255. completeness: 0 to 1 (whole)."""
 
-    occlusion: dict[str, float] | None = None
+    occlusion: NotRequired[dict[str, float]]
     blur: float
     illumination: float
-    completeness: float | None = None
+    completeness: NotRequired[float]
 
 
-class Point(BaseModel):
+class Point(TypedDict):
     """Pixels of the picture as sent."""
 
     x: float
     y: float
 
 
-class FaceResult(BaseModel):
+class FaceResult(TypedDict):
     """A face. The fields from `age` on are there when face_field names them."""
 
     face_token: str
     location: Location | NoLocation
     face_probability: float
-    angle: Angle | None = None
-    age: float | None = None
-    gender: Choice | None = None
-    expression: Choice | None = None
-    emotion: Choice | None = None
-    landmark: list[Point] | None = Field(None, description="Left eye, right eye, nose, mouth.")
-    landmark72: list[Point] | None = None
-    landmark150: dict[str, Point] | None = None
-    quality: Quality | None = None
-    spoofing: float | None = Field(None, description="1 minus the liveness score.")
-    feature: str | None = Field(None, description="Base64 of little-endian float32.")
+    angle: NotRequired[Angle]
+    age: NotRequired[float]
+    gender: NotRequired[Choice]
+    expression: NotRequired[Choice]
+    emotion: NotRequired[Choice]
+    landmark: NotRequired[
+        Annotated[list[Point], Field(description="Left eye, right eye, nose, mouth.")]
+    ]
+    landmark72: NotRequired[list[Point]]
+    landmark150: NotRequired[dict[str, Point]]
+    quality: NotRequired[Quality]
+    spoofing: NotRequired[Annotated[float, Field(description="1 minus the liveness score.")]]
+    feature: NotRequired[Annotated[str, Field(description="Base64 of little-endian float32.")]]
 
 
-class DetectResult(BaseModel):
+class DetectResult(TypedDict):
     """Faces of a picture, largest first."""
 
     face_num: int
     face_list: list[FaceResult]
 
 
-class TokenResult(BaseModel):
+class TokenResult(TypedDict):
     """A face by its token."""
 
     face_token: str
 
 
-class MatchResult(BaseModel):
+class MatchResult(TypedDict):
     """score: 0 to 100; 80 and more: the same person."""
 
     score: float
     face_list: list[TokenResult]
 
 
-class LiveMap(BaseModel):
+class LiveMap(TypedDict):
     """livemapscore: 0 to 1, 1 is live."""
 
     livemapscore: float
@@ -124,7 +136,7 @@ class LiveFace(FaceResult):
     liveness: LiveMap
 
 
-class LivenessResult(BaseModel):
+class LivenessResult(TypedDict):
     """face_liveness: the greatest of the pictures'. thresholds: by share of live faces refused."""
 
     face_liveness: float
@@ -132,7 +144,7 @@ class LivenessResult(BaseModel):
     face_list: list[LiveFace]
 
 
-class UserHit(BaseModel):
+class UserHit(TypedDict):
     """A user who was found. score: 0 to 100."""
 
     group_id: str
@@ -141,14 +153,14 @@ class UserHit(BaseModel):
     score: float
 
 
-class IdentifyResult(BaseModel):
+class IdentifyResult(TypedDict):
     """Users most like the face, best first."""
 
     face_token: str
     user_list: list[UserHit]
 
 
-class FaceUsers(BaseModel):
+class FaceUsers(TypedDict):
     """A face and the users most like it; none where nobody is."""
 
     face_token: str
@@ -156,73 +168,73 @@ class FaceUsers(BaseModel):
     user_list: list[UserHit]
 
 
-class MultiSearchResult(BaseModel):
+class MultiSearchResult(TypedDict):
     """Faces of a picture, largest first, with whom they are like."""
 
     face_num: int
     face_list: list[FaceUsers]
 
 
-class EnrolResult(BaseModel):
+class EnrolResult(TypedDict):
     """The face that was registered."""
 
     face_token: str
     location: Location | NoLocation
 
 
-class FaceEntry(BaseModel):
+class FaceEntry(TypedDict):
     """A registered face. ctime: when, in UTC."""
 
     face_token: str
-    ctime: str = Field(examples=["2026-01-31 12:00:00"])
+    ctime: Time
 
 
-class FaceListResult(BaseModel):
+class FaceListResult(TypedDict):
     """A user's faces."""
 
     face_list: list[FaceEntry]
 
 
-class UserEntry(BaseModel):
+class UserEntry(TypedDict):
     """A user in a group."""
 
     user_info: str
     group_id: str
 
 
-class UserResult(BaseModel):
+class UserResult(TypedDict):
     """A user in all groups that were asked for."""
 
     user_list: list[UserEntry]
 
 
-class UserIdsResult(BaseModel):
+class UserIdsResult(TypedDict):
     """Users of a group."""
 
     user_id_list: list[str]
 
 
-class GroupIdsResult(BaseModel):
+class GroupIdsResult(TypedDict):
     """Groups of an app."""
 
     group_id_list: list[str]
 
 
-class AppMade(BaseModel):
+class AppMade(TypedDict):
     """An app; ctime: when it was made, in UTC."""
 
     app_id: str
-    ctime: str = Field(examples=["2026-01-31 12:00:00"])
+    ctime: Time
 
 
-class AppIdsResult(BaseModel):
+class AppIdsResult(TypedDict):
     """Apps, in the order of their making."""
 
     app_id_list: list[str]
     app_list: list[AppMade]
 
 
-class AppCounts(BaseModel):
+class AppCounts(TypedDict):
     """An app in numbers."""
 
     group_num: int
@@ -230,24 +242,28 @@ class AppCounts(BaseModel):
     face_num: int
 
 
-class StatAppResult(RootModel[dict[str, AppCounts]]):
-    """Apps in numbers, by their ids."""
+StatAppResult = TypeAliasType(
+    "StatAppResult",
+    Annotated[dict[str, AppCounts], Field(description="Apps in numbers, by their ids.")],
+)
 
 
-class GroupCounts(BaseModel):
+class GroupCounts(TypedDict):
     """A group in numbers; ctime: when it was made, utime: the newest that it has, in UTC."""
 
     user_num: int
     face_num: int
-    ctime: str = Field(examples=["2026-01-31 12:00:00"])
-    utime: str = Field(examples=["2026-01-31 12:00:00"])
+    ctime: Time
+    utime: Time
 
 
-class StatGroupResult(RootModel[dict[str, GroupCounts]]):
-    """Groups of an app in numbers, by their ids."""
+StatGroupResult = TypeAliasType(
+    "StatGroupResult",
+    Annotated[dict[str, GroupCounts], Field(description="Groups in numbers, by their ids.")],
+)
 
 
-class CompareResult(BaseModel):
+class CompareResult(TypedDict):
     """similarity: cosine, -1 to 1. message: in words."""
 
     similarity: float
@@ -255,21 +271,8 @@ class CompareResult(BaseModel):
     message: str
 
 
-class CompareError(BaseModel):
+class CompareError(TypedDict):
     """error_code: as in the face API's table."""
 
     error_code: int
     message: str
-
-
-class HealthResult(BaseModel):
-    """status: ok or unavailable, then with reasons.
-
-    The others are told to whoever has a key, where keys are asked for.
-    """
-
-    status: str
-    reasons: list[str]
-    models: dict[str, str] | None = None
-    versions: dict[str, str] | None = None
-    uptime_s: float | None = None

@@ -16,9 +16,9 @@ from collections import Counter
 from functools import partial
 
 from gateway.backends.face_tokens import new_token
-from gateway.backends.library_calls import People
+from gateway.backends.library_calls import LibraryCalls
 from gateway.backends.pipeline import PictureSeen
-from gateway.backends.shared_result import Shared
+from gateway.backends.shared_result import SharedResult
 from gateway.errors import ApiError, ErrorCode
 from ops.pictures.picture_text import plain_base64
 from web.turns import Turns
@@ -37,13 +37,13 @@ _CELLS = 64
 class FaceNames:
     """Makes tokens of faces. For one event loop."""
 
-    def __init__(self, people: People) -> None:
-        """people: whose database has the key."""
-        self._people = people
+    def __init__(self, library: LibraryCalls) -> None:
+        """library: whose database has the key."""
+        self._library = library
         self._turns = Turns()
         self._key: bytes | None = None
         self._said = False
-        self._reading: Shared[None] = Shared(_FRESH_S)
+        self._reading: SharedResult[None] = SharedResult(_FRESH_S)
 
     async def of(
         self, app: str, image: str, picture: PictureSeen, aligned: bool, seconds: float
@@ -74,7 +74,7 @@ class FaceNames:
 
     async def _read(self) -> None:
         try:
-            self._key = await self._people.call(lambda library: library.store.token_key())
+            self._key = await self._library.call(lambda library: library.store.token_key())
         except ApiError as error:
             if self._key is None and not self._said:
                 LOG.warning("face tokens are drawn for now: %s", error)

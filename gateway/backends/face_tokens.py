@@ -24,7 +24,7 @@ import numpy as np
 from library.face_token_file import Entry, KnownFace, TokenFile, new_entry
 from library.likeness import same
 
-__all__ = ["KnownFace", "Tokens", "new_token"]
+__all__ = ["FaceTokens", "KnownFace", "new_token"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class _Removal:
         return [entry.face.token for entry, one in zip(entries, alike) if one]
 
 
-class Tokens:
+class FaceTokens:
     """Faces by token, for a while. `put` and `get` are for the event loop, and never block it.
 
     seconds: how long a token is known. most: how many are kept; the oldest go first.

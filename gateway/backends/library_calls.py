@@ -24,7 +24,7 @@ _RETRY_S = 1.0
 _PING_S = 2.0
 
 
-class People:
+class LibraryCalls:
     """The library, opened in the background and tried again while its database is away."""
 
     def __init__(self, config: LibraryConfig, recogniser: Recogniser, threads: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.backends.library_calls import People
+from gateway.backends.library_calls import LibraryCalls
 from library.library import Hit, Library
 
 _MOST = 64  # queries in one pass, so that nobody waits long for others
@@ -29,33 +29,33 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Search:
     """queries: (q, dim) float32. answer: a list of hits for each of them."""
 
     queries: np.ndarray
     answer: asyncio.Future[list[list[Hit]]]
 
 
-class Searches:
+class SearchBatcher:
     """Makes the searches. For one event loop. timeout_s: of one pass."""
 
-    def __init__(self, people: People, timeout_s: float) -> None:
-        self._people = people
+    def __init__(self, library: LibraryCalls, timeout_s: float) -> None:
+        self._library = library
         self._timeout_s = timeout_s
-        self._waiting: dict[Kind, list[_Asked]] = {}
+        self._waiting: dict[Kind, list[_Search]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     async def search(self, kind: Kind, queries: np.ndarray) -> list[list[Hit]]:
         """Hits of each query, as `Library.search` gives them. Raises ApiError."""
-        asked = _Asked(queries, asyncio.get_running_loop().create_future())
+        search = _Search(queries, asyncio.get_running_loop().create_future())
         if kind in self._waiting:
-            self._waiting[kind].append(asked)
+            self._waiting[kind].append(search)
         else:
-            self._waiting[kind] = [asked]
+            self._waiting[kind] = [search]
             task = asyncio.create_task(self._run(kind))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        return await asked.answer
+        return await search.answer
 
     async def _run(self, kind: Kind) -> None:
         while self._waiting[kind]:
@@ -63,27 +63,27 @@ class Searches:
             if not batch:
                 break
             (found,) = await asyncio.gather(
-                self._people.call(_work(kind, batch), self._timeout_s), return_exceptions=True
+                self._library.call(_work(kind, batch), self._timeout_s), return_exceptions=True
             )
             if isinstance(found, BaseException):
-                for asked in batch:
-                    if not asked.answer.done():
-                        asked.answer.set_exception(found)
+                for search in batch:
+                    if not search.answer.done():
+                        search.answer.set_exception(found)
                 continue
             start = 0
-            for asked in batch:
-                end = start + len(asked.queries)
-                if not asked.answer.done():
-                    asked.answer.set_result(found[start:end])
+            for search in batch:
+                end = start + len(search.queries)
+                if not search.answer.done():
+                    search.answer.set_result(found[start:end])
                 start = end
         del self._waiting[kind]
 
-    def _next(self, kind: Kind) -> list[_Asked]:
+    def _next(self, kind: Kind) -> list[_Search]:
         """Who is next: as many as one pass takes, and one at least; nobody who has gone."""
-        waiting = [asked for asked in self._waiting[kind] if not asked.answer.done()]
+        waiting = [search for search in self._waiting[kind] if not search.answer.done()]
         count = total = 0
-        for asked in waiting:
-            total += len(asked.queries)
+        for search in waiting:
+            total += len(search.queries)
             if count and total > _MOST:
                 break
             count += 1
@@ -91,8 +91,8 @@ class Searches:
         return waiting[:count]
 
 
-def _work(kind: Kind, batch: Sequence[_Asked]) -> Callable[[Library], list[list[Hit]]]:
-    queries = np.concatenate([asked.queries for asked in batch])
+def _work(kind: Kind, batch: Sequence[_Search]) -> Callable[[Library], list[list[Hit]]]:
+    queries = np.concatenate([search.queries for search in batch])
     return lambda library: library.search(
         kind.app, queries, kind.groups, kind.users, kind.threshold
     )

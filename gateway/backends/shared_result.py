@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Shared(Generic[T]):
+class SharedResult(Generic[T]):
     """Keeps a result, or the error instead of it, for ``seconds`` after it was there.
 
     It bounds what asking often can cost: at most one is worked out at a time. Whoever stops

@@ -23,7 +23,7 @@ def log_id_of(request: Request) -> int:
     return int(request.scope["log_id"])
 
 
-class Named:
+class RequestIds:
     """ASGI: gives each request its names, and puts the id into the answer's headers."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -7,12 +7,14 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import NotRequired
+
+from typing_extensions import TypedDict
 
 from gateway.auth.audit import Audit
-from gateway.backends.library_calls import People
+from gateway.backends.library_calls import LibraryCalls
 from gateway.backends.pipeline import Pipeline
-from gateway.backends.shared_result import Shared
+from gateway.backends.shared_result import SharedResult
 from gateway.errors import ApiError
 from runtime.heartbeat import read_notice
 from runtime.probe import PIXEL
@@ -28,6 +30,19 @@ _PACKAGES = {
 }
 
 
+class HealthResult(TypedDict):
+    """status: ok or unavailable, then with reasons.
+
+    The others are told to whoever has a key, where keys are asked for.
+    """
+
+    status: str
+    reasons: list[str]
+    models: NotRequired[dict[str, str]]
+    versions: NotRequired[dict[str, str]]
+    uptime_s: NotRequired[float]
+
+
 class Health:
     """Looks at the pipeline, the library and the audit log; to be used on the event loop.
 
@@ -35,17 +50,17 @@ class Health:
     """
 
     def __init__(
-        self, pipeline: Pipeline, people: People, started: float, audit: Audit | None = None
+        self, pipeline: Pipeline, library: LibraryCalls, started: float, audit: Audit | None = None
     ) -> None:
         self._pipeline = pipeline
-        self._people = people
+        self._library = library
         self._audit = audit
         self._started = started
         self._versions = versions()
-        self._reasons: Shared[dict[str, str]] = Shared(KEPT_S)
+        self._reasons: SharedResult[dict[str, str]] = SharedResult(KEPT_S)
         self._under_way: dict[str, asyncio.Future[str | None]] = {}
 
-    async def check(self, trusted: bool = True) -> tuple[bool, dict[str, Any]]:
+    async def check(self, trusted: bool = True) -> tuple[bool, HealthResult]:
         """Whether all is well, and what to answer.
 
         status: ok or unavailable. reasons: a sentence for each part that does not answer.
@@ -61,18 +76,15 @@ class Health:
         )
         if self._audit is not None and not self._audit.is_writable:
             reasons.append(_UNWRITABLE)
-        found: dict[str, Any] = {
+        found: HealthResult = {
             "status": "unavailable" if reasons else "ok",
             "reasons": reasons,
         }
-        if not trusted:
-            return not reasons, found
-        return not reasons, {
-            **found,
-            "models": dict(self._pipeline.models),
-            "versions": dict(self._versions),
-            "uptime_s": round(time.monotonic() - self._started, 1),
-        }
+        if trusted:
+            found["models"] = dict(self._pipeline.models)
+            found["versions"] = dict(self._versions)
+            found["uptime_s"] = round(time.monotonic() - self._started, 1)
+        return not reasons, found
 
     async def _look(self) -> dict[str, str]:
         """What is wrong with each part that does not answer."""
@@ -116,7 +128,7 @@ class Health:
 
     async def _library_reason(self) -> str | None:
         try:
-            await self._people.ping()
+            await self._library.ping()
         except ApiError as error:
             return f"The face library does not answer: {error.sentence}."
         return None

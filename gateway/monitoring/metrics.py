@@ -18,25 +18,24 @@ from prometheus_client import (
 )
 from prometheus_client.core import Metric
 
-from gateway.backends.library_calls import People
+from gateway.backends.library_calls import LibraryCalls
 from gateway.backends.pipeline import Pipeline
-from gateway.backends.shared_result import Shared
+from gateway.backends.shared_result import SharedResult
 from gateway.errors import ApiError
 from gateway.monitoring.gauges import (
     MOST_APPS,
     OTHER,
     Gauges,
-    Trace,
     connection_families,
     library_families,
     model_families,
 )
 from library.records import Statistics
+from ops.figures import Written
 from settings.config import Config
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MOST_PATHS = 200  # the API has fewer; more would be a caller's invention
-TRACE_S = 10.0  # how old the trace's figures may be,
+PIPELINE_S = 10.0  # how old the pipeline's figures may be,
 LIBRARY_S = 30.0  # and the library's: counting takes the database some time
 LIBRARY_TIMEOUT_S = 5.0  # half of what Prometheus waits by default
 _REQUEST_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -87,9 +86,9 @@ class Metrics:
         self.registry.register(self._gauges)
         self._paths: set[str] = set()
         self._apps: set[str] = set()
-        self._trace = Trace(config)
-        self._trace_kept: Shared[list[Metric]] = Shared(TRACE_S)
-        self._library_kept: Shared[list[Statistics] | None] = Shared(LIBRARY_S)
+        self._written = Written(config)
+        self._written_kept: SharedResult[list[Metric]] = SharedResult(PIPELINE_S)
+        self._library_kept: SharedResult[list[Statistics] | None] = SharedResult(LIBRARY_S)
 
     def request(self, path: str, code: int, app: str, seconds: float) -> None:
         """Count an answered request.
@@ -114,31 +113,34 @@ class Metrics:
         """A request has begun (1) or ended (-1)."""
         self._in_flight.inc(delta)
 
-    async def render(self, pipeline: Pipeline, people: People) -> bytes:
-        """Everything in Prometheus's text format, MEDIA_TYPE.
+    async def render(self, pipeline: Pipeline, library: LibraryCalls) -> bytes:
+        """Everything in Prometheus's text format, as `ops.figures.MEDIA_TYPE` names it.
 
-        Files and the database are read at most every TRACE_S and LIBRARY_S seconds. What does not
-        answer is missing in the text, or shown as down, and delays it by LIBRARY_TIMEOUT_S at most.
+        Files and the database are read at most every PIPELINE_S and LIBRARY_S seconds. What does
+        not answer is missing in the text, or shown as down, and delays it by LIBRARY_TIMEOUT_S at
+        most.
         """
-        trace, statistics = await asyncio.gather(
-            self._trace_kept.get(lambda: asyncio.to_thread(self._trace.families)),
-            self._statistics(people),
+        of_pipeline, statistics = await asyncio.gather(
+            self._written_kept.get(
+                lambda: asyncio.to_thread(lambda: list(self._written.collect()))
+            ),
+            self._statistics(library),
         )
         self._gauges.set(
             [
                 *connection_families(pipeline.state()),
                 *model_families(pipeline.models),
-                *trace,
+                *of_pipeline,
                 *library_families(statistics),
             ]
         )
         # Some thousand lines take milliseconds, in which the loop has other things to do.
         return await asyncio.to_thread(generate_latest, self.registry)
 
-    async def _statistics(self, people: People) -> Sequence[Statistics] | None:
+    async def _statistics(self, library: LibraryCalls) -> Sequence[Statistics] | None:
         async def ask() -> list[Statistics] | None:
             try:
-                return await people.statistics()
+                return await library.statistics()
             except ApiError:
                 return None
 

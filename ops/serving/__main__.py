@@ -68,6 +68,7 @@ async def _serve(config: Config, replica: int) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     # Paddle Serving prints its progress.
     with contextlib.redirect_stdout(None):
+        from ops import figures
         from ops.serving.executor import Executor
         from ops.serving.http_server import PipelineApp
         from ops.serving.rpc_server import RpcServer
@@ -86,7 +87,11 @@ async def _serve(config: Config, replica: int) -> None:
     _LOGGER.info("serving with models %s", executor.stages.models)
     give_memory_back()
     say_ready(executor.is_well)
+    writing = asyncio.ensure_future(
+        executor.figures.keep_written(config.log_dir(replica) / figures.NAME)
+    )
     await stop.wait()
+    writing.cancel()
     _LOGGER.info("stopping: requests under way are finished")
     http.should_exit = True
     await rpc.stop()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ops.errors import ErrorKind, ServiceError
+from ops.figures import Figures
 from ops.pictures.pixel_budget import PixelBudget
 from ops.registry import Stages
 from ops.request_state import Task
@@ -64,7 +65,10 @@ class Executor(DAGExecutor):
         decoders = Decoders(cores, waiting, limits.picture_pixels, self._lanes.wake)
         self.admission = Admission(limits.queue_length, lambda: decoders.requests)
         self.stages = Stages(config, self._budget, replica, decoders)
-        response_op, ops = build_dag(config, self.stages, self._lanes, self._call_collect)
+        self.figures = Figures(replica)
+        response_op, ops = build_dag(
+            config, self.stages, self._lanes, self._call_collect, self.figures
+        )
         settings = executor_settings(limits.queue_length, config.dag.tracer.interval_s)
         super().__init__(response_op, settings, -1)
         self._ends = channel_ends(self)
@@ -187,8 +191,10 @@ class Executor(DAGExecutor):
         done.set_result(None)
 
     def _trace(self, number: int, arrived: float, success: bool) -> None:
+        seconds = time.monotonic() - arrived
+        self.figures.request(seconds, success)
         if self._trace_buffer is not None:
-            took = int((time.monotonic() - arrived) * 1e6)
+            took = int(seconds * 1e6)
             self._trace_buffer.put(
                 {"name": "DAG", "id": number, "succ": success, "actions": {f"call_{number}": took}}
             )
@@ -200,7 +206,11 @@ def _expire(done: asyncio.Future[None]) -> None:
 
 
 def build_dag(
-    config: Config, stages: Stages, lanes: Lanes, finished: Callable[[], None]
+    config: Config,
+    stages: Stages,
+    lanes: Lanes,
+    finished: Callable[[], None],
+    figures: Figures,
 ) -> tuple[ResponseOp, list[StageOp]]:
     """The ops of ``config.yml``, wired; every worker's model is loaded.
 
@@ -215,7 +225,7 @@ def build_dag(
             inputs = [make(source) for source in op.inputs] or [entry]
             workers = [stages.worker(name, number) for number in range(op.concurrency)]
             after = finished if name == "Response" else None
-            made[name] = StageOp(name, inputs, workers, op.batch_size, lanes, after)
+            made[name] = StageOp(name, inputs, workers, op.batch_size, lanes, after, figures)
         return made[name]
 
     return ResponseOp(input_ops=[make("Response")]), list(made.values())

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from ops.errors import HTTP_STATUS, ErrorKind, ServiceError
+from ops.figures import MEDIA_TYPE, Written
 from ops.serving.executor import Answer, Executor
 from settings.config import Config
 from settings.gateway import is_loopback
@@ -45,7 +46,7 @@ _FIELDS = {"key", "value", "tensors", "logid", "clientip", "name", "method"}
 
 
 class PipelineApp:
-    """The ASGI application: ``POST /<service>/prediction``."""
+    """The ASGI application: ``POST /<service>/prediction``, and ``GET /metrics``."""
 
     def __init__(self, config: Config, executor: Executor) -> None:
         self._limits = config.limits
@@ -58,6 +59,7 @@ class PipelineApp:
             MOST_UPLOADS, config.limits.upload_bytes, config.limits.request_bytes
         )
         self._turns = Turns()
+        self._figures = Written(config)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -82,6 +84,9 @@ class PipelineApp:
         headers = scope["headers"]
         if is_of_elsewhere(headers) or (self._needs_own_host and not is_own_host(headers)):
             raise _RefusedError(403, ServiceError(ErrorKind.FOREIGN_PAGE))
+        if (scope["path"], scope["method"]) == ("/metrics", "GET"):
+            await _send_text(send, await asyncio.to_thread(self._figures.text))
+            return
         if scope["path"] != self._path:
             raise _RefusedError(404, ServiceError(ErrorKind.NO_SUCH_SERVICE))
         if scope["method"] != "POST":
@@ -172,6 +177,15 @@ async def _unless_gone(work: Any, receive: Receive) -> Answer | None:
         return None
     finally:
         gone.cancel()
+
+
+async def _send_text(send: Send, body: bytes) -> None:
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode("ascii")),
+        (b"content-length", str(len(body)).encode("ascii")),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _send(send: Send, status: int, answer: Answer, close: bool) -> None:

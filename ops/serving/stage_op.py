@@ -12,6 +12,7 @@ from typing import Any
 
 from inference.runner import Timing
 from ops.errors import ErrorKind, ServiceError
+from ops.figures import Figures
 from ops.pictures.picture import NO_MEMORY
 from ops.request_state import Task
 from ops.serving.scheduler import Lanes
@@ -40,7 +41,8 @@ class StageOp(Op):
     loop is replaced: it shares one predictor between threads, waits for full batches, copies
     arrays to merge batches, and writes requests' contents to the log when something fails.
 
-    finished: called after items left the op, where it is the last one.
+    finished: called after items left the op, where it is the last one. figures: are told of every
+    batch.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class StageOp(Op):
         batch_size: int,
         lanes: Lanes,
         finished: Callable[[], None] | None = None,
+        figures: Figures | None = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -71,6 +74,7 @@ class StageOp(Op):
         self._held_lock = threading.Lock()
         self._held_has_turn = False
         self._ended = {worker: time.perf_counter() for worker in workers}
+        self._figures = figures.stage(name, len(workers), self.waiting) if figures else None
 
     def start_with_thread(self) -> list[threading.Thread]:
         """Take a place on the lanes or start a thread a worker; called by Paddle Serving's DAG."""
@@ -97,6 +101,10 @@ class StageOp(Op):
             self._warm.acquire()
             if self._failure is not None:
                 raise StageError(f"op.{self.name}: a trial run failed: {self._failure}")
+
+    def waiting(self) -> int:
+        """Requests that have come and are not at work, those that were postponed included."""
+        return self._arrived() + len(self._held)
 
     def queued(self) -> int:
         """Items that could be taken now; for one thread at a time."""
@@ -136,7 +144,7 @@ class StageOp(Op):
         if self._finished is not None:
             self._finished()
         ended = time.perf_counter()
-        if concerned and self._trace is not None:
+        if concerned:
             spent = timing.prepare + timing.infer + timing.decode
             seconds = {
                 "in": taken - self._ended[worker],
@@ -145,9 +153,12 @@ class StageOp(Op):
                 "postp": timing.decode + max(worked - taken - spent, 0.0),
                 "out": ended - worked,
             }
-            # At least a microsecond: the tracer divides by the sum, and its thread would die.
-            actions = {name: max(int(s * 1e6), 1) for name, s in seconds.items()}
-            self._trace.put({"name": self.name, "actions": actions})
+            if self._figures is not None:
+                self._figures.step(len(concerned), seconds)
+            if self._trace is not None:
+                # At least a microsecond: the tracer divides by the sum, and its thread would die.
+                actions = {name: max(int(s * 1e6), 1) for name, s in seconds.items()}
+                self._trace.put({"name": self.name, "actions": actions})
         self._ended[worker] = ended
 
     def _run_worker(self, worker: Worker) -> None:

@@ -55,12 +55,12 @@ def test_a_pipeline_is_asked_for_just_what_the_operation_asks_it_for(name):
     bodies = {one.name: json.loads(one.body) for one in sides("http://a", "http://b", pictures)}
     run, parameters = {DETECT: (detect, Detect), IDENTIFY: (identify, Identify)}[name]
     pipeline = Overheard()
-    services: Any = SimpleNamespace(
+    backends: Any = SimpleNamespace(
         pipeline=pipeline, urls=None, picture_bytes=10_000_000, most_faces=100
     )
-    call = Call("default", None, time.monotonic() + 60)
+    call = Call(backends, "default", None, time.monotonic() + 60)
     with pytest.raises(ApiError):
-        asyncio.run(run(services, call, parse(parameters, bodies[name])))
+        asyncio.run(run(call, parse(parameters, bodies[name])))
     options = json.loads(bodies[PIPELINE[name]]["value"][-1])
     assert set(options["want"]) == pipeline.want
 

@@ -23,7 +23,7 @@ from gateway.auth.key_store import KeyStore
 from gateway.errors import ApiError
 from gateway.http.body import Bodies
 from gateway.http.places import Places
-from gateway.http.request_ids import Named
+from gateway.http.request_ids import RequestIds
 from gateway.monitoring.metrics import Metrics
 from settings.config import Config, load_config
 from settings.gateway import GatewayConfig
@@ -74,7 +74,7 @@ def doors(access: Access, audit: Audit | None = None) -> ASGIApp:
     token = Route("/oauth/2.0/token", endpoint, methods=["GET", "POST"])
     app = Starlette(routes=[Route("/who", who), token], lifespan=lifespan)
     metrics = Metrics(load_config(ROOT / "config.yml"))
-    return Named(Gate(app, Places(GatewayConfig()), metrics, not access.required))
+    return RequestIds(Gate(app, Places(GatewayConfig()), metrics, not access.required))
 
 
 def at(access: Access, address: str = ADDRESS, audit: Audit | None = None) -> TestClient:

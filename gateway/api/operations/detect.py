@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,48 +16,49 @@ from gateway.api.faces import (
 )
 from gateway.api.fields import shown, split, wants
 from gateway.api.parameters import Detect, Liveness, Match
-from gateway.context import Call, Services
+from gateway.api.results import DetectResult, LivenessResult, MatchResult
+from gateway.context import Call
 from gateway.errors import ApiError, ErrorCode
 
 
-async def detect(services: Services, call: Call, asked: Detect) -> dict[str, Any]:
+async def detect(call: Call, asked: Detect) -> DetectResult:
     """Faces, largest first. With liveness_control, the largest has to be alive."""
     fields = split(asked.face_field)
     # Later calls go on with the tokens, when the picture is gone.
     want = wants(fields) | {"quality", "liveness"}
-    (faces,) = await faces_of(services, call, [asked], want, asked.max_face_num, compared=False)
+    (faces,) = await faces_of(call, [asked], want, asked.max_face_num, compared=False)
     if asked.liveness_control != "NONE":
         for face in faces[:1]:
-            check_liveness(services, asked.liveness_control, face)
+            check_liveness(call, asked.liveness_control, face)
     return {"face_num": len(faces), "face_list": [shown(face, fields) for face in faces]}
 
 
-async def match(services: Services, call: Call, asked: Sequence[Match]) -> dict[str, Any]:
+async def match(call: Call, asked: Sequence[Match]) -> MatchResult:
     """How alike the largest faces of two pictures are, as a score from 0 to 100."""
     want = set().union(*map(wanted_by, asked))
-    faces = [found[0] for found in await faces_of(services, call, asked, want)]
+    faces = [found[0] for found in await faces_of(call, asked, want)]
     for image, face in zip(asked, faces):
-        check_controls(services, image, face)
+        check_controls(call, image, face)
     first, second = (face.known.embedding for face in faces)
-    score = services.people.recogniser.scores.of_cosine(float(np.dot(first, second)))
+    score = call.backends.library.recogniser.scores.of_cosine(float(np.dot(first, second)))
     return {
         "score": round(float(score), 4),
         "face_list": [{"face_token": face.token} for face in faces],
     }
 
 
-async def liveness(services: Services, call: Call, asked: Sequence[Liveness]) -> dict[str, Any]:
+async def liveness(call: Call, asked: Sequence[Liveness]) -> LivenessResult:
     """How alive the faces of one to eight pictures of a person are: the greatest of their scores.
 
     A face_token is good for it where its picture's liveness was looked at, as detections do.
     """
     fields = [split(image.face_field) for image in asked]
     want = {"liveness"}.union(*map(wants, fields))
-    faces = [found[0] for found in await faces_of(services, call, asked, want, compared=False)]
+    faces = [found[0] for found in await faces_of(call, asked, want, compared=False)]
     scores = [_liveness_of(face) for face in faces]
     return {
         "face_liveness": round(max(scores), 4),
-        "thresholds": services.liveness_thresholds,
+        "thresholds": call.backends.liveness_thresholds,
         "face_list": [
             {**shown(face, names), "liveness": {"livemapscore": round(score, 4)}}
             for face, names, score in zip(faces, fields, scores)

@@ -10,33 +10,34 @@ import numpy as np
 
 from gateway.api.faces import Found, check_controls, faces_of, wanted_by
 from gateway.api.parameters import Identify, MultiSearch
+from gateway.api.results import IdentifyResult, MultiSearchResult, UserHit
 from gateway.backends.library_calls import groups_of
 from gateway.backends.search_batching import Kind
-from gateway.context import Call, Services
+from gateway.context import Call
 from gateway.errors import ApiError, ErrorCode
 from library.library import Hit, Library
 
 
-async def identify(services: Services, call: Call, asked: Identify) -> dict[str, Any]:
+async def identify(call: Call, asked: Identify) -> IdentifyResult:
     """The users most like the picture's largest face. user_id: only this user is compared."""
-    ((face, *_),) = await faces_of(services, call, [asked], wanted_by(asked))
-    check_controls(services, asked, face)
+    ((face, *_),) = await faces_of(call, [asked], wanted_by(asked))
+    check_controls(call, asked, face)
     groups = _distinct(asked.group_id_list)
     (hits,) = await _search(
-        services, call, [face], groups, asked.max_user_num, asked.match_threshold, asked.user_id
+        call, [face], groups, asked.max_user_num, asked.match_threshold, asked.user_id
     )
     if not hits:
         raise ApiError(ErrorCode.NO_MATCH)
     return {"face_token": face.token, "user_list": [_shown(hit) for hit in hits]}
 
 
-async def multi_search(services: Services, call: Call, asked: MultiSearch) -> dict[str, Any]:
+async def multi_search(call: Call, asked: MultiSearch) -> MultiSearchResult:
     """The same for every face of a picture. The controls are for the largest face."""
-    (faces,) = await faces_of(services, call, [asked], wanted_by(asked), asked.max_face_num)
-    check_controls(services, asked, faces[0])
+    (faces,) = await faces_of(call, [asked], wanted_by(asked), asked.max_face_num)
+    check_controls(call, asked, faces[0])
     groups = _distinct(asked.group_id_list)
     found = await _search(
-        services, call, faces, groups, asked.max_user_num, asked.match_threshold, asked.user_id
+        call, faces, groups, asked.max_user_num, asked.match_threshold, asked.user_id
     )
     if not any(found):
         raise ApiError(ErrorCode.NO_MATCH)
@@ -45,7 +46,7 @@ async def multi_search(services: Services, call: Call, asked: MultiSearch) -> di
         "face_list": [
             {
                 "face_token": face.token,
-                "location": face.known.location,
+                "location": face.location,
                 "user_list": [_shown(hit) for hit in hits],
             }
             for face, hits in zip(faces, found)
@@ -54,7 +55,6 @@ async def multi_search(services: Services, call: Call, asked: MultiSearch) -> di
 
 
 async def _search(
-    services: Services,
     call: Call,
     faces: Sequence[Found],
     groups: Sequence[str],
@@ -74,10 +74,10 @@ async def _search(
     started = time.perf_counter()
     if user is None:
         kind = Kind(call.app, tuple(groups), users, threshold)
-        found = await call.within(services.searches.search(kind, queries))
+        found = await call.within(call.backends.searches.search(kind, queries))
     else:
-        found = await call.ask(services.people, compare)
-    services.metrics.search(time.perf_counter() - started)
+        found = await call.ask(compare)
+    call.backends.metrics.search(time.perf_counter() - started)
     return found
 
 
@@ -92,7 +92,7 @@ def _distinct(group_id_list: str) -> list[str]:
     return list(dict.fromkeys(group_id_list.split(",")))
 
 
-def _shown(hit: Hit) -> dict[str, Any]:
+def _shown(hit: Hit) -> UserHit:
     return {
         "group_id": hit.group,
         "user_id": hit.user,

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from gateway.backends import face_tokens as module
-from gateway.backends.face_tokens import KnownFace, Tokens, new_token
+from gateway.backends.face_tokens import FaceTokens, KnownFace, new_token
 from library.face_token_file import TokenFile
 from tests.support.faces import vectors
 from tests.support.service import ROOT, wait_until
@@ -53,7 +53,7 @@ def open_tokens(file):
     made = []
 
     def make(seconds=HOUR_S, most=1000):
-        made.append(Tokens(file, seconds, most))
+        made.append(FaceTokens(file, seconds, most))
         return made[-1]
 
     yield make
@@ -139,8 +139,8 @@ def test_a_killed_gateway_has_forgotten_nothing_that_it_wrote(file, open_tokens)
 import time
 from pathlib import Path
 import numpy as np
-from gateway.backends.face_tokens import KnownFace, Tokens
-tokens = Tokens(Path({str(file)!r}), 3600, 1000)
+from gateway.backends.face_tokens import KnownFace, FaceTokens
+tokens = FaceTokens(Path({str(file)!r}), 3600, 1000)
 for token in {given!r}:
     embedding = np.ones(4, np.float32)
     tokens.put(KnownFace(token, "shop", "recogniser", embedding, {{}}, 1.0, None, None, None))

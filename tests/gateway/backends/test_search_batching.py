@@ -7,8 +7,8 @@ import asyncio
 import numpy as np
 import pytest
 
-from gateway.backends.library_calls import People
-from gateway.backends.search_batching import Kind, Searches
+from gateway.backends.library_calls import LibraryCalls
+from gateway.backends.search_batching import Kind, SearchBatcher
 from gateway.errors import ApiError, ErrorCode
 from library.library import Library
 from library.records import Enrolment, NewFace
@@ -29,20 +29,20 @@ def searching(tmp_path, work):
         library.enrol("shop", faces)
 
     async def run():
-        people = People(config, RECOGNISER, 4)
-        await people.start()
+        library = LibraryCalls(config, RECOGNISER, 4)
+        await library.start()
         passes = []
-        call = people.call
+        call = library.call
 
         async def counted(made, timeout=None):
             passes.append(made)
             return await call(made, timeout)
 
-        people.call = counted
+        library.call = counted
         try:
-            await work(Searches(people, 10.0), passes)
+            await work(SearchBatcher(library, 10.0), passes)
         finally:
-            await people.close()
+            await library.close()
 
     asyncio.run(run())
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gateway.backends import face_tokens as module
-from gateway.backends.face_tokens import Tokens, new_token
+from gateway.backends.face_tokens import FaceTokens, new_token
 from library.face_token_file import KnownFace, TokenFile
 from library.likeness import leading_halves, same
 from tests.support.faces import vectors
@@ -107,7 +107,7 @@ def file(tmp_path):
 
 @pytest.fixture
 def tokens(file):
-    made = Tokens(file, 3600.0, 100_000)
+    made = FaceTokens(file, 3600.0, 100_000)
     yield made
     made.close()
 
@@ -145,7 +145,7 @@ def test_what_is_forgotten_is_in_no_file_the_moment_that_is_said(file, tokens):
     assert count(file) == 48
     assert get(tokens, faces[5]) is faces[5]
     tokens.close()
-    again = Tokens(file, 3600.0, 1000)
+    again = FaceTokens(file, 3600.0, 1000)
     assert [get(again, one) is None for one in faces[2:6]] == [False, True, True, False]
     again.close()
 

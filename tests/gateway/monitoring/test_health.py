@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gateway.backends.library_calls import People
+from gateway.backends.library_calls import LibraryCalls
 from gateway.backends.pipeline import PictureSeen, Pipeline
-from gateway.backends.shared_result import Shared
+from gateway.backends.shared_result import SharedResult
 from gateway.monitoring import health
 from gateway.monitoring.health import Health
 from inference.scores import Recogniser, Scores
@@ -33,7 +33,7 @@ class CountingPipeline(Pipeline):
         return await super().see(pictures, **options)
 
 
-class HangingPeople(People):
+class HangingLibrary(LibraryCalls):
     """A library whose database takes connections and says nothing. asked: how often it was."""
 
     asked = 0
@@ -46,22 +46,22 @@ class HangingPeople(People):
 def checked(
     folder: Path,
     port: int,
-    work: Callable[[Health, CountingPipeline, People], Any],
+    work: Callable[[Health, CountingPipeline, LibraryCalls], Any],
     database: str = "sqlite:///faces.db",
-    kind: type[People] = People,
+    kind: type[LibraryCalls] = LibraryCalls,
 ) -> Any:
     """What `work` returns for the health of a pipeline at `port` and a library in `folder`."""
 
     async def run() -> Any:
-        library = LibraryConfig(folder=folder, database=database)
+        config = LibraryConfig(folder=folder, database=database)
         pipeline = CountingPipeline([f"127.0.0.1:{port}"], 1, MESSAGE_BYTES)
-        people = kind(library, RECOGNISER, 2)
-        await people.start()
+        library = kind(config, RECOGNISER, 2)
+        await library.start()
         try:
-            return await work(Health(pipeline, people, time.monotonic()), pipeline, people)
+            return await work(Health(pipeline, library, time.monotonic()), pipeline, library)
         finally:
             await pipeline.close()
-            await people.close()
+            await library.close()
 
     return asyncio.run(run())
 
@@ -121,7 +121,7 @@ def test_who_has_no_key_is_told_what_fails_and_nothing_of_the_inside(service, tm
 
 
 def test_asking_often_costs_one_inference(service, tmp_path):
-    async def work(one: Health, pipeline: CountingPipeline, _: People) -> int:
+    async def work(one: Health, pipeline: CountingPipeline, _: LibraryCalls) -> int:
         together = await asyncio.gather(*(one.check() for _ in range(50)))
         again = [await one.check() for _ in range(50)]
         assert all(ok for ok, _ in [*together, *again])
@@ -133,7 +133,7 @@ def test_asking_often_costs_one_inference(service, tmp_path):
 def test_a_picture_that_was_answered_just_now_is_sign_enough(service, tmp_path, monkeypatch):
     monkeypatch.setattr(health, "KEPT_S", 0.0)
 
-    async def work(one: Health, pipeline: CountingPipeline, _: People) -> int:
+    async def work(one: Health, pipeline: CountingPipeline, _: LibraryCalls) -> int:
         await one.check()
         assert pipeline.last_success > 0
         await one.check()
@@ -147,20 +147,20 @@ def test_a_database_that_hangs_is_the_reason_and_is_not_asked_over_and_over(
 ):
     monkeypatch.setattr(health, "KEPT_S", 0.0)
 
-    async def work(one: Health, _: Pipeline, people: HangingPeople) -> tuple[list[str], int]:
+    async def work(one: Health, _: Pipeline, library: HangingLibrary) -> tuple[list[str], int]:
         await one.check()
         monkeypatch.setattr(health, "TIMEOUT_S", 0.01)
         _, body = await one.check()
-        return body["reasons"], people.asked
+        return body["reasons"], library.asked
 
-    reasons, asked = checked(tmp_path, service.rpc_port, work, kind=HangingPeople)
+    reasons, asked = checked(tmp_path, service.rpc_port, work, kind=HangingLibrary)
     assert reasons == ["The face library does not answer."]
     assert asked == 1
 
 
 def test_a_shared_result_outlives_whoever_stops_waiting_for_it():
     async def run() -> tuple[int, str]:
-        shared: Shared[str] = Shared(60.0)
+        shared: SharedResult[str] = SharedResult(60.0)
         release, made = asyncio.Event(), 0
 
         async def make() -> str:
@@ -182,7 +182,7 @@ def test_a_shared_result_outlives_whoever_stops_waiting_for_it():
 
 def test_a_shared_error_is_kept_as_well():
     async def run() -> int:
-        shared: Shared[str | None] = Shared(60.0)
+        shared: SharedResult[str | None] = SharedResult(60.0)
         made = 0
 
         async def make() -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import datetime
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from client import FaceService
 from gateway.errors import ApiError, ErrorCode
-from gateway.monitoring import gauges
-from gateway.monitoring.gauges import MOST_APPS, OTHER, Trace, library_families
-from gateway.monitoring.metrics import MEDIA_TYPE, MOST_PATHS, Metrics
+from gateway.monitoring.gauges import MOST_APPS, OTHER, library_families
+from gateway.monitoring.metrics import MOST_PATHS, Metrics
 from library.records import GroupStatistics, Statistics
+from ops.figures import ACTIONS, MEDIA_TYPE, NAME, Figures, Written
 from settings.config import Config, Log, load_config
-from tests.support import trace_writer
 from tests.support.gateway_client import FACE, new_app
-from tests.support.service import ROOT
-from tests.support.trace_writer import op, query, stamped
+from tests.support.service import ROOT, wait_until
 
 PATH = "/face-api/v3/face/detect"
 THEN = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)
@@ -65,9 +64,9 @@ def config(tmp_path: Path) -> Config:
     return loaded.model_copy(update={"log": Log(dir=str(tmp_path))})
 
 
-def shown(metrics: Metrics, people: Counted | None = None) -> dict[str, dict[Any, float]]:
+def shown(metrics: Metrics, library: Counted | None = None) -> dict[str, dict[Any, float]]:
     """Samples of a scrape: name to values by their labels."""
-    text = asyncio.run(metrics.render(Connected(), people or Counted())).decode()
+    text = asyncio.run(metrics.render(Connected(), library or Counted())).decode()
     return samples(text_string_to_metric_families(text))
 
 
@@ -139,14 +138,14 @@ def test_connections_and_models_of_the_pipeline_are_shown(config):
 
 
 def test_sizes_of_the_library_are_asked_for_once_in_a_while(config):
-    metrics, people = Metrics(config), Counted()
+    metrics, library = Metrics(config), Counted()
 
     async def scrape() -> bytes:
-        await asyncio.gather(*(metrics.render(Connected(), people) for _ in range(5)))
-        return await metrics.render(Connected(), people)
+        await asyncio.gather(*(metrics.render(Connected(), library) for _ in range(5)))
+        return await metrics.render(Connected(), library)
 
     found = samples(text_string_to_metric_families(asyncio.run(scrape()).decode()))
-    assert people.asked == 1
+    assert library.asked == 1
     assert found["face_library_up"] == {(): 1}
     assert found["face_library_groups"] == {("default",): 2}
     assert found["face_library_users"] == {("default",): 7}
@@ -171,14 +170,14 @@ def test_a_database_that_hangs_does_not_hold_the_scrape_up(config, monkeypatch):
             await asyncio.Event().wait()
             raise AssertionError
 
-    metrics, people = Metrics(config), Hanging()
+    metrics, library = Metrics(config), Hanging()
 
     async def scrape() -> bytes:
-        await metrics.render(Connected(), people)
-        return await metrics.render(Connected(), people)
+        await metrics.render(Connected(), library)
+        return await metrics.render(Connected(), library)
 
     assert b"face_library_up 0.0" in asyncio.run(scrape())
-    assert people.asked == 1
+    assert library.asked == 1
 
 
 def test_small_apps_beyond_the_bound_are_shown_together():
@@ -189,44 +188,79 @@ def test_small_apps_beyond_the_bound_are_shown_together():
     assert found["face_library_users"][(OTHER,)] == 5
 
 
-def traced(config: Config, directory: Path) -> None:
-    """A trace as Paddle Serving writes it: an empty interval, then one with two requests."""
-    work = [op("Detection", 2, 1, 16, 1, 0), op("ArcFace", 30, 1, 4, 1, 0)] * 5
-    written = trace_writer.write(directory, [[], [*work, query(1, 20), query(2, 40, False)]])
-    started = datetime.datetime.now() - datetime.timedelta(seconds=15)
-    text = stamped(written.read_text(), started)
-    written.write_text(text)
+def counted(config: Config, replica: int = 0) -> Figures:
+    """A replica's figures of ten seconds, written: ten batches and two requests."""
+    figures = Figures(replica)
+    began = time.monotonic() - 10
+    figures.request(0.02, True)
+    figures.request(0.04, False)
+    figures.stage("Liveness", 1, lambda: 0)
+    for name, milliseconds in {"Detection": (2, 1, 16, 1, 0), "ArcFace": (30, 1, 4, 1, 0)}.items():
+        stage = figures.stage(name, 1, lambda: 1)
+        for _ in range(5):
+            stage.step(1, dict(zip(ACTIONS, (ms / 1e3 for ms in milliseconds))))
+    figures._since = began
+    file = config.log_dir(replica) / NAME
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figures.write(file)
+    return figures
 
 
-def test_the_newest_interval_of_the_trace_is_shown(config, tmp_path):
-    traced(config, tmp_path)
-    found = samples(Trace(config).families())
-    assert found["face_pipeline_requests_per_second"][("0",)] == pytest.approx(0.2)
+def test_what_the_pipeline_has_written_is_shown(config):
+    counted(config)
+    found = shown(Metrics(config))
+    assert found["face_pipeline_requests_per_second"][("0",)] == pytest.approx(0.2, rel=0.01)
     assert found["face_pipeline_success_ratio"][("0",)] == 0.5
-    assert found["face_pipeline_latency_seconds"][("0.5", "0")] == pytest.approx(0.04)
-    assert found["face_pipeline_stage_seconds"][("midp", "0", "Detection")] == pytest.approx(0.016)
+    assert found["face_pipeline_requests_total"] == {("ok", "0"): 1, ("failed", "0"): 1}
+    assert found["face_pipeline_latency_seconds_bucket"][("0.02", "0")] == 1
+    assert found["face_pipeline_latency_seconds_sum"][("0",)] == pytest.approx(0.06)
+    time_of = ("midp", "0", "Detection")
+    assert found["face_pipeline_stage_seconds_count"][time_of] == 5
+    assert found["face_pipeline_stage_seconds_sum"][time_of] == pytest.approx(0.08)
     assert found["face_pipeline_stage_load"][("0", "Liveness")] == 0
-    assert 0 < found["face_pipeline_stage_load"][("0", "Detection")] < 1
-    assert found["face_pipeline_stage_batch_size"][("0", "ArcFace")] >= 1
+    assert found["face_pipeline_stage_load"][("0", "Detection")] == pytest.approx(0.009, rel=0.01)
+    assert found["face_pipeline_stage_batch_size_count"][("0", "ArcFace")] == 5
+    assert found["face_pipeline_stage_batch_size_sum"][("0", "ArcFace")] == 5
     assert found["face_pipeline_queue_length"][("0", "Detection")] == 1
 
 
-def test_every_replica_is_shown_by_its_number(config, tmp_path):
+def test_rates_are_of_the_newest_interval_and_counts_go_on(config):
+    figures = counted(config)
+    figures.write(config.log_dir() / NAME)
+    found = shown(Metrics(config))
+    assert found["face_pipeline_requests_per_second"][("0",)] == 0
+    assert "face_pipeline_success_ratio" not in found
+    assert found["face_pipeline_stage_load"][("0", "Detection")] == 0
+    assert found["face_pipeline_latency_seconds_count"][("0",)] == 2
+
+
+def test_every_replica_is_shown_by_its_number(config):
     config = config.model_copy(update={"replicas": 3})
-    traced(config, tmp_path)
-    (tmp_path / "replica-2").mkdir()
-    traced(config, tmp_path / "replica-2")
-    found = samples(Trace(config).families())
+    counted(config)
+    counted(config, 2)
+    found = shown(Metrics(config))
     assert set(found["face_pipeline_requests_per_second"]) == {("0",), ("2",)}
+    assert set(found["face_pipeline_latency_seconds_count"]) == {("0",), ("2",)}
+    text = Written(config).text().decode()
+    assert text.count("# TYPE face_pipeline_latency_seconds histogram") == 1
 
 
-def test_what_a_stopped_pipeline_left_behind_is_not_shown(config, tmp_path, monkeypatch):
-    traced(config, tmp_path)
-    monkeypatch.setattr(gauges, "_LATE", 0.0)
-    assert samples(Trace(config).families()) == {}
+def test_what_a_stopped_pipeline_left_behind_is_not_shown(config, monkeypatch):
+    counted(config)
+    monkeypatch.setattr("ops.figures.LATE", -1.0)
+    assert list(Written(config).collect()) == []
 
 
-def test_without_a_trace_the_rest_is_shown(config):
+@pytest.mark.parametrize("text", ["", "face_pipeline_requests_total{", "\0", "a b c d e"])
+def test_a_file_that_makes_no_sense_hides_nothing_else(config, text):
+    counted(config)
+    (config.log_dir() / NAME).write_text(text)
+    found = shown(Metrics(config))
+    assert "face_pipeline_requests_per_second" not in found
+    assert found["face_library_up"] == {(): 1}
+
+
+def test_without_a_pipeline_the_rest_is_shown(config):
     found = shown(Metrics(config))
     assert "face_pipeline_requests_per_second" not in found
     assert found["face_library_up"] == {(): 1}
@@ -249,3 +283,18 @@ def test_the_running_service_shows_itself_its_pipeline_and_its_library(service):
     assert found["face_library_up"] == {(): 1}
     stages = {stage for _, stage in found["face_pipeline_model_info"]}
     assert "ArcFace" in stages
+
+
+def test_the_pipeline_itself_shows_what_its_stages_do(service):
+    service.post(FACE)
+    url = f"http://127.0.0.1:{service.http_port}/metrics"
+
+    def shows() -> bool:
+        answer = httpx.get(url, timeout=60)
+        assert answer.headers["content-type"] == MEDIA_TYPE
+        found = samples(text_string_to_metric_families(answer.text))
+        times = found.get("face_pipeline_stage_seconds_count", {})
+        return times.get(("midp", "0", "Detection"), 0) >= 1
+
+    assert wait_until(shows, 30)
+    assert httpx.post(url, timeout=60).status_code == 404
