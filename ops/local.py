@@ -11,7 +11,7 @@ import numpy as np
 from inference.predictor import Model
 from inference.runner import Runner, Timing
 from ops.options import Options
-from ops.request_state import Picture, Task
+from ops.request_state import Picture, RequestState
 from ops.stages.arcface import ArcFaceWorker
 from ops.stages.attributes import AttributesWorker
 from ops.stages.detection import DetectionWorker
@@ -83,8 +83,8 @@ class Chain:
         """
         height, width = picture.shape[:2]
         chosen = Options.model_validate({"want": frozenset(want), "aligned": aligned, **options})
-        task = Task([Picture(pixels=picture, width=width, height=height)], chosen)
+        request = RequestState([Picture(pixels=picture, width=width, height=height)], chosen)
         timing = Timing()
         for worker in self._workers:
-            worker.run([task], timing)
-        return task.pictures[0].faces
+            worker.run([request], timing)
+        return request.pictures[0].faces

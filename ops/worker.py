@@ -13,7 +13,7 @@ from pathlib import Path
 from inference.manifest import Manifest
 from inference.predictor import Model
 from inference.runner import Runner, Timing
-from ops.request_state import Task
+from ops.request_state import RequestState
 
 
 class StageError(RuntimeError):
@@ -28,20 +28,20 @@ class Worker(abc.ABC):
 
     on_cpu = True
 
-    def concerns(self, task: Task) -> bool:
-        """Whether there is anything to do for a task; if not it is passed on as it is."""
+    def concerns(self, request: RequestState) -> bool:
+        """Whether there is anything to do for a request; if not it is passed on as it is."""
         return True
 
-    def can_resume(self, task: Task) -> bool:
-        """Whether a task that the worker has postponed could go on now."""
+    def can_resume(self, request: RequestState) -> bool:
+        """Whether a request that the worker has postponed could go on now."""
         return True
 
-    def give_up(self, task: Task) -> None:  # noqa: B027 - most workers postpone nothing
-        """Forget a task that the worker has postponed and that nobody waits for any more."""
+    def give_up(self, request: RequestState) -> None:  # noqa: B027 - most workers postpone nothing
+        """Forget a request that the worker has postponed and that nobody waits for any more."""
 
     @abc.abstractmethod
-    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
-        """Do the stage's work on live tasks: read and write the fields that are the stage's."""
+    def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
+        """Do the stage's work on live requests: read and write the fields that are the stage's."""
 
     def warm_up(self) -> None:  # noqa: B027 - most workers have nothing to warm
         """Run once on nothing real, so that the first request does not pay for set-up."""

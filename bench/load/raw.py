@@ -3,7 +3,7 @@
 ``python -m bench.load.raw CONFIG`` reads one JSON object with the fields of `Job` a line from
 standard input and answers each with a line of `Result`. Between jobs it waits and costs nothing.
 
-A thread has workers of its own, each with clones of the predictors, and hands them tasks as the
+A thread has workers of its own, each with clones of the predictors, and hands them requests as the
 service's threads do: from base64 text to embeddings. There is no queue, no socket, no answer.
 """
 
@@ -25,7 +25,7 @@ from inference.runner import Timing
 from ops.options import Options, parse_options
 from ops.pictures.pixel_budget import PixelBudget
 from ops.registry import Stages
-from ops.request_state import Picture, Task
+from ops.request_state import Picture, RequestState
 from ops.worker import Worker
 from runtime.process import die_with_parent
 from runtime.tethered_child import PIPE, end_child, pipes_of, start_child
@@ -144,14 +144,14 @@ class _Thread:
         return Result(len(took) * job.batch / (now - started), took)
 
     def _batch(self, job: Job, options: Options) -> None:
-        tasks = [
-            Task([Picture(encoded=text) for text in job.pictures], options)
+        requests = [
+            RequestState([Picture(encoded=text) for text in job.pictures], options)
             for _ in range(job.batch)
         ]
         timing = Timing()
         for worker in self._workers:
-            worker.run(tasks, timing)
-        if not all(task.faces() for task in tasks):
+            worker.run(requests, timing)
+        if not all(request.faces() for request in requests):
             raise RuntimeError("no face was found")
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from ops.errors import ErrorKind, ServiceError
 from ops.pictures.pixel_budget import PixelBudget
 from ops.registry import Stages
-from ops.request_state import Task
+from ops.request_state import RequestState
 from ops.serving.admission import Admission
-from ops.serving.scheduler import Lanes
+from ops.serving.scheduler import Scheduler
 from ops.serving.stage_op import Envelope, StageOp
 from ops.stages.decoding import Decoders
 from ops.stages.request import parse_request
@@ -48,33 +48,33 @@ class Executor(DAGExecutor):
         self._config = config
         limits = config.limits
         self._budget = PixelBudget(limits.pixels_in_memory, limits.picture_pixels)
-        self._waiting: dict[int, tuple[Task, asyncio.Future[None]]] = {}
+        self._waiting: dict[int, tuple[RequestState, asyncio.Future[None]]] = {}
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         cores = config.cores or -(-len(os.sched_getaffinity(0)) // config.replicas)
-        self._lanes = Lanes(cores)
+        self._scheduler = Scheduler(cores)
         # Half of the places are left to pictures that do not take long.
         waiting = max(limits.queue_length // 2, 1)
-        decoders = Decoders(cores, waiting, limits.picture_pixels, self._lanes.wake)
+        decoders = Decoders(cores, waiting, limits.picture_pixels, self._scheduler.wake)
         self.admission = Admission(limits.queue_length, lambda: decoders.requests)
         self.stages = Stages(config, self._budget, replica, decoders)
-        response_op, ops = build_dag(config, self.stages, self._lanes, self._call_collect)
+        response_op, ops = build_dag(config, self.stages, self._scheduler, self._call_collect)
         super().__init__(response_op, _server_conf(config), -1)
-        self._lanes.start()
+        self._scheduler.start()
         for op in ops:
             op.wait_until_warm()
 
     def is_well(self) -> bool:
-        """Whether the lanes get on with their work.
+        """Whether the threads get on with their work.
 
         One that is stuck in a library's own code cannot be helped from inside: no request would
         come to its end, and none of what it holds would be given back.
         """
         allowed = max(self._config.limits.request_timeout_ms / 1000.0, _LONGEST_STEP_S)
-        return self._lanes.longest_step_s() < allowed
+        return self._scheduler.longest_step_s() < allowed
 
     def start(self) -> None:
-        """Begin to take finished tasks out of the DAG; call it in the running event loop."""
+        """Begin to take finished requests out of the DAG; call it in the running event loop."""
         self._loop = asyncio.get_running_loop()
 
     def stop(self, seconds: float) -> bool:
@@ -86,7 +86,7 @@ class Executor(DAGExecutor):
         for channel in self._dag._channels:
             channel.stop()
         give_up = time.monotonic() + seconds
-        threads = [*self._lanes.stop(), *self._dag._threads_or_proces]
+        threads = [*self._scheduler.stop(), *self._dag._threads_or_proces]
         for thread in threads:
             thread.join(max(give_up - time.monotonic(), 0.0))
         return not any(thread.is_alive() for thread in threads)
@@ -105,50 +105,50 @@ class Executor(DAGExecutor):
         number = next(self._numbers)
         place = self.admission.enter(deadline - arrived)
         success = False
-        task: Task | None = None
+        request: RequestState | None = None
         try:
-            task = parse_request(keys, values, self._config.limits, deadline)
-            answer = await self._answer(task, number)
+            request = parse_request(keys, values, self._config.limits, deadline)
+            answer = await self._answer(request, number)
             success = answer.error is None
             return answer
         except ServiceError as error:
-            if task is not None:
+            if request is not None:
                 raise
             return Answer(error, "")
         finally:
-            self.admission.leave(place, success, aside=task is not None and task.costly)
+            self.admission.leave(place, success, aside=request is not None and request.costly)
             self._trace(number, arrived, success)
 
-    async def _answer(self, task: Task, number: int) -> Answer:
-        await self._through_dag(task, number)
-        if task.error is not None:
-            if task.error.kind.grpc_status:
-                raise task.error
-            return Answer(task.error, "")
-        errors = [picture.error for picture in task.pictures]
-        return Answer(errors[0] if all(errors) else None, task.document)
+    async def _answer(self, request: RequestState, number: int) -> Answer:
+        await self._through_dag(request, number)
+        if request.error is not None:
+            if request.error.kind.grpc_status:
+                raise request.error
+            return Answer(request.error, "")
+        errors = [picture.error for picture in request.pictures]
+        return Answer(errors[0] if all(errors) else None, request.document)
 
-    async def _through_dag(self, task: Task, number: int) -> None:
+    async def _through_dag(self, request: RequestState, number: int) -> None:
         loop = asyncio.get_running_loop()
         done = loop.create_future()
-        self._waiting[number] = (task, done)
-        timer = loop.call_later(task.deadline - time.monotonic(), _expire, done)
+        self._waiting[number] = (request, done)
+        timer = loop.call_later(request.deadline - time.monotonic(), _expire, done)
         try:
-            self._in_channel.push(Envelope(number, task), self.name)
-            self._lanes.wake()
+            self._in_channel.push(Envelope(number, request), self.name)
+            self._scheduler.wake()
             await done
         except ChannelStopError:
             self._waiting.pop(number, None)
             raise ServiceError(ErrorKind.SHUTTING_DOWN) from None
         finally:
             # Whoever waited is gone or has the answer; what is still in a queue is skipped.
-            task.cancelled = True
+            request.cancelled = True
             timer.cancel()
-            if task.postponed:
-                self._lanes.wake()
+            if request.postponed:
+                self._scheduler.wake()
 
     def _call_collect(self) -> None:
-        """Have finished tasks collected; for the lanes' threads."""
+        """Have finished requests collected; for the threads that compute."""
         if self._loop is not None:
             # A loop that has been closed has nobody who waits.
             with contextlib.suppress(RuntimeError):
@@ -161,21 +161,21 @@ class Executor(DAGExecutor):
                 (envelope,) = self._out_channel.front(self.name).values()
             except ChannelStopError:
                 return
-            if envelope.task.reservation is not None:
+            if envelope.request.reservation is not None:
                 released = True
-                self._budget.release(envelope.task.reservation)
+                self._budget.release(envelope.request.reservation)
             self._finish(envelope.id)
         if released:
-            self._lanes.wake()
+            self._scheduler.wake()
 
     def _finish(self, number: int) -> None:
-        task, done = self._waiting.pop(number)
-        for picture in task.pictures:
+        request, done = self._waiting.pop(number)
+        for picture in request.pictures:
             picture.pixels = None
         if done.done():
             return
-        if not task.document and task.error is None:
-            task.error = ServiceError(ErrorKind.TIMEOUT)
+        if not request.document and request.error is None:
+            request.error = ServiceError(ErrorKind.TIMEOUT)
         done.set_result(None)
 
     def _trace(self, number: int, arrived: float, success: bool) -> None:
@@ -192,11 +192,11 @@ def _expire(done: asyncio.Future[None]) -> None:
 
 
 def build_dag(
-    config: Config, stages: Stages, lanes: Lanes, finished: Callable[[], None]
+    config: Config, stages: Stages, scheduler: Scheduler, finished: Callable[[], None]
 ) -> tuple[ResponseOp, list[StageOp]]:
     """The ops of ``config.yml``, wired; every worker's model is loaded.
 
-    finished: called by a lane when requests have left the last op.
+    finished: called by a thread when requests have left the last op.
     """
     entry = RequestOp()
     made: dict[str, StageOp] = {}
@@ -207,7 +207,7 @@ def build_dag(
             inputs = [make(source) for source in op.inputs] or [entry]
             workers = [stages.worker(name, number) for number in range(op.concurrency)]
             after = finished if name == "Response" else None
-            made[name] = StageOp(name, inputs, workers, op.batch_size, lanes, after)
+            made[name] = StageOp(name, inputs, workers, op.batch_size, scheduler, after)
         return made[name]
 
     return ResponseOp(input_ops=[make("Response")]), list(made.values())

@@ -16,12 +16,12 @@ from ops.pictures.decoder import Decoder, GaveUpError
 from ops.pictures.decoder_process import memory_for
 from ops.pictures.headers.header import PictureHeader
 from ops.pictures.picture import pixels_of
-from ops.request_state import Picture, Task
+from ops.request_state import Picture, RequestState
 
 _LOGGER = logging.getLogger(__name__)
 Decode = Callable[[bytes, PictureHeader, int], np.ndarray]
-# A picture that takes longer at most, on one core, goes to a process of its own. Lanes can do
-# nothing else meanwhile; shorter work is not worth the way there and back.
+# A picture that takes longer at most, on one core, goes to a process of its own. Threads of the
+# pipeline can do nothing else meanwhile; shorter work is not worth the way there and back.
 COSTLY_S = 0.4
 _IDLE_S = 60.0  # after which a process without work is ended
 
@@ -51,7 +51,7 @@ class _Place:
     """A decoder, its thread and what it is given to do."""
 
     decoder: Decoder
-    work: queue.SimpleQueue[Task]
+    work: queue.SimpleQueue[RequestState]
 
 
 class Decoders:
@@ -71,8 +71,8 @@ class Decoders:
         self._max_pixels = max_pixels
         self._wake = wake
         self._lock = threading.Lock()
-        self._waiting: dict[Task, float] = {}
-        self._claimed: dict[Task, _Place] = {}
+        self._waiting: dict[RequestState, float] = {}
+        self._claimed: dict[RequestState, _Place] = {}
         self._idle: list[_Place] = []
         self._made = 0
 
@@ -81,51 +81,51 @@ class Decoders:
         """Requests that wait for a process or have one."""
         return len(self._waiting) + self._made - len(self._idle)
 
-    def join(self, task: Task) -> None:
+    def join(self, request: RequestState) -> None:
         """Let a request wait for a process. Raises ServiceError(BUSY) where too many do."""
         with self._lock:
             if len(self._waiting) >= self._most_waiting:
                 raise ServiceError(ErrorKind.BUSY, "Too many pictures that take long are waiting.")
-            costs = (p.header.seconds for p in task.pictures if p.header and is_costly(p))
-            self._waiting[task] = sum(costs)
+            costs = (p.header.seconds for p in request.pictures if p.header and is_costly(p))
+            self._waiting[request] = sum(costs)
 
-    def is_next(self, task: Task) -> bool:
+    def is_next(self, request: RequestState) -> bool:
         """Whether a request that waits would get a process now."""
         if not self._idle and self._made >= self._count:
             return False
         waiting = [(cost, other) for other, cost in list(self._waiting.items()) if other.live]
-        return not waiting or min(waiting, key=lambda pair: pair[0])[1] is task
+        return not waiting or min(waiting, key=lambda pair: pair[0])[1] is request
 
-    def claim(self, task: Task) -> bool:
+    def claim(self, request: RequestState) -> bool:
         """Get a process for a request that waits, if it is the next one; it keeps it."""
         with self._lock:
-            if task in self._claimed:
+            if request in self._claimed:
                 return True
-            if not self.is_next(task):
+            if not self.is_next(request):
                 return False
-            self._waiting.pop(task, None)
-            self._claimed[task] = self._idle.pop() if self._idle else self._make()
+            self._waiting.pop(request, None)
+            self._claimed[request] = self._idle.pop() if self._idle else self._make()
             return True
 
-    def has_claimed(self, task: Task) -> bool:
+    def has_claimed(self, request: RequestState) -> bool:
         """Whether a request has a process that it has given no work yet."""
-        return task in self._claimed
+        return request in self._claimed
 
-    def start(self, task: Task) -> None:
+    def start(self, request: RequestState) -> None:
         """Have a request's costly pictures decoded by the process that it has claimed.
 
-        `task.decoding` is set until they are.
+        `request.decoding` is set until they are.
         """
         with self._lock:
-            place = self._claimed.pop(task)
-        task.decoding = True
-        place.work.put(task)
+            place = self._claimed.pop(request)
+        request.decoding = True
+        place.work.put(request)
 
-    def forget(self, task: Task) -> None:
+    def forget(self, request: RequestState) -> None:
         """Let a request that was given up leave; what is being decoded is ended by its thread."""
         with self._lock:
-            self._waiting.pop(task, None)
-            place = self._claimed.pop(task, None)
+            self._waiting.pop(request, None)
+            place = self._claimed.pop(request, None)
             if place is not None:
                 self._idle.append(place)
 
@@ -139,31 +139,31 @@ class Decoders:
     def _run(self, place: _Place) -> None:
         """The thread that waits for a process."""
         while True:
-            task = self._take(place)
+            request = self._take(place)
             try:
-                self._decode_all(place.decoder, task)
+                self._decode_all(place.decoder, request)
             except Exception:
                 _LOGGER.error("decoding failed", exc_info=True)
                 place.decoder.close()
-                task.error = ServiceError(ErrorKind.INTERNAL)
+                request.error = ServiceError(ErrorKind.INTERNAL)
             with self._lock:
                 self._idle.append(place)
-            task.decoding = False
-            del task  # its pixels need not stay until the next one comes
+            request.decoding = False
+            del request  # its pixels need not stay until the next one comes
             self._wake()
 
-    def _take(self, place: _Place) -> Task:
+    def _take(self, place: _Place) -> RequestState:
         try:
             return place.work.get(timeout=_IDLE_S)
         except queue.Empty:
             place.decoder.close()
             return place.work.get()
 
-    def _decode_all(self, decoder: Decoder, task: Task) -> None:
+    def _decode_all(self, decoder: Decoder, request: RequestState) -> None:
         def pixels_of(data: bytes, header: PictureHeader, reduction: int) -> np.ndarray:
-            return decoder.decode(data, header, reduction, lambda: task.live)
+            return decoder.decode(data, header, reduction, lambda: request.live)
 
         with contextlib.suppress(GaveUpError):
-            for picture in filter(is_costly, task.pictures):
-                if task.live:
+            for picture in filter(is_costly, request.pictures):
+                if request.live:
                     decode(picture, pixels_of)
