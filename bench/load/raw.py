@@ -24,7 +24,7 @@ from bench.load.pictures import PictureSet
 from inference.runner import Timing
 from ops.options import Options, parse_options
 from ops.pictures.pixel_budget import PixelBudget
-from ops.registry import Stages
+from ops.registry import WorkerFactory
 from ops.request_state import Picture, RequestState
 from ops.worker import Worker
 from runtime.process import die_with_parent
@@ -164,14 +164,14 @@ class _Bench:
         ops = {n: config.op[n].model_copy(update={"batch_size": MAX_BATCH}) for n in self._names}
         # No request waits for another one's pixels here.
         unbounded = PixelBudget(1 << 60, 0)
-        self._stages = Stages(config.model_copy(update={"op": ops}), unbounded)
+        self._factory = WorkerFactory(config.model_copy(update={"op": ops}), unbounded)
         self._threads: list[_Thread] = []
 
     def run(self, job: Job) -> Result:
         """All threads of the job together."""
         while len(self._threads) < job.threads:
             number = len(self._threads)
-            self._threads.append(_Thread([self._stages.worker(n, number) for n in self._names]))
+            self._threads.append(_Thread([self._factory.worker(n, number) for n in self._names]))
         together = threading.Barrier(job.threads)
         used = self._threads[: job.threads]
         for thread in used:

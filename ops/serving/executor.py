@@ -11,17 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ops.decoder_pool import DecoderPool
 from ops.errors import ErrorKind, ServiceError
 from ops.pictures.pixel_budget import PixelBudget
-from ops.registry import Stages
+from ops.registry import WorkerFactory
 from ops.request_state import RequestState
 from ops.serving.admission import Admission
 from ops.serving.scheduler import Scheduler
 from ops.serving.stage_op import Envelope, StageOp
-from ops.stages.decoding import Decoders
 from ops.stages.request import parse_request
 from paddle_fence.pipeline import ChannelStopError, DAGExecutor, RequestOp, ResponseOp
 from settings.config import Config
+from settings.stages import LAST
 
 # Far more than one stage takes for one batch.
 _LONGEST_STEP_S = 120.0
@@ -55,10 +56,10 @@ class Executor(DAGExecutor):
         self._scheduler = Scheduler(cores)
         # Half of the places are left to pictures that do not take long.
         waiting = max(limits.queue_length // 2, 1)
-        decoders = Decoders(cores, waiting, limits.picture_pixels, self._scheduler.wake)
+        decoders = DecoderPool(cores, waiting, limits.picture_pixels, self._scheduler.wake)
         self.admission = Admission(limits.queue_length, lambda: decoders.requests)
-        self.stages = Stages(config, self._budget, replica, decoders)
-        response_op, ops = build_dag(config, self.stages, self._scheduler, self._call_collect)
+        self.workers = WorkerFactory(config, self._budget, replica, decoders)
+        response_op, ops = build_dag(config, self.workers, self._scheduler, self._call_collect)
         super().__init__(response_op, _server_conf(config), -1)
         self._scheduler.start()
         for op in ops:
@@ -192,7 +193,7 @@ def _expire(done: asyncio.Future[None]) -> None:
 
 
 def build_dag(
-    config: Config, stages: Stages, scheduler: Scheduler, finished: Callable[[], None]
+    config: Config, factory: WorkerFactory, scheduler: Scheduler, finished: Callable[[], None]
 ) -> tuple[ResponseOp, list[StageOp]]:
     """The ops of ``config.yml``, wired; every worker's model is loaded.
 
@@ -205,12 +206,12 @@ def build_dag(
         if name not in made:
             op = config.op[name]
             inputs = [make(source) for source in op.inputs] or [entry]
-            workers = [stages.worker(name, number) for number in range(op.concurrency)]
-            after = finished if name == "Response" else None
+            workers = [factory.worker(name, number) for number in range(op.concurrency)]
+            after = finished if name == LAST else None
             made[name] = StageOp(name, inputs, workers, op.batch_size, scheduler, after)
         return made[name]
 
-    return ResponseOp(input_ops=[make("Response")]), list(made.values())
+    return ResponseOp(input_ops=[make(LAST)]), list(made.values())
 
 
 def _server_conf(config: Config) -> dict[str, Any]:

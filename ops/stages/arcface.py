@@ -9,8 +9,6 @@ from ops.request_state import RequestState
 from ops.worker import ModelWorker
 from vision.geometry import align
 
-TASK = "recognition"
-
 
 class ArcFaceWorker(ModelWorker):
     """Fills `face.embedding` and, where asked for, `face.aligned`.

@@ -12,8 +12,6 @@ from ops.request_state import RequestState
 from ops.worker import ModelWorker
 from vision.face import Face
 
-TASK = "attributes"
-
 # Vertices of the mesh: inner edges of upper and lower lip, corners of the mouth.
 _INNER_LIPS = (13, 14)
 _MOUTH_CORNERS = (61, 291)

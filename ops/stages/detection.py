@@ -23,8 +23,6 @@ from vision.geometry import ARCFACE_POINTS
 from vision.quarters import Quarters
 from vision.suppression import nesting, overlaps, suppress
 
-TASK = "detection"
-
 # Of 124 portraits 8 hold a face that is less sure and as large as this; of faces cut too tight or
 # turned by a quarter most are.
 _SURE = 0.85

@@ -17,8 +17,6 @@ from vision.pose import face_outlines, head_angles, head_rotations
 from vision.quality import face_quality
 from vision.suppression import nesting, suppress
 
-TASK = "landmark"
-
 # Two boxes round five points that share more than this of the smaller one are round one face's.
 _SAME_POINTS = 0.5
 

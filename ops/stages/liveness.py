@@ -10,8 +10,6 @@ from inference.runner import Timing
 from ops.request_state import RequestState
 from ops.worker import ModelWorker
 
-TASK = "liveness"
-
 FALSE_REJECT_RATES = ("frr_1e-4", "frr_1e-3", "frr_1e-2")
 
 # By the models whose mean is the score, at those rates: what `python -m bench quality` says.

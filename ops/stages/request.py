@@ -11,14 +11,14 @@ import time
 from collections.abc import Sequence
 
 from inference.runner import Timing
+from ops.decoder_pool import DecoderPool, decode, is_costly
 from ops.errors import ErrorKind, ServiceError, without_frames
 from ops.options import Options, parse_options
 from ops.pictures.picture import open_picture, reduced_size, reduction_of, upright_size
 from ops.pictures.picture_text import from_base64
 from ops.pictures.pixel_budget import PixelBudget
 from ops.request_state import Picture, RequestState
-from ops.stages.decoding import Decoders, decode, is_costly
-from ops.worker import Worker
+from ops.worker import PipelineContext, Worker
 from settings.config import Limits
 
 # How long a request's pictures are decoded before others have their turn.
@@ -93,12 +93,17 @@ class RequestWorker(Worker):
         limits: Limits,
         budget: PixelBudget,
         reduce_to: int = 0,
-        decoders: Decoders | None = None,
+        decoders: DecoderPool | None = None,
     ) -> None:
         self._limits = limits
         self._reduce_to = reduce_to
         self._budget = budget
         self._decoders = decoders
+
+    @classmethod
+    def in_pipeline(cls, context: PipelineContext) -> RequestWorker:
+        config = context.config
+        return cls(config.limits, context.budget, config.reduce_jpegs_to, context.decoders)
 
     def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
         started = time.perf_counter()

@@ -14,7 +14,7 @@ import pybase64
 from inference.runner import Timing
 from ops.options import Options
 from ops.request_state import Picture, RequestState
-from ops.worker import Worker
+from ops.worker import PipelineContext, Worker
 from vision.face import Face, Quality
 
 ANGLES = ("yaw", "pitch", "roll")
@@ -30,6 +30,10 @@ class ResponseWorker(Worker):
 
     def __init__(self, models: Mapping[str, str]) -> None:
         self._models = dict(models)
+
+    @classmethod
+    def in_pipeline(cls, context: PipelineContext) -> ResponseWorker:
+        return cls(context.models)
 
     def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
         started = time.perf_counter()

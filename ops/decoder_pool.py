@@ -54,7 +54,7 @@ class _Place:
     work: queue.SimpleQueue[RequestState]
 
 
-class Decoders:
+class DecoderPool:
     """A few processes, and the requests with costly pictures that wait for one.
 
     A request has one process for all its costly pictures, one after the other. The cheapest of

@@ -16,13 +16,13 @@ import pytest
 
 from bench.attacking import pictures as attacks
 from inference.runner import Timing
+from ops.decoder_pool import DecoderPool, is_costly
 from ops.errors import ErrorKind, ServiceError
 from ops.pictures.decoder import Decoder, GaveUpError
 from ops.pictures.decoder_process import memory_for
 from ops.pictures.picture import open_picture, pixels_of
 from ops.pictures.pixel_budget import PixelBudget
 from ops.request_state import Picture, RequestState
-from ops.stages.decoding import Decoders, is_costly
 from ops.stages.request import RequestWorker
 from settings.config import Limits
 from tests.support import pictures
@@ -30,7 +30,7 @@ from tests.support.decoders import decoders_among, is_at_work
 from tests.support.service import wait_until
 
 pytestmark = pytest.mark.attack
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 MAX_PIXELS = 50_000_000
 # Estimated to take long, though it does not.
 SEEMING = attacks.lossless_webp(1200, 1000)
@@ -196,7 +196,7 @@ def test_a_process_dies_with_a_parent_that_was_killed(tmp_path, endless):
 
 
 def test_what_is_often_attacked_is_decoded_apart_however_small():
-    worker = worker_with(Decoders(1, 4, MAX_PIXELS, lambda: None))
+    worker = worker_with(DecoderPool(1, 4, MAX_PIXELS, lambda: None))
     small = np.ascontiguousarray(pictures.astronaut()[::8, ::8])
     for data in (pictures.heic(small), pictures.encode(small, "AVIF"), pictures.tiff(small)):
         request = request_of(data)
@@ -212,7 +212,7 @@ def request_of(*files: bytes, seconds: float = 60.0) -> RequestState:
     return RequestState(encoded, deadline=time.monotonic() + seconds)
 
 
-def worker_with(decoders: Decoders, total: int = 100_000_000) -> RequestWorker:
+def worker_with(decoders: DecoderPool, total: int = 100_000_000) -> RequestWorker:
     return RequestWorker(Limits(), PixelBudget(total, MAX_PIXELS), 0, decoders)
 
 
@@ -225,7 +225,7 @@ def run_until_done(worker: RequestWorker, request: RequestState) -> None:
 
 def test_costly_and_ordinary_pictures_of_a_request_come_back_in_order():
     woken = []
-    worker = worker_with(Decoders(1, 4, MAX_PIXELS, lambda: woken.append(1)))
+    worker = worker_with(DecoderPool(1, 4, MAX_PIXELS, lambda: woken.append(1)))
     small = pictures.encode(pictures.astronaut())
     request = request_of(small, SEEMING, b"none", SEEMING, small)
     worker.run([request], Timing())
@@ -238,7 +238,7 @@ def test_costly_and_ordinary_pictures_of_a_request_come_back_in_order():
 
 
 def test_the_cheapest_request_comes_next_and_one_too_many_is_refused():
-    decoders = Decoders(1, 3, MAX_PIXELS, lambda: None)
+    decoders = DecoderPool(1, 3, MAX_PIXELS, lambda: None)
     running, dear, cheap, much = (
         RequestState([Picture(data=b"", header=open_picture(SEEMING, MAX_PIXELS))] * count)
         for count in (1, 3, 2, 9)
@@ -263,7 +263,7 @@ def test_the_cheapest_request_comes_next_and_one_too_many_is_refused():
 
 
 def test_a_request_past_its_deadline_leaves_its_decoder_to_the_next(endless):
-    worker = worker_with(Decoders(1, 4, MAX_PIXELS, lambda: None))
+    worker = worker_with(DecoderPool(1, 4, MAX_PIXELS, lambda: None))
     late, next_one = request_of(endless[0], seconds=60), request_of(SEEMING)
     worker.run([late], Timing())
     assert late.decoding
@@ -277,7 +277,7 @@ def test_a_request_past_its_deadline_leaves_its_decoder_to_the_next(endless):
 
 
 def test_ordinary_requests_pass_those_that_wait_for_a_decoder(endless):
-    worker = worker_with(Decoders(1, 4, MAX_PIXELS, lambda: None))
+    worker = worker_with(DecoderPool(1, 4, MAX_PIXELS, lambda: None))
     costly = [request_of(endless[0]) for _ in range(3)]
     for request in costly:
         worker.run([request], Timing())
