@@ -47,7 +47,7 @@ def decode(picture: Picture, pixels_of: Decode = pixels_of) -> None:
 
 
 @dataclass(eq=False)
-class _Place:
+class _Member:
     """A decoder, its thread and what it is given to do."""
 
     decoder: Decoder
@@ -72,8 +72,8 @@ class DecoderPool:
         self._wake = wake
         self._lock = threading.Lock()
         self._waiting: dict[RequestState, float] = {}
-        self._claimed: dict[RequestState, _Place] = {}
-        self._idle: list[_Place] = []
+        self._claimed: dict[RequestState, _Member] = {}
+        self._idle: list[_Member] = []
         self._made = 0
 
     @property
@@ -117,47 +117,47 @@ class DecoderPool:
         `request.decoding` is set until they are.
         """
         with self._lock:
-            place = self._claimed.pop(request)
+            member = self._claimed.pop(request)
         request.decoding = True
-        place.work.put(request)
+        member.work.put(request)
 
     def forget(self, request: RequestState) -> None:
         """Let a request that was given up leave; what is being decoded is ended by its thread."""
         with self._lock:
             self._waiting.pop(request, None)
-            place = self._claimed.pop(request, None)
-            if place is not None:
-                self._idle.append(place)
+            member = self._claimed.pop(request, None)
+            if member is not None:
+                self._idle.append(member)
 
-    def _make(self) -> _Place:
+    def _make(self) -> _Member:
         self._made += 1
-        place = _Place(Decoder(memory_for(self._max_pixels)), queue.SimpleQueue())
+        member = _Member(Decoder(memory_for(self._max_pixels)), queue.SimpleQueue())
         name = f"Decoder-{self._made}"
-        threading.Thread(target=self._run, args=(place,), name=name, daemon=True).start()
-        return place
+        threading.Thread(target=self._run, args=(member,), name=name, daemon=True).start()
+        return member
 
-    def _run(self, place: _Place) -> None:
+    def _run(self, member: _Member) -> None:
         """The thread that waits for a process."""
         while True:
-            request = self._take(place)
+            request = self._take(member)
             try:
-                self._decode_all(place.decoder, request)
+                self._decode_all(member.decoder, request)
             except Exception:
                 _LOGGER.error("decoding failed", exc_info=True)
-                place.decoder.close()
+                member.decoder.close()
                 request.error = ServiceError(ErrorKind.INTERNAL)
             with self._lock:
-                self._idle.append(place)
+                self._idle.append(member)
             request.decoding = False
             del request  # its pixels need not stay until the next one comes
             self._wake()
 
-    def _take(self, place: _Place) -> RequestState:
+    def _take(self, member: _Member) -> RequestState:
         try:
-            return place.work.get(timeout=_IDLE_S)
+            return member.work.get(timeout=_IDLE_S)
         except queue.Empty:
-            place.decoder.close()
-            return place.work.get()
+            member.decoder.close()
+            return member.work.get()
 
     def _decode_all(self, decoder: Decoder, request: RequestState) -> None:
         def pixels_of(data: bytes, header: PictureHeader, reduction: int) -> np.ndarray:

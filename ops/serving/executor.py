@@ -42,6 +42,8 @@ class Executor(DAGExecutor):
     The one it replaces blocks a thread for every request, waits for ever when a request is
     lost, and sends failed requests through the DAG again. All methods but the ones that say
     otherwise are for the event loop's thread.
+
+    models: by stage, the names of those that it runs.
     """
 
     def __init__(self, config: Config, replica: int = 0) -> None:
@@ -58,8 +60,9 @@ class Executor(DAGExecutor):
         waiting = max(limits.queue_length // 2, 1)
         decoders = DecoderPool(cores, waiting, limits.picture_pixels, self._scheduler.wake)
         self.admission = Admission(limits.queue_length, lambda: decoders.requests)
-        self.workers = WorkerFactory(config, self._budget, replica, decoders)
-        response_op, ops = build_dag(config, self.workers, self._scheduler, self._call_collect)
+        factory = WorkerFactory(config, self._budget, replica, decoders)
+        self.models = factory.models
+        response_op, ops = build_dag(config, factory, self._scheduler, self._call_collect)
         super().__init__(response_op, _server_conf(config), -1)
         self._scheduler.start()
         for op in ops:
