@@ -23,7 +23,7 @@ from rich.progress import track
 
 from client.pictures import SUFFIXES
 from ops.errors import ServiceError
-from ops.local import Chain
+from ops.local import LocalPipeline
 from ops.pictures.picture import PictureLimits, decode_picture
 from settings.config import load_config
 from terminal.console import open_console
@@ -32,8 +32,8 @@ LIMITS = PictureLimits(max_bytes=50_000_000, max_pixels=100_000_000)
 # The largest face of a picture, however unsure the detector is of it.
 MIN_SCORE = 0.3
 SAME = 0.9999
-# Arguments of the command and of Chain, and the stages of the configuration that they replace.
-STAGES = {"detection": "Detection", "landmark": "Landmark", "recognition": "ArcFace"}
+# Arguments of the command, and the stages of the configuration whose models they replace.
+STAGE_OF = {"detection": "Detection", "landmark": "Landmark", "recognition": "ArcFace"}
 
 
 @dataclass(frozen=True)
@@ -132,12 +132,12 @@ def gallery_files(gallery: Path) -> list[tuple[str, Path]]:
     return files
 
 
-def library_embedding(chain: Chain, data: bytes) -> np.ndarray | None:
+def library_embedding(pipeline: LocalPipeline, data: bytes) -> np.ndarray | None:
     """Embedding (D,) of the largest face, None where there is no face.
 
     Raises ServiceError for what isn't a picture.
     """
-    faces = chain.analyze(decode_picture(data, LIMITS), max_faces=1, min_score=MIN_SCORE)
+    faces = pipeline.analyze(decode_picture(data, LIMITS), max_faces=1, min_score=MIN_SCORE)
     return faces[0].embedding if faces else None
 
 
@@ -167,7 +167,7 @@ def agreement(ours: np.ndarray | None, theirs: np.ndarray | None) -> float:
 
 
 def measure(
-    chain: Chain,
+    pipeline: LocalPipeline,
     gallery: Path,
     models: dict[str, str],
     service: str | None,
@@ -184,7 +184,7 @@ def measure(
             name = f"{person}/{file.name}"
             data = file.read_bytes()
             try:
-                embedding = library_embedding(chain, data)
+                embedding = library_embedding(pipeline, data)
             except ServiceError:
                 report.unreadable.append(name)
                 continue
@@ -238,13 +238,13 @@ def show(report: Report, console: Console) -> None:
 
 
 def chosen_models(arguments: argparse.Namespace) -> dict[str, Path]:
-    """Model directories by argument of Chain: the configuration's where no argument says else.
+    """Model directories by argument: the configuration's where no argument says else.
 
     Raises ConfigError where the configuration can't be used or its model isn't converted.
     """
     config = load_config(arguments.config)
     chosen: dict[str, Path] = {}
-    for keyword, stage in STAGES.items():
+    for keyword, stage in STAGE_OF.items():
         given = getattr(arguments, keyword)
         chosen[keyword] = given or config.chosen_models(stage)[0]
     return chosen
@@ -255,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench accuracy", description=__doc__)
     parser.add_argument("--gallery", type=Path, required=True, help="a folder per person")
     parser.add_argument("--config", default="config.yml", help="where the models are named")
-    for keyword, stage in STAGES.items():
+    for keyword, stage in STAGE_OF.items():
         parser.add_argument(
             f"--{keyword}", type=Path, metavar="MODEL", help=f"directory, instead of {stage}'s"
         )
@@ -266,8 +266,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         directories = chosen_models(arguments)
         models = {keyword: path.name for keyword, path in directories.items()}
-        chain = Chain(directories["detection"], directories["landmark"], directories["recognition"])
-        report = measure(chain, arguments.gallery, models, arguments.service, console)
+        pipeline = LocalPipeline(
+            {stage: [directories[keyword]] for keyword, stage in STAGE_OF.items()}
+        )
+        report = measure(pipeline, arguments.gallery, models, arguments.service, console)
     except (OSError, ValueError, RuntimeError, httpx.HTTPError) as error:
         console.print(str(error), style="red")
         return 1

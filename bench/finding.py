@@ -10,7 +10,7 @@ import skimage.data
 from rich.console import Console
 
 from bench.turned import QUARTERS, turn
-from ops.local import Chain
+from ops.local import LocalPipeline
 from terminal.table import FittingTable
 
 # Of crops that other systems made: so much inside the face's box on each side.
@@ -60,13 +60,13 @@ def without_face() -> Iterator[np.ndarray]:
         yield np.asarray(cv2.normalize(plane, plane, 0, 255, cv2.NORM_MINMAX), np.uint8)
 
 
-def found(chain: Chain, picture: np.ndarray) -> int:
+def found(pipeline: LocalPipeline, picture: np.ndarray) -> int:
     """How many faces the service tells of, with its own limits."""
-    return len(chain.analyze(picture, want=("landmarks",)))
+    return len(pipeline.analyze(picture, want=("landmarks",)))
 
 
 def show_finding(
-    console: Console, chain: Chain, faces: Sequence[tuple[np.ndarray, np.ndarray]]
+    console: Console, pipeline: LocalPipeline, faces: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> None:
     """Print how many of the hard pictures have a face.
 
@@ -83,6 +83,6 @@ def show_finding(
     }
     table = FittingTable("finding").names("pictures").figures("number", "with a face")
     for name, pictures in rows.items():
-        some = sum(found(chain, picture) > 0 for picture in pictures)
+        some = sum(found(pipeline, picture) > 0 for picture in pictures)
         table.add_row(name, str(len(pictures)), str(some))
     console.print(table)

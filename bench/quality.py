@@ -23,7 +23,7 @@ from bench.accuracy import LIMITS, MIN_SCORE, gallery_files
 from bench.finding import show_finding
 from client.pictures import SUFFIXES
 from gateway.api.levels import LEVELS, quality_fault
-from ops.local import Chain
+from ops.local import LocalPipeline
 from ops.pictures.picture import decode_picture
 from ops.stages.liveness import FALSE_REJECT_RATES
 from settings.config import load_config
@@ -95,12 +95,12 @@ SPOILT: Mapping[str, Spoil] = {
 CUTS = (0.1, 0.2, 0.3)
 
 
-def portraits(chain: Chain, files: Iterable[Path]) -> list[Portrait]:
+def portraits(pipeline: LocalPipeline, files: Iterable[Path]) -> list[Portrait]:
     """The largest face of each picture that has one."""
     found = []
     for file in files:
         picture = decode_picture(file.read_bytes(), LIMITS)
-        face = largest(chain, picture)
+        face = largest(pipeline, picture)
         if face is not None and face.landmarks is not None:
             matrix = fit_similarity(face.landmarks, ARCFACE_POINTS)
             crop = warp(picture, matrix, ARCFACE_SIZE, cv2.BORDER_REPLICATE)
@@ -108,10 +108,10 @@ def portraits(chain: Chain, files: Iterable[Path]) -> list[Portrait]:
     return found
 
 
-def largest(chain: Chain, picture: np.ndarray) -> Face | None:
+def largest(pipeline: LocalPipeline, picture: np.ndarray) -> Face | None:
     """The largest face of a picture with all that is measured of it, or None."""
     want = ("angle", "quality", "liveness")
-    faces = chain.analyze(picture, want=want, max_faces=1, min_score=MIN_SCORE)
+    faces = pipeline.analyze(picture, want=want, max_faces=1, min_score=MIN_SCORE)
     return faces[0] if faces and faces[0].mesh is not None else None
 
 
@@ -166,7 +166,7 @@ def level_table(found: Sequence[Portrait]) -> dict[str, list[float]]:
     return rows
 
 
-def cut_table(chain: Chain, found: Sequence[Portrait], share: float) -> list[float]:
+def cut_table(pipeline: LocalPipeline, found: Sequence[Portrait], share: float) -> list[float]:
     """Share of the faces that still pass at each level when a part of the box is cut off.
 
     Of pictures in which a face is still found; a quarter of them is cut on each side.
@@ -174,7 +174,7 @@ def cut_table(chain: Chain, found: Sequence[Portrait], share: float) -> list[flo
     qualities = []
     for number, portrait in enumerate(found):
         picture = cut(portrait, number % 4, share)
-        face = largest(chain, picture) if min(picture.shape[:2]) > 1 else None
+        face = largest(pipeline, picture) if min(picture.shape[:2]) > 1 else None
         if face is not None and face.quality is not None:
             left = {"completeness": face.quality.completeness}
             qualities.append(({**quality_of(portrait, same), **left}, face))
@@ -203,7 +203,7 @@ def show_liveness(console: Console, models: Sequence[str], scores: np.ndarray) -
     console.print(f"thresholds over {len(scores)} faces: {named}\n")
 
 
-def show(console: Console, chain: Chain, found: Sequence[Portrait]) -> float:
+def show(console: Console, pipeline: LocalPipeline, found: Sequence[Portrait]) -> float:
     """Print the tables of quality and angle; the share that passes at NORMAL as it is."""
     blurs = {name: [blur(spoil(p.grey)) for p in found] for name, spoil in BLURS.items()}
     percentiles(console, "blur", blurs)
@@ -219,7 +219,7 @@ def show(console: Console, chain: Chain, found: Sequence[Portrait]) -> float:
     percentiles(console, "the rest, as they are", others)
     shares = level_table(found)
     shares.update(
-        {f"{share:g} of the box cut off": cut_table(chain, found, share) for share in CUTS}
+        {f"{share:g} of the box cut off": cut_table(pipeline, found, share) for share in CUTS}
     )
     table = FittingTable("levels").names("share that passes").figures(*LEVELS)
     for name, row in shares.items():
@@ -247,17 +247,17 @@ def main(argv: Sequence[str]) -> int:
             if names
             else config.chosen_models("Liveness")
         )
-        stages = (config.chosen_models("Detection")[0], config.chosen_models("Landmark")[0])
-        chain = Chain(*stages, liveness=liveness)
-        found = portraits(chain, [file for _, file in gallery_files(arguments.gallery)])
+        models = {name: config.chosen_models(name) for name in ("Detection", "Landmark")}
+        pipeline = LocalPipeline({**models, "Liveness": liveness})
+        found = portraits(pipeline, [file for _, file in gallery_files(arguments.gallery)])
         more = [file for folder in arguments.live for file in sorted(folder.iterdir())]
-        live = portraits(chain, [file for file in more if file.suffix.lower() in SUFFIXES])
+        live = portraits(pipeline, [file for file in more if file.suffix.lower() in SUFFIXES])
     except (OSError, ValueError, RuntimeError) as error:
         console.print(str(error), style="red")
         return 1
     console.print(f"{len(found)} faces as they are, {len(live)} more for liveness\n")
-    good = show(console, chain, found)
-    show_finding(console, chain, [(p.picture, p.face.box) for p in found])
+    good = show(console, pipeline, found)
+    show_finding(console, pipeline, [(p.picture, p.face.box) for p in found])
     scores = [p.face.liveness for p in [*found, *live] if p.face.liveness is not None]
     show_liveness(console, [path.name for path in liveness], np.array(scores))
     return 0 if good >= WANTED_SHARE else 1

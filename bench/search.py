@@ -78,15 +78,15 @@ class _Run:
         with progress:
             task = progress.add_task("")
 
-            def stage(name: str) -> None:
+            def step(name: str) -> None:
                 progress.update(task, description=name, refresh=True)
 
-            stage("making faces")
+            step("making faces")
             persons = self._model.persons(faces)
             index, vectors = make_flat(asked.dim, self._model.faces(persons), faces)
             probes = self._model.probes(vectors[: asked.faces], asked.probes)
             index.ntotal = asked.faces
-            report = self._report(index, vectors[: asked.faces], persons, probes, stage)
+            report = self._report(index, vectors[: asked.faces], persons, probes, step)
         self._console.print(f"{machine_line()}; {self._threads} threads a search")
         report["kept"] = expectations(report)
         show(report, self._console)
@@ -100,12 +100,12 @@ class _Run:
         vectors: np.ndarray,
         persons: np.ndarray,
         probes: Probes,
-        stage: Callable[[str], None],
+        step: Callable[[str], None],
     ) -> dict[str, Any]:
         asked = self._asked
         flat = Flat(FLAT, index, self._threads)
         ours, build, memory = [], {}, {}
-        stage("building the indexes")
+        step("building the indexes")
         for name, kind in KINDS.items():
             side = Ours(name, make_index(kind, asked.dim, asked.storage, self._threads))
             gc.collect()
@@ -116,14 +116,14 @@ class _Run:
         fp16 = Flat(FP16, make_fp16(asked.dim, vectors), self._threads)
         meter = Meter({"bench": os.getpid()})
         sides = [flat, fp16, *ours]
-        stage("searching in rounds")
+        step("searching in rounds")
         figures = measure.rounds(sides, probes.vectors, asked.runs, asked.seconds)
         others = meter.cores()["others"]
         # What remains is of the library alone.
         del sides, fp16
-        stage("recall")
+        step("recall")
         recall = measure.recall(flat, ours, persons, probes)
-        stage("groups, snapshots, searches beside a writer")
+        step("groups, snapshots, searches beside a writer")
         exact, plain = figures[EXACT], figures[FLAT]
         gain = [measure.BATCH * single for single in exact.single_ms]
         return {

@@ -36,7 +36,8 @@ from bench.tuning.show import Bar, changes_in_words, show_trials
 from bench.tuning.sweep import Plan, Sweep
 from client.pipeline.answer import WANTS
 from runtime.launch import ended_by_sigterm, started
-from settings.config import MODEL_STAGES, STAGE_NEEDS, ConfigError, load_config
+from settings.config import ConfigError, load_config
+from settings.stages import STAGES
 from terminal.console import open_console
 from tracer.setup import cores_here
 
@@ -94,7 +95,9 @@ class _Tune:
                 f"{', '.join(sorted(idle))}: left alone, without work in this load "
                 "(--want and --sets change it, --ops turns them all the same)"
             )
-        named = asked.ops or [n for n in (*MODEL_STAGES, *STAGE_NEEDS) if n in config.op]
+        # Those with models first: the work is in them.
+        ordered = sorted(STAGES.values(), key=lambda stage: stage.task is None)
+        named = asked.ops or [stage.name for stage in ordered if stage.name in config.op]
         names = [name for name in dict.fromkeys(named) if name not in idle]
         return knobs(config, cores_here(), names, asked.also)
 

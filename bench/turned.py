@@ -19,10 +19,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from bench.accuracy import LIMITS, STAGES, chosen_models, gallery_files
+from bench.accuracy import LIMITS, STAGE_OF, chosen_models, gallery_files
 from inference.manifest import ManifestError
 from inference.recogniser import load_recogniser
-from ops.local import Chain
+from ops.local import LocalPipeline
 from ops.pictures.picture import decode_picture
 from terminal.console import open_console
 from terminal.table import FittingTable
@@ -90,14 +90,18 @@ def turn(picture: np.ndarray, degrees: int) -> np.ndarray:
 
 
 def measure(
-    chain: Chain, pictures: Sequence[np.ndarray], degrees: int, dim: int, console: Console
+    pipeline: LocalPipeline,
+    pictures: Sequence[np.ndarray],
+    degrees: int,
+    dim: int,
+    console: Console,
 ) -> Turned:
     """The largest face of each picture (H, W, 3) at one turn."""
     rolls = np.full(len(pictures), np.nan)
     embeddings = np.full((len(pictures), dim), np.nan, np.float32)
     shown = track(pictures, f"{degrees} degrees", console=console, transient=True)
     for number, picture in enumerate(shown):
-        face = largest(chain, turn(picture, degrees))
+        face = largest(pipeline, turn(picture, degrees))
         if face is not None and face.angle is not None:
             rolls[number] = face.angle[2]
         if face is not None and face.embedding is not None:
@@ -105,9 +109,9 @@ def measure(
     return Turned(degrees, rolls, embeddings)
 
 
-def largest(chain: Chain, picture: np.ndarray) -> Face | None:
+def largest(pipeline: LocalPipeline, picture: np.ndarray) -> Face | None:
     """The largest face of a picture, with its angle and embedding."""
-    faces = chain.analyze(picture, want=("angle", "embedding"), max_faces=1)
+    faces = pipeline.analyze(picture, want=("angle", "embedding"), max_faces=1)
     return faces[0] if faces else None
 
 
@@ -174,14 +178,16 @@ def main(argv: Sequence[str]) -> int:
     add("--between", action="store_true", help=f"also at {', '.join(map(str, BETWEEN))} degrees")
     add("--every", type=int, default=2, help="every so many pictures one (default: 2)")
     add("--skip", type=int, default=0, help="so many pictures at the start")
-    for keyword, stage in STAGES.items():
+    for keyword, stage in STAGE_OF.items():
         add(f"--{keyword}", type=Path, metavar="MODEL", help=f"directory, instead of {stage}'s")
     arguments = parser.parse_args(argv)
     console = open_console()
     try:
         directories = chosen_models(arguments)
         recogniser = load_recogniser(directories["recognition"])
-        chain = Chain(directories["detection"], directories["landmark"], directories["recognition"])
+        pipeline = LocalPipeline(
+            {stage: [directories[keyword]] for keyword, stage in STAGE_OF.items()}
+        )
         files = gallery_files(arguments.gallery)[arguments.skip :: max(arguments.every, 1)]
         pictures = [decode_picture(file.read_bytes(), LIMITS) for _, file in files]
     except (OSError, ValueError, RuntimeError, ManifestError) as error:
@@ -189,7 +195,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     people = np.unique([person for person, _ in files], return_inverse=True)[1]
     turns = sorted({*QUARTERS, *(BETWEEN if arguments.between else ())})
-    found = [measure(chain, pictures, turn, recogniser.dim, console) for turn in turns]
+    found = [measure(pipeline, pictures, turn, recogniser.dim, console) for turn in turns]
     threshold = recogniser.scores.threshold
     rows = [row(one, found[0], people, threshold) for one in found]
     show(rows, len(pictures), console)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from convert.errors import ConvertError
+from inference.manifest import Task
 from settings.yaml_file import YamlError, read_yaml
 
 CATALOG_FILE = Path(__file__).with_name("catalog.yml")
@@ -102,7 +103,7 @@ class Entry(_Frozen):
     """One model of the catalog; ``catalog.yml`` says what the fields mean."""
 
     name: str = ""
-    task: Literal["detection", "landmark", "recognition", "attributes", "liveness"]
+    task: Task
     family: str
     format: Literal["tfjs", "face_resnet", "paddle", "onnx"]
     default: bool = False

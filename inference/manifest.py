@@ -1,4 +1,4 @@
-"""The manifest of a converted model: ``models/NAME/model.yml`` as frozen dataclasses.
+"""The manifest of a converted model: ``models/NAME/model.yml``, read by pydantic.
 
 ``python -m convert`` writes it, the stages and the adapters read it. Nothing else knows how the
 model directory is laid out.
@@ -8,14 +8,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 from settings import yaml_file
+from settings.stages import TASKS
 
 FORMAT = 1
-TASKS = ("detection", "landmark", "recognition", "attributes", "liveness")
 DTYPES = ("float32", "float64", "int32", "int64", "uint8")
 
 Option = TypeVar("Option", bool, int, float, str)
@@ -23,6 +37,39 @@ Option = TypeVar("Option", bool, int, float, str)
 
 class ManifestError(ValueError):
     """A manifest that can't be used; the message names the file and the key."""
+
+
+def _one_of(*allowed: str | int) -> AfterValidator:
+    def check(value: str | int) -> str | int:
+        if value not in allowed:
+            words = {"words": ", ".join(map(str, allowed))}
+            raise PydanticCustomError("one_of", "should be one of {words}", words)
+        return value
+
+    return AfterValidator(check)
+
+
+def _size(value: int) -> int:
+    if value < 1 and value != -1:
+        raise PydanticCustomError("size", "should be a size, -1 for a free one")
+    return value
+
+
+# What a model is for.
+Task = Annotated[StrictStr, _one_of(*TASKS)]
+_Size = Annotated[StrictInt, AfterValidator(_size)]
+_Value = TypeVar("_Value")
+# A key without anything is as good as none.
+_Mapping = Annotated[
+    Mapping[str, _Value], BeforeValidator(lambda given: {} if given is None else given)
+]
+_PROBLEMS = {
+    "missing": "is missing",
+    "too_short": "is empty",
+    "dataclass_type": "should be a mapping",
+    "dict_type": "should be a mapping",
+    "tuple_type": "should be a list",
+}
 
 
 @dataclass(frozen=True)
@@ -33,10 +80,10 @@ class TensorSpec:
     shape: -1 where the size is free, so ``shape[0]`` is -1 for a model that takes batches.
     """
 
-    name: str
-    alias: str
-    dtype: str
-    shape: tuple[int, ...]
+    name: StrictStr
+    alias: StrictStr
+    dtype: Annotated[StrictStr, _one_of(*DTYPES)]
+    shape: tuple[_Size, ...]
 
 
 @dataclass(frozen=True)
@@ -46,8 +93,26 @@ class Calibration:
     impostor_mean: their mean. threshold: what one pair in a thousand lies above.
     """
 
-    impostor_mean: float
-    threshold: float
+    impostor_mean: Annotated[StrictFloat, Field(ge=-1)]
+    threshold: Annotated[StrictFloat, Field(lt=1)]
+
+    @field_validator("threshold")
+    @classmethod
+    def _above_mean(cls, threshold: float, info: ValidationInfo) -> float:
+        if threshold <= info.data.get("impostor_mean", -1):
+            raise PydanticCustomError("order", "should be between impostor_mean and 1")
+        return threshold
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What a recogniser makes; dim: numbers a face."""
+
+    dim: StrictInt
+
+
+def _measured(embedding: Any) -> Any:
+    return embedding if isinstance(embedding, dict) and "threshold" in embedding else None
 
 
 @dataclass(frozen=True)
@@ -55,26 +120,29 @@ class Manifest:
     """What the service knows about a model. Inputs stand in feed order.
 
     max_batch: samples a run may hold, 0 for no limit.
-    embedding_dim: length of the embedding, None where the model makes none.
+    embedding: None where the model makes none.
     calibration: of its scores, None where nobody has measured it.
     options: settings of the model's family, read with :meth:`option`.
     files: SHA-256 of each file in ``serving_server/``, in hexadecimal.
     """
 
+    format: Annotated[StrictInt, _one_of(FORMAT)]
     directory: Path
-    name: str
-    task: str
-    family: str
-    licence: str
-    source: str
-    converter: str
-    max_batch: int
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    embedding_dim: int | None
-    calibration: Calibration | None
-    options: Mapping[str, Any]
-    files: Mapping[str, str]
+    name: StrictStr
+    task: Task
+    family: StrictStr
+    licence: StrictStr
+    source: StrictStr
+    converter: StrictStr
+    max_batch: Annotated[StrictInt, Field(ge=0)]
+    inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
+    embedding: Embedding | None = None
+    calibration: Annotated[
+        Calibration | None, BeforeValidator(_measured), Field(validation_alias="embedding")
+    ] = None
+    options: _Mapping[Any] = Field(default_factory=dict)
+    files: _Mapping[StrictStr] = Field(default_factory=dict)
 
     @classmethod
     def load(cls, model_dir: str | Path) -> Manifest:
@@ -89,6 +157,11 @@ class Manifest:
             if not path.is_file():
                 raise ManifestError(f"{directory / 'model.yml'}: files: {path} is missing")
         return manifest
+
+    @property
+    def embedding_dim(self) -> int | None:
+        """Length of the embedding, None where the model makes none."""
+        return self.embedding.dim if self.embedding is not None else None
 
     @property
     def path(self) -> Path:
@@ -173,97 +246,16 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
 
 def parse(document: Mapping[str, Any], directory: Path) -> Manifest:
     """The manifest that a mapping describes; ManifestError names the key that is wrong."""
-    read = _Reader(document, directory / "model.yml")
-    if read.integer("format") != FORMAT:
-        read.fail("format", f"{document['format']!r}, this version reads {FORMAT}")
-    task = read.text("task")
-    if task not in TASKS:
-        read.fail("task", f"{task!r} should be one of {', '.join(TASKS)}")
-    max_batch = read.integer("max_batch")
-    if max_batch < 0:
-        read.fail("max_batch", f"{max_batch} should be 0 (no limit) or more")
-    return Manifest(
-        directory=directory,
-        name=read.text("name"),
-        task=task,
-        family=read.text("family"),
-        licence=read.text("licence"),
-        source=read.text("source"),
-        converter=read.text("converter"),
-        max_batch=max_batch,
-        inputs=read.tensors("inputs"),
-        outputs=read.tensors("outputs"),
-        embedding_dim=read.embedding_dim(),
-        calibration=read.calibration(),
-        options=read.mapping("options"),
-        files={str(name): str(digest) for name, digest in read.mapping("files").items()},
-    )
+    try:
+        return TypeAdapter(Manifest).validate_python({**document, "directory": directory})
+    except ValidationError as error:
+        raise ManifestError(f"{directory / 'model.yml'}: {_first_problem(error)}") from None
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Typed look-ups in a manifest's mapping, with messages that name file and key."""
-
-    document: Mapping[str, Any]
-    path: Path
-
-    def fail(self, key: str, problem: str) -> NoReturn:
-        raise ManifestError(f"{self.path}: {key}: {problem}")
-
-    def value(self, key: str, kind: type, where: Mapping[str, Any], prefix: str = "") -> Any:
-        if key not in where:
-            self.fail(prefix + key, "is missing")
-        value = where[key]
-        # A YAML true is an int to Python, and no manifest means 1 by it.
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            self.fail(prefix + key, f"{value!r} should be of type {kind.__name__}")
-        return value
-
-    def text(self, key: str) -> str:
-        return str(self.value(key, str, self.document))
-
-    def integer(self, key: str) -> int:
-        return int(self.value(key, int, self.document))
-
-    def mapping(self, key: str) -> Mapping[str, Any]:
-        """A mapping that may be absent or empty."""
-        if self.document.get(key) is None:
-            return {}
-        return dict(self.value(key, dict, self.document))
-
-    def embedding_dim(self) -> int | None:
-        embedding = self.mapping("embedding")
-        if not embedding:
-            return None
-        return int(self.value("dim", int, embedding, "embedding."))
-
-    def calibration(self) -> Calibration | None:
-        embedding = self.mapping("embedding")
-        if "threshold" not in embedding:
-            return None
-        mean, threshold = (
-            float(self.value(key, float, embedding, "embedding."))
-            for key in ("impostor_mean", "threshold")
-        )
-        if not -1.0 <= mean < threshold < 1.0:
-            self.fail("embedding.threshold", f"{threshold} should be between impostor_mean and 1")
-        return Calibration(mean, threshold)
-
-    def tensors(self, key: str) -> tuple[TensorSpec, ...]:
-        entries = self.value(key, list, self.document)
-        if not entries:
-            self.fail(key, "is empty")
-        return tuple(self.tensor(entry, f"{key}[{i}]") for i, entry in enumerate(entries))
-
-    def tensor(self, entry: Any, key: str) -> TensorSpec:
-        if not isinstance(entry, dict):
-            self.fail(key, f"{entry!r} should be a mapping of name, alias, dtype, shape")
-        name, alias, dtype = (
-            str(self.value(part, str, entry, f"{key}.")) for part in ("name", "alias", "dtype")
-        )
-        if dtype not in DTYPES:
-            self.fail(f"{key}.dtype", f"{dtype!r} should be one of {', '.join(DTYPES)}")
-        shape = self.value("shape", list, entry, f"{key}.")
-        if not all(type(size) is int and (size == -1 or size > 0) for size in shape):
-            self.fail(f"{key}.shape", f"{shape!r} should list sizes, -1 for a free one")
-        return TensorSpec(name, alias, dtype, tuple(shape))
+def _first_problem(error: ValidationError) -> str:
+    """Such as ``outputs[0].dtype: 'f4' should be one of float32, ...``."""
+    problem = error.errors(include_url=False)[0]
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
+    said = _PROBLEMS.get(problem["type"]) or problem["msg"].removeprefix("Input ")
+    value = "" if said.startswith("is ") else f"{problem['input']!r:.200} "
+    return f"{''.join(parts).removeprefix('.')}: {value}{said}"

@@ -1,1 +1,1 @@
-"""The pipeline's stages: one module a stage, named as in ``config.yml``."""
+"""The pipeline: its stages, the requests that pass through them, and who makes their workers."""

@@ -2,72 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from inference.predictor import Model
-from inference.runner import Runner, Timing
+from inference.runner import Timing
 from ops.options import Options
-from ops.request_state import Picture, Task
-from ops.stages.arcface import ArcFaceWorker
-from ops.stages.attributes import AttributesWorker
-from ops.stages.detection import DetectionWorker
-from ops.stages.landmark import LandmarkWorker
-from ops.stages.liveness import LivenessWorker
-from ops.worker import ModelWorker
+from ops.registry import check_models, worker_class
+from ops.request_state import Picture, RequestState
+from ops.worker import ModelPool, ModelWorker, Worker
 from settings.config import load_config
+from settings.stages import FIRST, LAST, STAGES
 from vision.face import Face
 
 
-class Chain:
-    """Detection, landmark, recognition and the rest on one thread.
+class LocalPipeline:
+    """Stages on one thread, from a picture's pixels to its faces.
 
-    Each argument is a model directory as `convert` writes it; a stage without one is left
-    out. batch_size: model inputs a run.
+    models: by stage, the directories of its models as `convert` writes them, none for a stage that
+    runs no model. batch_size: model inputs a run. A stage that is not named is left out.
+    Raises ManifestError for a model that cannot be used or is for another stage.
     """
 
     def __init__(
-        self,
-        detection: str | Path,
-        landmark: str | Path | None = None,
-        recognition: str | Path | None = None,
-        attributes: Sequence[str | Path] = (),
-        liveness: Sequence[str | Path] = (),
-        device: str = "cpu",
-        batch_size: int = 8,
+        self, models: Mapping[str, Sequence[Path]], device: str = "cpu", batch_size: int = 8
     ) -> None:
-        stages: list[tuple[type[ModelWorker], Iterable[str | Path | None]]] = [
-            (DetectionWorker, [detection]),
-            (LandmarkWorker, [landmark]),
-            (ArcFaceWorker, [recognition]),
-            (AttributesWorker, attributes),
-            (LivenessWorker, liveness),
-        ]
-        self._workers: list[ModelWorker] = []
-        for worker, directories in stages:
-            models = [Model.load(d, device) for d in directories if d is not None]
-            if models:
-                self._workers.append(worker([Runner(model, batch_size) for model in models]))
+        order = list(STAGES)
+        self._workers: list[Worker] = []
+        for stage in sorted(models, key=order.index):
+            kind, directories = worker_class(stage), models[stage]
+            if issubclass(kind, ModelWorker):
+                check_models(stage, directories)
+                runners = ModelPool(directories, batch_size, threads=1).runners(device)
+                self._workers.append(kind(runners))
+            else:
+                self._workers.append(kind())
 
     @classmethod
-    def from_config(cls, path: str | Path = "config.yml") -> Chain:
-        """The models that the service would run, on the CPU."""
+    def from_config(cls, path: str | Path = "config.yml") -> LocalPipeline:
+        """The stages and models that the service would run, on the CPU."""
         config = load_config(path)
-        chosen = {name: config.chosen_models(name) for name in config.op}
-
-        def single(stage: str) -> Path | None:
-            return chosen[stage][0] if stage in chosen else None
-
-        return cls(
-            chosen["Detection"][0],
-            single("Landmark"),
-            single("ArcFace"),
-            chosen.get("Attributes", []),
-            chosen.get("Liveness", []),
-        )
+        stages = [name for name in config.op if name not in (FIRST, LAST)]
+        return cls({name: config.chosen_models(name) for name in stages})
 
     def analyze(
         self,
@@ -83,8 +61,8 @@ class Chain:
         """
         height, width = picture.shape[:2]
         chosen = Options.model_validate({"want": frozenset(want), "aligned": aligned, **options})
-        task = Task([Picture(pixels=picture, width=width, height=height)], chosen)
+        request = RequestState([Picture(pixels=picture, width=width, height=height)], chosen)
         timing = Timing()
         for worker in self._workers:
-            worker.run([task], timing)
-        return task.pictures[0].faces
+            worker.run([request], timing)
+        return request.pictures[0].faces

@@ -45,15 +45,15 @@ class Picture:
 
 
 @dataclass(eq=False)
-class Task:
-    """One request: its pictures, its options and how long it may take.
+class RequestState:
+    """A request's pictures and options, how long it may take, and how far it has come.
 
     deadline: on the clock of `time.monotonic`, seconds.
-    error: set when the whole request has failed; stages then leave the task alone.
+    error: set when the whole request has failed; stages then leave the request alone.
     document: the answer (JSON), set by the last stage.
     needed_pixels: of all pictures, decoded. reservation: of them, once there is room.
     costly: some of the pictures take long; decoding: those are with a process of their own now.
-    postponed: the stage that had the task asks to get it again when it can go on.
+    postponed: the stage that had the request asks to get it again when it can go on.
     """
 
     pictures: list[Picture]
@@ -68,9 +68,9 @@ class Task:
     postponed: bool = False
     cancelled: bool = False
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Task:
+    def __deepcopy__(self, memo: dict[int, Any]) -> RequestState:
         # A channel with several consumers deep-copies its items for all but the last one.
-        # Stages share the task instead: each writes fields of its own.
+        # Stages share it instead: each writes fields of its own.
         return self
 
     @property
@@ -83,5 +83,5 @@ class Task:
         return [picture for picture in self.pictures if picture.pixels is not None]
 
     def faces(self) -> list[tuple[Picture, Face]]:
-        """All faces of the task, in order, each with its picture."""
+        """All faces of the request, in order, each with its picture."""
         return [(p, face) for p in self.usable_pictures() for face in p.faces]

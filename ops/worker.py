@@ -7,41 +7,64 @@ runs the same stages in process.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from inference.manifest import Manifest
 from inference.predictor import Model
 from inference.runner import Runner, Timing
-from ops.request_state import Task
+from ops.decoder_pool import DecoderPool
+from ops.pictures.pixel_budget import PixelBudget
+from ops.request_state import RequestState
+from settings.config import Config
 
 
 class StageError(RuntimeError):
     """A stage that cannot do its work on this machine; the text says which and why."""
 
 
+@dataclass(frozen=True)
+class PipelineContext:
+    """What workers may need of the pipeline that they are part of.
+
+    budget: of decoded pixels. decoders: None where no process decodes costly pictures. models: by
+    stage, the names of those that it runs.
+    """
+
+    config: Config
+    budget: PixelBudget
+    decoders: DecoderPool | None
+    models: Mapping[str, str]
+
+
 class Worker(abc.ABC):
-    """A stage in one thread.
+    """What does a stage's work in one thread.
 
     on_cpu: whether its work keeps a core busy.
     """
 
     on_cpu = True
 
-    def concerns(self, task: Task) -> bool:
-        """Whether there is anything to do for a task; if not it is passed on as it is."""
+    @classmethod
+    def in_pipeline(cls, context: PipelineContext) -> Worker:
+        """A worker of the service; most need nothing of it."""
+        del context
+        return cls()
+
+    def concerns(self, request: RequestState) -> bool:
+        """Whether there is anything to do for a request; if not it is passed on as it is."""
         return True
 
-    def can_resume(self, task: Task) -> bool:
-        """Whether a task that the worker has postponed could go on now."""
+    def can_resume(self, request: RequestState) -> bool:
+        """Whether a request that the worker has postponed could go on now."""
         return True
 
-    def give_up(self, task: Task) -> None:  # noqa: B027 - most workers postpone nothing
-        """Forget a task that the worker has postponed and that nobody waits for any more."""
+    def give_up(self, request: RequestState) -> None:  # noqa: B027 - most workers postpone nothing
+        """Forget a request that the worker has postponed and that nobody waits for any more."""
 
     @abc.abstractmethod
-    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
-        """Do the stage's work on live tasks: read and write the fields that are the stage's."""
+    def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
+        """Do the stage's work on live requests: read and write the fields that are the stage's."""
 
     def warm_up(self) -> None:  # noqa: B027 - most workers have nothing to warm
         """Run once on nothing real, so that the first request does not pay for set-up."""
@@ -73,14 +96,3 @@ class ModelPool:
         if device not in self._models:
             self._models[device] = [Model.load(d, device, self._threads) for d in self._dirs]
         return [Runner(model, self._batch_size) for model in self._models[device]]
-
-
-def check_task(stage: str, task: str, model_dirs: Sequence[Path]) -> list[Manifest]:
-    """The models' manifests; ValueError if one is made for another task than the stage's."""
-    manifests = [Manifest.load(d) for d in model_dirs]
-    for manifest in manifests:
-        if manifest.task != task:
-            raise ValueError(
-                f"op.{stage}: model {manifest.name} is for {manifest.task}, not for {task}"
-            )
-    return manifests

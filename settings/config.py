@@ -5,25 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
+from settings.dag import OpConfig, check_ops
 from settings.gateway import GatewayConfig
 from settings.library import LibraryConfig
+from settings.section import Section
 from settings.stock_config import stock_keys_explained
 from settings.yaml_file import YamlError, parse_as_written, parse_yaml, read_content
-
-# What each stage needs upstream; the stages themselves are ops/<name in lower case>.py.
-STAGE_NEEDS: dict[str, tuple[str, ...]] = {
-    "Request": (),
-    "Detection": ("Request",),
-    "Landmark": ("Detection",),
-    "ArcFace": ("Landmark",),
-    "Attributes": ("Landmark",),
-    "Liveness": ("Detection",),
-    "Response": ("Detection",),
-}
-MODEL_STAGES = ("Detection", "Landmark", "ArcFace", "Attributes", "Liveness")
-
 
 # Characters of a wrong value, which may be a whole section, in the line that tells of it.
 _LONGEST_VALUE = 200
@@ -33,11 +22,7 @@ class ConfigError(ValueError):
     """A setting that cannot be used; the text names file, key, value and what is allowed."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
-
-
-class Limits(_Section):
+class Limits(Section):
     """Limits on input; over one of them a request is refused at once.
 
     picture_bytes, picture_pixels: of one picture. request_pictures: pictures a request.
@@ -59,19 +44,19 @@ class Limits(_Section):
     upload_bytes: int = Field(256 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024 * 1024)
 
 
-class Tracer(_Section):
+class Tracer(Section):
     """interval_s: seconds between two entries of pipeline.tracer; 0 switches it off."""
 
     interval_s: int = Field(10, ge=0, le=3600)
 
 
-class Dag(_Section):
+class Dag(Section):
     """tracer: what Paddle Serving writes about its DAG."""
 
     tracer: Tracer = Tracer()
 
 
-class Log(_Section):
+class Log(Section):
     """Where and how much is logged; each file is rotated at `max_bytes`, `backups` are kept."""
 
     dir: str = Field(".", min_length=1)
@@ -87,33 +72,7 @@ class Log(_Section):
         return value
 
 
-class OpConfig(_Section):
-    """One stage.
-
-    inputs: stages whose output it takes. concurrency: threads, each with its own clone of
-    the predictor. batch_size: model inputs a run. models: directories below `models_dir`,
-    or paths. fallback: used instead of a single model that has not been converted.
-    devices: "" for the CPU, else GPU numbers ("0" or "0,1"), shared out over the threads.
-    threads: math threads a predictor on the CPU.
-    """
-
-    inputs: tuple[str, ...] = ()
-    concurrency: int = Field(1, ge=1, le=64)
-    batch_size: int = Field(1, ge=1, le=256)
-    models: tuple[str, ...] = ()
-    fallback: str | None = None
-    devices: str = Field("", pattern=r"^(\d+(,\d+)*)?$")
-    threads: int = Field(1, ge=1, le=256)
-
-    def device(self, worker: int, replica: int = 0) -> str:
-        """The device of a thread, "cpu" or "gpu:N"; replicas go on where the one before ended."""
-        if not self.devices:
-            return "cpu"
-        numbers = self.devices.split(",")
-        return f"gpu:{numbers[(replica * self.concurrency + worker) % len(numbers)]}"
-
-
-class Config(_Section):
+class Config(Section):
     """All settings. `path` is the file they came from; relative paths start at its folder."""
 
     path: Path = Path("config.yml")
@@ -186,14 +145,17 @@ def load_config(path: str | Path = "config.yml") -> Config:
         raise ConfigError(f"{path}: not YAML: {error}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: a mapping of settings is expected")
-    if explained := stock_keys_explained(raw, tuple(STAGE_NEEDS)):
+    if explained := stock_keys_explained(raw):
         raise ConfigError(f"{path}: {explained}")
     try:
         config = _validated(path, raw, content)
     except ValidationError as error:
         raise ConfigError(_first_problem(path, error)) from None
     _check_limits(config)
-    _check_dag(config)
+    try:
+        check_ops(config.op)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
     _check_ports(config)
     return config
 
@@ -273,68 +235,3 @@ def _check_ports(config: Config) -> None:
             )
         if port:
             taken[port] = key
-
-
-def _check_dag(config: Config) -> None:
-    """The stages must form a DAG that Paddle Serving's channels can carry."""
-    for name, op in config.op.items():
-        _check_op(config, name, op)
-    for name in ("Request", "Detection", "Response"):
-        if name not in config.op:
-            raise ConfigError(f"{config.path}: op.{name}: missing; the pipeline needs it")
-    layers: dict[str, int] = {}
-    for name in config.op:
-        _layer(config, name, layers, ())
-    consumed = {name for op in config.op.values() for name in op.inputs}
-    for name in config.op:
-        if name != "Response" and name not in consumed:
-            raise ConfigError(f"{config.path}: op.{name}: no other op has it in its inputs")
-    for name in config.op:
-        missing = [need for need in STAGE_NEEDS[name] if need not in _ancestors(config, name)]
-        if missing:
-            raise ConfigError(
-                f"{config.path}: op.{name}.inputs: {list(config.op[name].inputs)} is not allowed: "
-                f"{missing[0]} has to run before it"
-            )
-
-
-def _check_op(config: Config, name: str, op: OpConfig) -> None:
-    where = f"{config.path}: op.{name}"
-    if name not in STAGE_NEEDS:
-        raise ConfigError(f"{where}: unknown op; known are {', '.join(STAGE_NEEDS)}")
-    for source in op.inputs:
-        if source not in config.op:
-            raise ConfigError(f"{where}.inputs: {source!r} is not allowed: there is no such op")
-    if (not op.inputs) != (name == "Request"):
-        raise ConfigError(
-            f"{where}.inputs: {list(op.inputs)} is not allowed: "
-            "Request has no inputs, every other op at least one"
-        )
-    if name in MODEL_STAGES and not op.models:
-        raise ConfigError(f"{where}.model: missing")
-    if name not in MODEL_STAGES and (op.models or op.devices):
-        raise ConfigError(f"{where}: it runs no model, so model and devices are not allowed")
-    if op.fallback and len(op.models) != 1:
-        raise ConfigError(f"{where}.fallback: allowed beside a single model only")
-    if name in ("Detection", "Landmark", "ArcFace") and len(op.models) != 1:
-        raise ConfigError(f"{where}.models: {list(op.models)} is not allowed: it runs one model")
-
-
-def _layer(config: Config, name: str, layers: dict[str, int], path: tuple[str, ...]) -> int:
-    if name in path:
-        raise ConfigError(f"{config.path}: op.{name}.inputs: the ops form a circle")
-    if name not in layers:
-        depths = {_layer(config, n, layers, (*path, name)) for n in config.op[name].inputs}
-        if len(depths) > 1:
-            # Paddle Serving 0.9 bridges layers with a VirtualOp whose thread dies at start.
-            raise ConfigError(
-                f"{config.path}: op.{name}.inputs: {list(config.op[name].inputs)} is not allowed: "
-                "all inputs have to be equally far from Request"
-            )
-        layers[name] = 1 + max(depths, default=0)
-    return layers[name]
-
-
-def _ancestors(config: Config, name: str) -> set[str]:
-    direct = set(config.op[name].inputs)
-    return direct.union(*(_ancestors(config, parent) for parent in direct))

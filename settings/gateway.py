@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from settings.section import Section
 
 
-class GatewayConfig(BaseModel):
+class GatewayConfig(Section):
     """Settings of the gateway.
 
     host, port: where it listens; port 0: no gateway. pipelines: HOST:PORT of gRPC; empty for
@@ -29,8 +31,6 @@ class GatewayConfig(BaseModel):
     access_token_s: how long a token of /oauth/2.0/token is good.
     audit: whether changes and refusals are written to audit.log and refusals.log.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8300, ge=0, le=65535)

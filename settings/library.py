@@ -6,9 +6,11 @@ import os
 import re
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from settings.section import Section
 
 # The database systems, and the driver that each is spoken to with.
 DRIVERS = {
@@ -20,11 +22,7 @@ DRIVERS = {
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
-
-
-class LibraryLimits(_Section):
+class LibraryLimits(Section):
     """Limits of the library; over one of them a call is refused at once.
 
     faces_per_user: of one user in one group. *_bytes: of the text as UTF-8; crop_bytes: of one
@@ -46,7 +44,7 @@ class LibraryLimits(_Section):
     listing: int = Field(1000, ge=1, le=100_000)
 
 
-class IndexConfig(_Section):
+class IndexConfig(Section):
     """How faces are searched.
 
     kind: exact compares with every face; approximate does so up to `approximate_from` faces of
@@ -76,7 +74,7 @@ class IndexConfig(_Section):
         return with_environment(value)
 
 
-class LibraryConfig(_Section):
+class LibraryConfig(Section):
     """Settings of the library. Relative paths start at `folder`, that of the settings' file.
 
     database: URL of the database; ${NAME} in it stands for an environment variable.

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from settings.stages import REQUIRED, STAGES
+
 # The keys as Paddle Serving 0.9 checks them (pipeline_server.py), and what takes their place here.
 # op.X stands for an op of any name.
 _INSTEAD = {
@@ -52,10 +54,10 @@ _NAME = re.compile(r"^op\.[^.]+")
 _DEPTH = 4  # op.X.local_service_conf.devices
 
 
-def stock_keys_explained(raw: dict[str, Any], stages: tuple[str, ...]) -> str | None:
+def stock_keys_explained(raw: dict[str, Any]) -> str | None:
     """What is to be said where the settings are Paddle Serving's; None where they are not.
 
-    raw: the file's content. stages: names of the ops that this service has.
+    raw: the file's content.
     """
     foreign = {key: instead for key in _keys(raw) if (instead := _instead(key))}
     if not foreign:
@@ -64,11 +66,11 @@ def stock_keys_explained(raw: dict[str, Any], stages: tuple[str, ...]) -> str | 
     ops = raw.get("op")
     names = [str(name) for name in ops] if isinstance(ops, dict) else []
     lines += [
-        f"  op.{name} -> no such stage; they are {', '.join(stages)}"
+        f"  op.{name} -> no such stage; they are {', '.join(STAGES)}"
         for name in names
-        if name not in stages
+        if name not in STAGES
     ]
-    missing = [name for name in ("Request", "Detection", "Response") if name not in names]
+    missing = [name for name in REQUIRED if name not in names]
     if not missing:
         return "\n".join([f"{len(foreign)} of its keys are stock Paddle Serving's:", *lines])
     return "\n".join(

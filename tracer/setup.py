@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inference.manifest import Manifest, ManifestError
-from settings.config import Config, ConfigError, OpConfig
+from settings.config import Config, ConfigError
+from settings.dag import OpConfig
 
 _CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")  # "QUOTA PERIOD" in microseconds, or "max PERIOD"
 

@@ -3,7 +3,7 @@
 ``python -m bench.load.raw CONFIG`` reads one JSON object with the fields of `Job` a line from
 standard input and answers each with a line of `Result`. Between jobs it waits and costs nothing.
 
-A thread has workers of its own, each with clones of the predictors, and hands them tasks as the
+A thread has workers of its own, each with clones of the predictors, and hands them requests as the
 service's threads do: from base64 text to embeddings. There is no queue, no socket, no answer.
 """
 
@@ -24,8 +24,8 @@ from bench.load.pictures import PictureSet
 from inference.runner import Timing
 from ops.options import Options, parse_options
 from ops.pictures.pixel_budget import PixelBudget
-from ops.registry import Stages
-from ops.request_state import Picture, Task
+from ops.registry import WorkerFactory
+from ops.request_state import Picture, RequestState
 from ops.worker import Worker
 from runtime.process import die_with_parent
 from runtime.tethered_child import PIPE, end_child, pipes_of, start_child
@@ -144,14 +144,14 @@ class _Thread:
         return Result(len(took) * job.batch / (now - started), took)
 
     def _batch(self, job: Job, options: Options) -> None:
-        tasks = [
-            Task([Picture(encoded=text) for text in job.pictures], options)
+        requests = [
+            RequestState([Picture(encoded=text) for text in job.pictures], options)
             for _ in range(job.batch)
         ]
         timing = Timing()
         for worker in self._workers:
-            worker.run(tasks, timing)
-        if not all(task.faces() for task in tasks):
+            worker.run(requests, timing)
+        if not all(request.faces() for request in requests):
             raise RuntimeError("no face was found")
 
 
@@ -164,14 +164,14 @@ class _Bench:
         ops = {n: config.op[n].model_copy(update={"batch_size": MAX_BATCH}) for n in self._names}
         # No request waits for another one's pixels here.
         unbounded = PixelBudget(1 << 60, 0)
-        self._stages = Stages(config.model_copy(update={"op": ops}), unbounded)
+        self._factory = WorkerFactory(config.model_copy(update={"op": ops}), unbounded)
         self._threads: list[_Thread] = []
 
     def run(self, job: Job) -> Result:
         """All threads of the job together."""
         while len(self._threads) < job.threads:
             number = len(self._threads)
-            self._threads.append(_Thread([self._stages.worker(n, number) for n in self._names]))
+            self._threads.append(_Thread([self._factory.worker(n, number) for n in self._names]))
         together = threading.Barrier(job.threads)
         used = self._threads[: job.threads]
         for thread in used:

@@ -84,7 +84,7 @@ async def _serve(config: Config, replica: int) -> None:
     if config.http_port:
         socket = listen(config, http_place(config), shared)
         serving = asyncio.ensure_future(http.serve(sockets=[socket]))
-    _LOGGER.info("serving with models %s", executor.stages.models)
+    _LOGGER.info("serving with models %s", executor.models)
     give_memory_back()
     say_ready(executor.is_well)
     writing = asyncio.ensure_future(

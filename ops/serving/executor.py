@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ops.decoder_pool import DecoderPool
 from ops.errors import ErrorKind, ServiceError
 from ops.figures import Figures
 from ops.pictures.pixel_budget import PixelBudget
-from ops.registry import Stages
-from ops.request_state import Task
+from ops.registry import WorkerFactory
+from ops.request_state import RequestState
 from ops.serving.admission import Admission
-from ops.serving.scheduler import Lanes
+from ops.serving.scheduler import Scheduler
 from ops.serving.stage_op import Envelope, StageOp
-from ops.stages.decoding import Decoders
 from ops.stages.request import parse_request
 from paddle_fence.internals import (
     channel_ends,
@@ -29,6 +29,7 @@ from paddle_fence.internals import (
 )
 from paddle_fence.pipeline import ChannelStopError, DAGExecutor, RequestOp, ResponseOp
 from settings.config import Config
+from settings.stages import LAST
 
 # Far more than one stage takes for one batch.
 _LONGEST_STEP_S = 120.0
@@ -48,6 +49,8 @@ class Executor(DAGExecutor):
     The one it replaces blocks a thread for every request, waits for ever when a request is
     lost, and sends failed requests through the DAG again. All methods but the ones that say
     otherwise are for the event loop's thread.
+
+    models: by stage, the names of those that it runs.
     """
 
     def __init__(self, config: Config, replica: int = 0) -> None:
@@ -55,39 +58,40 @@ class Executor(DAGExecutor):
         self._config = config
         limits = config.limits
         self._budget = PixelBudget(limits.pixels_in_memory, limits.picture_pixels)
-        self._waiting: dict[int, tuple[Task, asyncio.Future[None]]] = {}
+        self._waiting: dict[int, tuple[RequestState, asyncio.Future[None]]] = {}
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         cores = config.cores or -(-len(os.sched_getaffinity(0)) // config.replicas)
-        self._lanes = Lanes(cores)
+        self._scheduler = Scheduler(cores)
         # Half of the places are left to pictures that do not take long.
         waiting = max(limits.queue_length // 2, 1)
-        decoders = Decoders(cores, waiting, limits.picture_pixels, self._lanes.wake)
+        decoders = DecoderPool(cores, waiting, limits.picture_pixels, self._scheduler.wake)
         self.admission = Admission(limits.queue_length, lambda: decoders.requests)
-        self.stages = Stages(config, self._budget, replica, decoders)
+        factory = WorkerFactory(config, self._budget, replica, decoders)
+        self.models = factory.models
         self.figures = Figures(replica)
         response_op, ops = build_dag(
-            config, self.stages, self._lanes, self._call_collect, self.figures
+            config, factory, self._scheduler, self._call_collect, self.figures
         )
         settings = executor_settings(limits.queue_length, config.dag.tracer.interval_s)
         super().__init__(response_op, settings, -1)
         self._ends = channel_ends(self)
         self._trace_buffer = trace_buffer(self)
-        self._lanes.start()
+        self._scheduler.start()
         for op in ops:
             op.wait_until_warm()
 
     def is_well(self) -> bool:
-        """Whether the lanes get on with their work.
+        """Whether the threads get on with their work.
 
         One that is stuck in a library's own code cannot be helped from inside: no request would
         come to its end, and none of what it holds would be given back.
         """
         allowed = max(self._config.limits.request_timeout_ms / 1000.0, _LONGEST_STEP_S)
-        return self._lanes.longest_step_s() < allowed
+        return self._scheduler.longest_step_s() < allowed
 
     def start(self) -> None:
-        """Begin to take finished tasks out of the DAG; call it in the running event loop."""
+        """Begin to take finished requests out of the DAG; call it in the running event loop."""
         self._loop = asyncio.get_running_loop()
 
     def stop(self, seconds: float) -> bool:
@@ -98,7 +102,7 @@ class Executor(DAGExecutor):
         """
         stop_channels(self)
         give_up = time.monotonic() + seconds
-        threads = [*self._lanes.stop(), *threads_of_ops(self)]
+        threads = [*self._scheduler.stop(), *threads_of_ops(self)]
         for thread in threads:
             thread.join(max(give_up - time.monotonic(), 0.0))
         return not any(thread.is_alive() for thread in threads)
@@ -117,50 +121,50 @@ class Executor(DAGExecutor):
         number = next(self._numbers)
         place = self.admission.enter(deadline - arrived)
         success = False
-        task: Task | None = None
+        request: RequestState | None = None
         try:
-            task = parse_request(keys, values, self._config.limits, deadline)
-            answer = await self._answer(task, number)
+            request = parse_request(keys, values, self._config.limits, deadline)
+            answer = await self._answer(request, number)
             success = answer.error is None
             return answer
         except ServiceError as error:
-            if task is not None:
+            if request is not None:
                 raise
             return Answer(error, "")
         finally:
-            self.admission.leave(place, success, aside=task is not None and task.costly)
+            self.admission.leave(place, success, aside=request is not None and request.costly)
             self._trace(number, arrived, success)
 
-    async def _answer(self, task: Task, number: int) -> Answer:
-        await self._through_dag(task, number)
-        if task.error is not None:
-            if task.error.kind.grpc_status:
-                raise task.error
-            return Answer(task.error, "")
-        errors = [picture.error for picture in task.pictures]
-        return Answer(errors[0] if all(errors) else None, task.document)
+    async def _answer(self, request: RequestState, number: int) -> Answer:
+        await self._through_dag(request, number)
+        if request.error is not None:
+            if request.error.kind.grpc_status:
+                raise request.error
+            return Answer(request.error, "")
+        errors = [picture.error for picture in request.pictures]
+        return Answer(errors[0] if all(errors) else None, request.document)
 
-    async def _through_dag(self, task: Task, number: int) -> None:
+    async def _through_dag(self, request: RequestState, number: int) -> None:
         loop = asyncio.get_running_loop()
         done = loop.create_future()
-        self._waiting[number] = (task, done)
-        timer = loop.call_later(task.deadline - time.monotonic(), _expire, done)
+        self._waiting[number] = (request, done)
+        timer = loop.call_later(request.deadline - time.monotonic(), _expire, done)
         try:
-            self._ends.entrance.push(Envelope(number, task), self.name)
-            self._lanes.wake()
+            self._ends.entrance.push(Envelope(number, request), self.name)
+            self._scheduler.wake()
             await done
         except ChannelStopError:
             self._waiting.pop(number, None)
             raise ServiceError(ErrorKind.SHUTTING_DOWN) from None
         finally:
             # Whoever waited is gone or has the answer; what is still in a queue is skipped.
-            task.cancelled = True
+            request.cancelled = True
             timer.cancel()
-            if task.postponed:
-                self._lanes.wake()
+            if request.postponed:
+                self._scheduler.wake()
 
     def _call_collect(self) -> None:
-        """Have finished tasks collected; for the lanes' threads."""
+        """Have finished requests collected; for the threads that compute."""
         if self._loop is not None:
             # A loop that has been closed has nobody who waits.
             with contextlib.suppress(RuntimeError):
@@ -173,21 +177,21 @@ class Executor(DAGExecutor):
                 (envelope,) = self._ends.exit.front(self.name).values()
             except ChannelStopError:
                 return
-            if envelope.task.reservation is not None:
+            if envelope.request.reservation is not None:
                 released = True
-                self._budget.release(envelope.task.reservation)
+                self._budget.release(envelope.request.reservation)
             self._finish(envelope.id)
         if released:
-            self._lanes.wake()
+            self._scheduler.wake()
 
     def _finish(self, number: int) -> None:
-        task, done = self._waiting.pop(number)
-        for picture in task.pictures:
+        request, done = self._waiting.pop(number)
+        for picture in request.pictures:
             picture.pixels = None
         if done.done():
             return
-        if not task.document and task.error is None:
-            task.error = ServiceError(ErrorKind.TIMEOUT)
+        if not request.document and request.error is None:
+            request.error = ServiceError(ErrorKind.TIMEOUT)
         done.set_result(None)
 
     def _trace(self, number: int, arrived: float, success: bool) -> None:
@@ -207,14 +211,14 @@ def _expire(done: asyncio.Future[None]) -> None:
 
 def build_dag(
     config: Config,
-    stages: Stages,
-    lanes: Lanes,
+    factory: WorkerFactory,
+    scheduler: Scheduler,
     finished: Callable[[], None],
     figures: Figures,
 ) -> tuple[ResponseOp, list[StageOp]]:
     """The ops of ``config.yml``, wired; every worker's model is loaded.
 
-    finished: called by a lane when requests have left the last op.
+    finished: called by a thread when requests have left the last op.
     """
     entry = RequestOp()
     made: dict[str, StageOp] = {}
@@ -223,9 +227,9 @@ def build_dag(
         if name not in made:
             op = config.op[name]
             inputs = [make(source) for source in op.inputs] or [entry]
-            workers = [stages.worker(name, number) for number in range(op.concurrency)]
-            after = finished if name == "Response" else None
-            made[name] = StageOp(name, inputs, workers, op.batch_size, lanes, after, figures)
+            workers = [factory.worker(name, number) for number in range(op.concurrency)]
+            after = finished if name == LAST else None
+            made[name] = StageOp(name, inputs, workers, op.batch_size, scheduler, after, figures)
         return made[name]
 
-    return ResponseOp(input_ops=[make("Response")]), list(made.values())
+    return ResponseOp(input_ops=[make(LAST)]), list(made.values())

@@ -14,8 +14,8 @@ from inference.runner import Timing
 from ops.errors import ErrorKind, ServiceError
 from ops.figures import Figures
 from ops.pictures.picture import NO_MEMORY
-from ops.request_state import Task
-from ops.serving.scheduler import Lanes
+from ops.request_state import RequestState
+from ops.serving.scheduler import Scheduler
 from ops.worker import StageError, Worker
 from paddle_fence.internals import input_channel, items_waiting, output_channels, trace_buffer
 from paddle_fence.pipeline import ChannelData, ChannelDataType, ChannelStopError, Op
@@ -24,18 +24,18 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class Envelope(ChannelData):
-    """What travels through Paddle Serving's channels: a task, by reference."""
+    """What travels through Paddle Serving's channels: a request, by reference."""
 
-    def __init__(self, data_id: int, task: Task) -> None:
+    def __init__(self, data_id: int, request: RequestState) -> None:
         super().__init__(ChannelDataType.DICT.value, dictdata={}, data_id=data_id)
-        self.task = task
+        self.request = request
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Envelope:
         return self
 
 
 class StageOp(Op):
-    """Runs a stage's workers: on the lanes, or on threads of its own where a GPU does the work.
+    """Runs a stage's workers: on the scheduler's threads, or on its own where a GPU does the work.
 
     Of Paddle Serving's `Op` the wiring of channels and the tracer's format are kept. Its main
     loop is replaced: it shares one predictor between threads, waits for full batches, copies
@@ -51,7 +51,7 @@ class StageOp(Op):
         input_ops: Sequence[Op],
         workers: Sequence[Worker],
         batch_size: int,
-        lanes: Lanes,
+        scheduler: Scheduler,
         finished: Callable[[], None] | None = None,
         figures: Figures | None = None,
     ) -> None:
@@ -64,9 +64,9 @@ class StageOp(Op):
         self.batch_size = batch_size
         self.depth: int = 1 + max((getattr(op, "depth", 0) for op in input_ops), default=0)
         self._workers = list(workers)
-        self._lanes = lanes
+        self._scheduler = scheduler
         self._finished = finished
-        self._on_lanes = all(worker.on_cpu for worker in workers)
+        self._is_scheduled = all(worker.on_cpu for worker in workers)
         self._warm = threading.Semaphore(0)
         self._failure: Exception | None = None
         self._intake = threading.Lock()
@@ -77,11 +77,11 @@ class StageOp(Op):
         self._figures = figures.stage(name, len(workers), self.waiting) if figures else None
 
     def start_with_thread(self) -> list[threading.Thread]:
-        """Take a place on the lanes or start a thread a worker; called by Paddle Serving's DAG."""
+        """Join the scheduler or start a thread a worker; called by Paddle Serving's DAG."""
         self._input, self._outputs = input_channel(self), output_channels(self)
         self._trace = trace_buffer(self)
-        if self._on_lanes:
-            self._lanes.add(self, self._workers)
+        if self._is_scheduled:
+            self._scheduler.add(self, self._workers)
             return []
         threads = [
             threading.Thread(
@@ -95,7 +95,7 @@ class StageOp(Op):
 
     def wait_until_warm(self) -> None:
         """Return when every worker has warmed up; StageError when one could not."""
-        if self._on_lanes:
+        if self._is_scheduled:
             return
         for _ in self._workers:
             self._warm.acquire()
@@ -133,11 +133,11 @@ class StageOp(Op):
         """Do the work on items that `take` gave and push them to the next ops."""
         taken = time.perf_counter()
         timing = Timing()
-        concerned = [item.task for item in items if self._is_concerned(item)]
+        concerned = [item.request for item in items if self._is_concerned(item)]
         self._work(worker, concerned, timing)
         worked = time.perf_counter()
         for item in items:
-            if item.task.postponed and self._hold(worker, item):
+            if item.request.postponed and self._hold(worker, item):
                 continue
             for output in self._outputs:
                 output.push(item, self.name)
@@ -178,7 +178,7 @@ class StageOp(Op):
                     while len(items) < self.batch_size and self._arrived():
                         items.append(self._front())
                 self.step(worker, items)
-                self._lanes.wake()
+                self._scheduler.wake()
         except ChannelStopError:
             return
         except BaseException:
@@ -192,15 +192,15 @@ class StageOp(Op):
 
     def _hold(self, worker: Worker, item: Envelope) -> bool:
         """Keep an item that was postponed, while somebody waits for it."""
-        if not item.task.live:
-            worker.give_up(item.task)
+        if not item.request.live:
+            worker.give_up(item.request)
             return False
         with self._held_lock:
             self._held.append(item)
         return True
 
     def _can_go_on(self, item: Envelope) -> bool:
-        return not item.task.live or self._workers[0].can_resume(item.task)
+        return not item.request.live or self._workers[0].can_resume(item.request)
 
     def _next_held(self) -> Envelope | None:
         """The first postponed item that can go on; who is postponed again goes to the end."""
@@ -211,27 +211,27 @@ class StageOp(Op):
         return item
 
     def _is_concerned(self, item: Envelope) -> bool:
-        return item.task.live and self._workers[0].concerns(item.task)
+        return item.request.live and self._workers[0].concerns(item.request)
 
     def _front(self) -> Envelope:
-        # Where several ops feed this one there is an item from each, all of the same task.
+        # Where several ops feed this one there is an item from each, all of the same request.
         item: dict[str, Envelope] = self._input.front(self.name)
         return next(iter(item.values()))
 
-    def _work(self, worker: Worker, tasks: list[Task], timing: Timing) -> None:
-        """Run the worker; where a batch fails its tasks are run one by one."""
-        if not tasks:
+    def _work(self, worker: Worker, requests: list[RequestState], timing: Timing) -> None:
+        """Run the worker; where a batch fails its requests are run one by one."""
+        if not requests:
             return
         try:
-            worker.run(tasks, timing)
+            worker.run(requests, timing)
         except MemoryError:
-            _LOGGER.error("%s: no memory for %d request(s)", self.name, len(tasks))
-            for task in tasks:
-                task.error = ServiceError(ErrorKind.BUSY, NO_MEMORY)
+            _LOGGER.error("%s: no memory for %d request(s)", self.name, len(requests))
+            for request in requests:
+                request.error = ServiceError(ErrorKind.BUSY, NO_MEMORY)
         except Exception:
-            _LOGGER.error("%s failed on %d request(s)", self.name, len(tasks), exc_info=True)
-            if len(tasks) == 1:
-                tasks[0].error = ServiceError(ErrorKind.INTERNAL)
+            _LOGGER.error("%s failed on %d request(s)", self.name, len(requests), exc_info=True)
+            if len(requests) == 1:
+                requests[0].error = ServiceError(ErrorKind.INTERNAL)
                 return
-            for task in tasks:
-                self._work(worker, [task], timing)
+            for request in requests:
+                self._work(worker, [request], timing)

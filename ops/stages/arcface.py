@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inference.runner import Timing
-from ops.request_state import Task
+from ops.request_state import RequestState
 from ops.worker import ModelWorker
 from vision.geometry import align
-
-TASK = "recognition"
 
 
 class ArcFaceWorker(ModelWorker):
@@ -19,24 +17,24 @@ class ArcFaceWorker(ModelWorker):
     face is like that of any other such crop, whoever is in it.
     """
 
-    def concerns(self, task: Task) -> bool:
-        return not task.options.want.isdisjoint(("embedding", "aligned"))
+    def concerns(self, request: RequestState) -> bool:
+        return not request.options.want.isdisjoint(("embedding", "aligned"))
 
-    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
+    def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
         runner = self.runners[0]
         pairs = [
             (picture, face)
-            for task in tasks
-            if "embedding" in task.options.want
-            for picture, face in task.faces()
+            for request in requests
+            if "embedding" in request.options.want
+            for picture, face in request.faces()
             if face.is_aligned
         ]
         samples = [(picture.rgb, face) for picture, face in pairs]
         found = runner.run(samples, timing)
         for (_, face), embedding in zip(pairs, found):
             face.embedding = embedding
-        for task in tasks:
-            if "aligned" in task.options.want:
-                for picture, face in task.faces():
+        for request in requests:
+            if "aligned" in request.options.want:
+                for picture, face in request.faces():
                     if face.landmarks is not None and face.is_aligned:
                         face.aligned = align(picture.rgb, face.landmarks)

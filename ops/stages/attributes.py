@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from inference.runner import Timing
-from ops.request_state import Task
+from ops.request_state import RequestState
 from ops.worker import ModelWorker
 from vision.face import Face
-
-TASK = "attributes"
 
 # Vertices of the mesh: inner edges of upper and lower lip, corners of the mouth.
 _INNER_LIPS = (13, 14)
@@ -25,12 +23,15 @@ _SMILE, _LAUGH = 0.12, 0.28
 class AttributesWorker(ModelWorker):
     """Fills `face.attributes` with what each of the stage's models says, and the expression."""
 
-    def concerns(self, task: Task) -> bool:
-        return "attributes" in task.options.want
+    def concerns(self, request: RequestState) -> bool:
+        return "attributes" in request.options.want
 
-    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
+    def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
         pairs = [
-            pair for task in tasks if "attributes" in task.options.want for pair in task.faces()
+            pair
+            for request in requests
+            if "attributes" in request.options.want
+            for pair in request.faces()
         ]
         samples = [(picture.rgb, face) for picture, face in pairs]
         for runner in self.runners:

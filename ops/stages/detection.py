@@ -16,14 +16,12 @@ import numpy as np
 
 from inference.runner import Timing
 from ops.options import Options
-from ops.request_state import Task
+from ops.request_state import RequestState
 from ops.worker import ModelWorker
 from vision.face import Detections, Face
 from vision.geometry import ARCFACE_POINTS
 from vision.quarters import Quarters
 from vision.suppression import nesting, overlaps, suppress
-
-TASK = "detection"
 
 # Of 124 portraits 8 hold a face that is less sure and as large as this; of faces cut too tight or
 # turned by a quarter most are.
@@ -52,16 +50,16 @@ _AGREED_DEGREES = 30.0
 class DetectionWorker(ModelWorker):
     """Fills `picture.faces`, largest first."""
 
-    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
-        for task in tasks:
-            if task.options.aligned:
-                for picture in task.usable_pictures():
+    def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
+        for request in requests:
+            if request.options.aligned:
+                for picture in request.usable_pictures():
                     picture.faces = [aligned_face(*picture.rgb.shape[1::-1])]
         pairs = [
-            (picture, task.options)
-            for task in tasks
-            if not task.options.aligned
-            for picture in task.usable_pictures()
+            (picture, request.options)
+            for request in requests
+            if not request.options.aligned
+            for picture in request.usable_pictures()
         ]
         samples = [(picture.rgb, options) for picture, options in pairs]
         for (picture, options), detections in zip(pairs, self._search(samples, timing)):

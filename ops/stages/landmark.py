@@ -9,15 +9,13 @@ from functools import partial
 import numpy as np
 
 from inference.runner import Timing
-from ops.request_state import Task
+from ops.request_state import RequestState
 from ops.stages.alignment import align_faces
 from ops.worker import ModelWorker
 from vision.face import Face
 from vision.pose import face_outlines, head_angles, head_rotations
 from vision.quality import face_quality
 from vision.suppression import nesting, suppress
-
-TASK = "landmark"
 
 # Two boxes round five points that share more than this of the smaller one are round one face's.
 _SAME_POINTS = 0.5
@@ -30,18 +28,18 @@ class LandmarkWorker(ModelWorker):
     the picture, and no model.
     """
 
-    def concerns(self, task: Task) -> bool:
-        return not task.options.aligned or "quality" in task.options.want
+    def concerns(self, request: RequestState) -> bool:
+        return not request.options.aligned or "quality" in request.options.want
 
-    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
-        self._find([task for task in tasks if not task.options.aligned], timing)
+    def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
+        self._find([request for request in requests if not request.options.aligned], timing)
         started = time.perf_counter()
-        _fill_meshless(tasks)
-        _fill(tasks)
+        _fill_meshless(requests)
+        _fill(requests)
         timing.decode += time.perf_counter() - started
 
-    def _find(self, tasks: Sequence[Task], timing: Timing) -> None:
-        pairs = [pair for task in tasks for pair in task.faces()]
+    def _find(self, requests: Sequence[RequestState], timing: Timing) -> None:
+        pairs = [pair for request in requests for pair in request.faces()]
         samples = [(picture.rgb, face) for picture, face in pairs]
         look = partial(self.runners[0].run, timing=timing)
         for (picture, face), alignment in zip(pairs, align_faces(look, samples)):
@@ -50,8 +48,8 @@ class LandmarkWorker(ModelWorker):
             face.is_aligned = alignment.is_sure
             if not alignment.is_face:
                 picture.faces = [other for other in picture.faces if other is not face]
-        for task in tasks:
-            for picture in task.usable_pictures():
+        for request in requests:
+            for picture in request.usable_pictures():
                 picture.faces = distinct(picture.faces)
 
 
@@ -69,13 +67,13 @@ def distinct(faces: Sequence[Face]) -> list[Face]:
     return [faces[number] for number in sorted(kept)]
 
 
-def _fill(tasks: Sequence[Task]) -> None:
+def _fill(requests: Sequence[RequestState]) -> None:
     """Angle and quality of all faces with a mesh that are asked for, the poses in one go."""
     found = [
-        (picture, face, face.mesh, task.options.want)
-        for task in tasks
-        if not task.options.want.isdisjoint(("angle", "quality"))
-        for picture, face in task.faces()
+        (picture, face, face.mesh, request.options.want)
+        for request in requests
+        if not request.options.want.isdisjoint(("angle", "quality"))
+        for picture, face in request.faces()
         if face.mesh is not None
     ]
     if not found:
@@ -90,10 +88,10 @@ def _fill(tasks: Sequence[Task]) -> None:
             face.quality = face_quality(picture.rgb, face, outline)
 
 
-def _fill_meshless(tasks: Sequence[Task]) -> None:
+def _fill_meshless(requests: Sequence[RequestState]) -> None:
     """Quality, as far as it can be told, of faces without a mesh: those sent as aligned."""
-    for task in tasks:
-        if "quality" in task.options.want:
-            for picture, face in task.faces():
+    for request in requests:
+        if "quality" in request.options.want:
+            for picture, face in request.faces():
                 if face.mesh is None:
                     face.quality = face_quality(picture.rgb, face)

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from inference.runner import Timing
-from ops.request_state import Task
+from ops.request_state import RequestState
 from ops.worker import ModelWorker
-
-TASK = "liveness"
 
 FALSE_REJECT_RATES = ("frr_1e-4", "frr_1e-3", "frr_1e-2")
 
@@ -43,11 +41,16 @@ class LivenessWorker(ModelWorker):
     0.68), and with the two MiniFASNet models within 0.01 of the best (0.94).
     """
 
-    def concerns(self, task: Task) -> bool:
-        return "liveness" in task.options.want
+    def concerns(self, request: RequestState) -> bool:
+        return "liveness" in request.options.want
 
-    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
-        pairs = [pair for task in tasks if "liveness" in task.options.want for pair in task.faces()]
+    def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
+        pairs = [
+            pair
+            for request in requests
+            if "liveness" in request.options.want
+            for pair in request.faces()
+        ]
         samples = [(picture.rgb, face) for picture, face in pairs]
         scores = [runner.run(samples, timing) for runner in self.runners]
         for (_, face), mean in zip(pairs, np.mean(scores, axis=0) if pairs else ()):

@@ -1,4 +1,4 @@
-"""Request: what a client sent becomes a task with upright RGB pictures.
+"""Request: of the texts that a client sent, upright RGB pictures and options.
 
 `parse_request` runs where the request arrives and looks at text only; decoding is the work of
 the stage. Paddle Serving's own RequestOp unpickles tensors of type BYTES, so nothing of it is
@@ -11,14 +11,14 @@ import time
 from collections.abc import Sequence
 
 from inference.runner import Timing
+from ops.decoder_pool import DecoderPool, decode, is_costly
 from ops.errors import ErrorKind, ServiceError, without_frames
 from ops.options import Options, parse_options
 from ops.pictures.picture import open_picture, reduced_size, reduction_of, upright_size
 from ops.pictures.picture_text import from_base64
 from ops.pictures.pixel_budget import PixelBudget
-from ops.request_state import Picture, Task
-from ops.stages.decoding import Decoders, decode, is_costly
-from ops.worker import Worker
+from ops.request_state import Picture, RequestState
+from ops.worker import PipelineContext, Worker
 from settings.config import Limits
 
 # How long a request's pictures are decoded before others have their turn.
@@ -32,8 +32,8 @@ _OTHERS = 8
 
 def parse_request(
     keys: Sequence[str], values: Sequence[str], limits: Limits, deadline: float
-) -> Task:
-    """A task from the parallel lists of a request.
+) -> RequestState:
+    """The state of a request from its parallel lists.
 
     deadline: seconds on the clock of `time.monotonic`.
     Raises ServiceError: MALFORMED_REQUEST, UNKNOWN_KEY, TOO_MANY_PICTURES, MALFORMED_OPTIONS.
@@ -63,7 +63,7 @@ def parse_request(
     if parsed.max_faces > limits.faces:
         raise ServiceError(ErrorKind.MALFORMED_OPTIONS, f"max_faces: at most {limits.faces} here.")
     pictures = [Picture(encoded=image) for image in images]
-    return Task(pictures, parsed, deadline)
+    return RequestState(pictures, parsed, deadline)
 
 
 def _check_counts(images: int, options: int, limits: Limits) -> None:
@@ -79,9 +79,9 @@ def _check_counts(images: int, options: int, limits: Limits) -> None:
 
 
 class RequestWorker(Worker):
-    """Decodes a task's pictures within the limits; a bad picture gets an error of its own.
+    """Decodes a request's pictures within the limits; a bad picture gets an error of its own.
 
-    A task is postponed while the pixels of others leave no room for its own, while a process
+    A request is postponed while the pixels of others leave no room for its own, while a process
     decodes those of its pictures that take long, and after each turn of work, so that a request
     with many pictures does not hold up one with a single picture.
     reduce_to: a JPEG is decoded at a fraction of its size where its longer side keeps so many
@@ -93,52 +93,61 @@ class RequestWorker(Worker):
         limits: Limits,
         budget: PixelBudget,
         reduce_to: int = 0,
-        decoders: Decoders | None = None,
+        decoders: DecoderPool | None = None,
     ) -> None:
         self._limits = limits
         self._reduce_to = reduce_to
         self._budget = budget
         self._decoders = decoders
 
-    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
+    @classmethod
+    def in_pipeline(cls, context: PipelineContext) -> RequestWorker:
+        config = context.config
+        return cls(config.limits, context.budget, config.reduce_jpegs_to, context.decoders)
+
+    def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
         started = time.perf_counter()
-        for task in tasks:
+        for request in requests:
             try:
-                task.postponed = not self._advance(task)
+                request.postponed = not self._advance(request)
             except ServiceError as error:
-                task.postponed, task.error = False, error
+                request.postponed, request.error = False, error
         timing.prepare += time.perf_counter() - started
 
-    def can_resume(self, task: Task) -> bool:
-        if task.reservation is not None:
-            return not task.decoding or any(map(self._is_ready, task.pictures))
-        if task.costly and self._decoders is not None and not self._decoders.has_claimed(task):
-            return self._decoders.is_next(task)
-        return self._budget.fits(task.needed_pixels, task)
+    def can_resume(self, request: RequestState) -> bool:
+        if request.reservation is not None:
+            return not request.decoding or any(map(self._is_ready, request.pictures))
+        if (
+            request.costly
+            and self._decoders is not None
+            and not self._decoders.has_claimed(request)
+        ):
+            return self._decoders.is_next(request)
+        return self._budget.fits(request.needed_pixels, request)
 
-    def give_up(self, task: Task) -> None:
-        self._budget.forget(task)
+    def give_up(self, request: RequestState) -> None:
+        self._budget.forget(request)
         if self._decoders is not None:
-            self._decoders.forget(task)
+            self._decoders.forget(request)
 
-    def _advance(self, task: Task) -> bool:
-        """Do what can be done for a task now; whether its pictures are all decoded."""
-        if not task.postponed:
-            self._open_all(task)
-        if task.reservation is None and not self._begin(task):
+    def _advance(self, request: RequestState) -> bool:
+        """Do what can be done for a request now; whether its pictures are all decoded."""
+        if not request.postponed:
+            self._open_all(request)
+        if request.reservation is None and not self._begin(request):
             return False
         until = time.monotonic() + TURN_S
-        for picture in filter(self._is_ready, task.pictures):
-            if time.monotonic() > until or not task.live:
+        for picture in filter(self._is_ready, request.pictures):
+            if time.monotonic() > until or not request.live:
                 return False
             decode(picture)
-        if task.decoding:
+        if request.decoding:
             return False
-        _raise_refusal(task)
+        _raise_refusal(request)
         return True
 
-    def _open_all(self, task: Task) -> None:
-        for picture in task.pictures:
+    def _open_all(self, request: RequestState) -> None:
+        for picture in request.pictures:
             text, picture.encoded = picture.encoded or "", None
             try:
                 data = from_base64(text, self._limits.picture_bytes)
@@ -148,28 +157,28 @@ class RequestWorker(Worker):
                 continue
             picture.data, picture.header = data, header
             picture.width, picture.height = upright_size(header)
-            if not task.options.aligned:
+            if not request.options.aligned:
                 picture.scale = reduction_of(header, self._reduce_to)
             width, height = reduced_size(header, picture.scale)
-            task.needed_pixels += width * height
-        if task.needed_pixels > self._budget.most:
+            request.needed_pixels += width * height
+        if request.needed_pixels > self._budget.most:
             raise ServiceError(
                 ErrorKind.REQUEST_TOO_LARGE,
-                f"Its pictures have {task.needed_pixels} pixels, more than {self._budget.most}.",
+                f"Its pictures have {request.needed_pixels} pixels, more than {self._budget.most}.",
             )
-        if self._decoders is not None and any(map(is_costly, task.pictures)):
-            self._decoders.join(task)
-            task.costly = True
+        if self._decoders is not None and any(map(is_costly, request.pictures)):
+            self._decoders.join(request)
+            request.costly = True
 
-    def _begin(self, task: Task) -> bool:
-        """Reserve a task's pixels, and before that a process where it needs one."""
-        if task.costly and self._decoders is not None and not self._decoders.claim(task):
+    def _begin(self, request: RequestState) -> bool:
+        """Reserve a request's pixels, and before that a process where it needs one."""
+        if request.costly and self._decoders is not None and not self._decoders.claim(request):
             return False
-        task.reservation = self._budget.reserve(task.needed_pixels, task)
-        if task.reservation is None:
+        request.reservation = self._budget.reserve(request.needed_pixels, request)
+        if request.reservation is None:
             return False
-        if task.costly and self._decoders is not None:
-            self._decoders.start(task)
+        if request.costly and self._decoders is not None:
+            self._decoders.start(request)
         return True
 
     def _is_ready(self, picture: Picture) -> bool:
@@ -178,8 +187,8 @@ class RequestWorker(Worker):
         return picture.header is not None and here
 
 
-def _raise_refusal(task: Task) -> None:
+def _raise_refusal(request: RequestState) -> None:
     """A picture that could not be decoded now, though another time, is no bad picture."""
-    for picture in task.pictures:
+    for picture in request.pictures:
         if picture.error is not None and picture.error.kind.grpc_status:
             raise picture.error

@@ -1,4 +1,4 @@
-"""Response: the JSON document of a task."""
+"""Response: the JSON document of a request."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pybase64
 
 from inference.runner import Timing
 from ops.options import Options
-from ops.request_state import Picture, Task
-from ops.worker import Worker
+from ops.request_state import Picture, RequestState
+from ops.worker import PipelineContext, Worker
 from vision.face import Face, Quality
 
 ANGLES = ("yaw", "pitch", "roll")
@@ -23,7 +23,7 @@ UNALIGNED = "ALIGNMENT_UNSURE"
 
 
 class ResponseWorker(Worker):
-    """Writes `task.document`.
+    """Writes `request.document`.
 
     models: stage name to name of the model that it runs, told to every client.
     """
@@ -31,10 +31,14 @@ class ResponseWorker(Worker):
     def __init__(self, models: Mapping[str, str]) -> None:
         self._models = dict(models)
 
-    def run(self, tasks: Sequence[Task], timing: Timing) -> None:
+    @classmethod
+    def in_pipeline(cls, context: PipelineContext) -> ResponseWorker:
+        return cls(context.models)
+
+    def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
         started = time.perf_counter()
-        for task in tasks:
-            task.document = document(task.pictures, task.options, self._models)
+        for request in requests:
+            request.document = document(request.pictures, request.options, self._models)
         timing.decode += time.perf_counter() - started
 
 

@@ -21,7 +21,7 @@ from bench.load.figures import Load
 from bench.load.pictures import NAMES, make_sets
 from bench.load.raw import Job, Raw
 from bench.load.session import SetResult, check_answer
-from ops.local import Chain
+from ops.local import LocalPipeline
 from runtime.ports import free_ports
 from settings.config import load_config
 from tests.support.service import ROOT
@@ -36,8 +36,8 @@ SIZES = {
 
 
 @pytest.fixture(scope="module")
-def chain(models):
-    return Chain.from_config(ROOT / "config.yml")
+def pipeline(models):
+    return LocalPipeline.from_config(ROOT / "config.yml")
 
 
 @pytest.fixture(scope="module")
@@ -47,24 +47,24 @@ def recognition(models):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_set_has_exactly_the_faces_that_it_promises(name, chain):
+def test_a_set_has_exactly_the_faces_that_it_promises(name, pipeline):
     (pictures,) = make_sets([name])
     found = 0
     for text in pictures.pictures:
         file = np.frombuffer(base64.b64decode(text), np.uint8)
         pixels = cv2.cvtColor(cv2.imdecode(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         assert pixels.shape[:2] == SIZES[name]
-        found += len(chain.analyze(pixels, aligned=pictures.aligned))
+        found += len(pipeline.analyze(pixels, aligned=pictures.aligned))
     assert found == pictures.faces
 
 
-def test_the_aligned_face_is_the_portraits_face(chain):
+def test_the_aligned_face_is_the_portraits_face(pipeline):
     one, aligned = make_sets(["vga", "aligned"])
 
     def embedding(pictures):
         file = np.frombuffer(base64.b64decode(pictures.pictures[0]), np.uint8)
         pixels = cv2.cvtColor(cv2.imdecode(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        return chain.analyze(pixels, aligned=pictures.aligned)[0].embedding
+        return pipeline.analyze(pixels, aligned=pictures.aligned)[0].embedding
 
     assert embedding(one) @ embedding(aligned) > 0.8
 

@@ -13,7 +13,7 @@ from inference.scores import SAME_PERSON, Recogniser, Scores
 from library.library import Library
 from library.records import Enrolment, NewFace
 from ops.errors import ServiceError
-from ops.local import Chain
+from ops.local import LocalPipeline
 from settings.config import load_config
 from tests.conftest import ROOT, SHARED
 from tests.support.libraries import library_config
@@ -24,13 +24,13 @@ FALSE_ACCEPTS = 1e-3
 
 
 @pytest.fixture(scope="module")
-def chain(models) -> Chain:
+def pipeline(models) -> LocalPipeline:
     config = load_config(ROOT / "config.yml")
     recogniser = models / "mobilefacenet_128"
     if not (recogniser / "model.yml").is_file():
         pytest.skip("mobilefacenet_128 has not been converted")
-    detection, landmark = (config.chosen_models(stage)[0] for stage in ("Detection", "Landmark"))
-    return Chain(detection, landmark, recogniser)
+    finding = {stage: config.chosen_models(stage) for stage in ("Detection", "Landmark")}
+    return LocalPipeline({**finding, "ArcFace": [recogniser]})
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,10 @@ def recogniser(models) -> Recogniser:
     return Recogniser(manifest.name, manifest.embedding_dim, scores)
 
 
-def embeddings(chain: Chain) -> Iterator[tuple[str, np.ndarray]]:
+def embeddings(pipeline: LocalPipeline) -> Iterator[tuple[str, np.ndarray]]:
     for person, file in gallery_files(GALLERY):
         try:
-            embedding = library_embedding(chain, file.read_bytes())
+            embedding = library_embedding(pipeline, file.read_bytes())
         except ServiceError:
             continue
         if embedding is not None:
@@ -56,12 +56,12 @@ def embeddings(chain: Chain) -> Iterator[tuple[str, np.ndarray]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["exact", "approximate"])
 def test_people_are_found_by_other_pictures_and_taken_for_nobody_else(
-    chain, recogniser, tmp_path, kind
+    pipeline, recogniser, tmp_path, kind
 ):
     if not GALLERY.is_dir():
         pytest.skip(f"{GALLERY} is not there")
     by_person: dict[str, list[np.ndarray]] = {}
-    for person, embedding in embeddings(chain):
+    for person, embedding in embeddings(pipeline):
         by_person.setdefault(person, []).append(embedding)
     settings = {"limits": {"faces_per_user": 1000}, "index": {"kind": kind, "storage": "auto"}}
     with Library(library_config(tmp_path, **settings), recogniser) as library:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ops.errors import ErrorKind
-from ops.local import Chain
+from ops.local import LocalPipeline
 from paddle_fence.pipeline import PipelineClient
 from tests.conftest import ROOT
 from tests.support import pictures
@@ -57,8 +57,8 @@ def test_http_grpc_and_the_published_client_give_the_same_answer(service, capsys
 
 
 def test_the_service_answers_what_the_library_calls_answer(service):
-    chain = Chain.from_config(ROOT / "config.yml")
-    (expected,) = chain.analyze(
+    pipeline = LocalPipeline.from_config(ROOT / "config.yml")
+    (expected,) = pipeline.analyze(
         np.asarray(Image.open(io.BytesIO(pictures.encode(pictures.astronaut()))))
     )
     (face,) = faces(service.post(ONE))

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from settings.config import Config, ConfigError, OpConfig, load_config
+from settings.config import Config, ConfigError, load_config
+from settings.dag import OpConfig
 from tests.support.service import ROOT
 
 TEXT = (ROOT / "config.yml").read_text()

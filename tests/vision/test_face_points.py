@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.local import Chain
+from ops.local import LocalPipeline
 from tests.support import pictures
 from tests.support.heads import outline_of
 from vision.face_points import landmark72, landmark150
@@ -16,8 +16,10 @@ from vision.face_points import landmark72, landmark150
 @pytest.fixture(scope="module")
 def mesh(models: Path) -> np.ndarray:
     """The sample picture's face, which looks at the camera."""
-    chain = Chain(models / "blazeface", models / "facemesh")
-    (face,) = chain.analyze(pictures.astronaut(), want=["mesh"])
+    pipeline = LocalPipeline(
+        {"Detection": [models / "blazeface"], "Landmark": [models / "facemesh"]}
+    )
+    (face,) = pipeline.analyze(pictures.astronaut(), want=["mesh"])
     assert face.mesh is not None
     return face.mesh
 
@@ -49,8 +51,10 @@ def test_the_order_of_the_72_goes_round_each_part(mesh: np.ndarray) -> None:
 
 
 def test_eyes_nose_and_mouth_are_those_of_the_landmarks(models: Path) -> None:
-    chain = Chain(models / "blazeface", models / "facemesh")
-    (face,) = chain.analyze(pictures.astronaut(), want=["mesh"])
+    pipeline = LocalPipeline(
+        {"Detection": [models / "blazeface"], "Landmark": [models / "facemesh"]}
+    )
+    (face,) = pipeline.analyze(pictures.astronaut(), want=["mesh"])
     assert face.mesh is not None
     points = landmark72(face.mesh)
     expected = face.landmarks

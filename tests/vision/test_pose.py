@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ops.local import Chain
+from ops.local import LocalPipeline
 from tests.support import pictures
 from tests.support.heads import outline_of, turned, upright_mesh
 from vision.pose import head_angles, head_rotations
@@ -52,32 +52,34 @@ def test_the_outline_of_an_upright_head_is_symmetric_and_holds_its_eyes() -> Non
 
 
 @pytest.fixture(scope="module")
-def chain(models: Path) -> Chain:
-    return Chain(models / "blazeface", models / "facemesh")
+def pipeline(models: Path) -> LocalPipeline:
+    return LocalPipeline({"Detection": [models / "blazeface"], "Landmark": [models / "facemesh"]})
 
 
-def angles_of(chain: Chain, picture: np.ndarray) -> np.ndarray:
-    (face,) = chain.analyze(np.ascontiguousarray(picture), want=["angle"], max_faces=1)
+def angles_of(pipeline: LocalPipeline, picture: np.ndarray) -> np.ndarray:
+    (face,) = pipeline.analyze(np.ascontiguousarray(picture), want=["angle"], max_faces=1)
     assert face.angle is not None
     return face.angle
 
 
 @pytest.mark.parametrize("degrees", [-60, -30, -10, 10, 30, 60, 90])
-def test_turning_a_picture_adds_to_the_roll_and_leaves_the_rest(chain: Chain, degrees: int) -> None:
+def test_turning_a_picture_adds_to_the_roll_and_leaves_the_rest(
+    pipeline: LocalPipeline, degrees: int
+) -> None:
     picture = pictures.astronaut()
     # OpenCV counts counterclockwise.
     matrix = cv2.getRotationMatrix2D((225, 125), -degrees, 1)
     rotated = cv2.warpAffine(picture, matrix, (512, 512), borderMode=cv2.BORDER_REPLICATE)
-    before, after = angles_of(chain, picture), angles_of(chain, rotated)
+    before, after = angles_of(pipeline, picture), angles_of(pipeline, rotated)
     assert after[2] - before[2] == pytest.approx(degrees, abs=4)
     assert np.abs(after[:2] - before[:2]).max() < 10
 
 
-def test_a_mirrored_picture_has_the_opposite_yaw_and_roll(chain: Chain) -> None:
+def test_a_mirrored_picture_has_the_opposite_yaw_and_roll(pipeline: LocalPipeline) -> None:
     # Turned in its plane first, so that there is a roll to compare.
     matrix = cv2.getRotationMatrix2D((225, 125), -20, 1)
     picture = cv2.warpAffine(
         pictures.astronaut(), matrix, (512, 512), borderMode=cv2.BORDER_REPLICATE
     )[:300, 60:400]
-    ours, mirrored = angles_of(chain, picture), angles_of(chain, picture[:, ::-1])
+    ours, mirrored = angles_of(pipeline, picture), angles_of(pipeline, picture[:, ::-1])
     np.testing.assert_allclose(mirrored, ours * [-1, 1, -1], atol=4)

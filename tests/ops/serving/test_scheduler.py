@@ -1,4 +1,4 @@
-"""Lanes: as many at work as there are cores, batches that fill, nothing forgotten."""
+"""The scheduler: no more threads at work than cores, batches that fill, nothing forgotten."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections import deque
 
 import pytest
 
-from ops.serving import scheduler as lanes_module
-from ops.serving.scheduler import Lanes
+from ops.serving import scheduler as scheduler_module
+from ops.serving.scheduler import Scheduler
 from ops.worker import StageError, Worker
 
 
 class Idle(Worker):
-    def run(self, tasks, timing):
+    def run(self, requests, timing):
         """Has nothing to do."""
 
 
 class Queue:
-    """A stage that hands its items to the next one."""
+    """An op that hands its items to the next one."""
 
     def __init__(self, depth, batch_size, after=None, seconds=0.0):
         self.name = f"stage {depth}"
@@ -46,14 +46,14 @@ class Queue:
 
 
 def run(stages, concurrency, cores, total):
-    lanes = Lanes(cores)
+    scheduler = Scheduler(cores)
     for stage, count in zip(stages, concurrency):
-        lanes.add(stage, [Idle() for _ in range(count)])
-    lanes.start()
-    lanes.wake()
+        scheduler.add(stage, [Idle() for _ in range(count)])
+    scheduler.start()
+    scheduler.wake()
     deepest = max(stages, key=lambda stage: stage.depth)
     wait_for(lambda: sum(map(len, deepest.batches)) == total)
-    return lanes
+    return scheduler
 
 
 def wait_for(condition):
@@ -89,8 +89,8 @@ def test_work_that_has_waited_too_long_goes_before_new_work():
 
 @pytest.mark.parametrize(("most_patience", "fills"), [(60.0, True), (0.0, False)])
 def test_batches_wait_longer_while_many_requests_wait(monkeypatch, most_patience, fills):
-    monkeypatch.setattr(lanes_module, "PATIENCE_S", 0.0)
-    monkeypatch.setattr(lanes_module, "MOST_PATIENCE_S", most_patience)
+    monkeypatch.setattr(scheduler_module, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(scheduler_module, "MOST_PATIENCE_S", most_patience)
     last = Queue(2, 4)
     first = Queue(1, 1, after=last, seconds=0.001)
     first.items.extend(range(40))
@@ -98,7 +98,7 @@ def test_batches_wait_longer_while_many_requests_wait(monkeypatch, most_patience
     assert (len(last.batches[0]) == last.batch_size) is fills
 
 
-def test_no_more_lanes_are_at_work_than_there_are_cores():
+def test_no_more_threads_are_at_work_than_there_are_cores():
     running, most, lock = [0], [0], threading.Lock()
 
     class Counting(Queue):
@@ -128,22 +128,22 @@ def test_a_worker_stays_in_one_thread_and_everything_arrives(concurrency):
         assert all(len(threads) == 1 for threads in stage.threads.values())
 
 
-def test_work_that_comes_later_wakes_a_lane():
+def test_work_that_comes_later_wakes_a_thread():
     stage = Queue(1, 1)
     stage.items.append(0)
-    lanes = run([stage], [2], 2, 1)
+    scheduler = run([stage], [2], 2, 1)
     for number in range(200):
         stage.items.append(number)
-        lanes.wake()
+        scheduler.wake()
     wait_for(lambda: len(stage.batches) == 201)
 
 
-def test_a_worker_that_cannot_warm_up_is_told_to_whoever_starts_the_lanes():
+def test_a_worker_that_cannot_warm_up_is_told_to_whoever_starts_the_threads():
     class Cold(Idle):
         def warm_up(self):
             raise RuntimeError("no kernel")
 
-    lanes = Lanes(1)
-    lanes.add(Queue(1, 1), [Cold()])
+    scheduler = Scheduler(1)
+    scheduler.add(Queue(1, 1), [Cold()])
     with pytest.raises(StageError, match="stage 1: a trial run failed: no kernel"):
-        lanes.start()
+        scheduler.start()

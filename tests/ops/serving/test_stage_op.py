@@ -7,63 +7,63 @@ from typing import ClassVar
 
 from inference.runner import Timing
 from ops.errors import ErrorKind
-from ops.request_state import Picture, Task
+from ops.request_state import Picture, RequestState
 from ops.serving.executor import Executor
 from ops.serving.http_server import PipelineApp
-from ops.serving.scheduler import Lanes
+from ops.serving.scheduler import Scheduler
 from ops.serving.stage_op import Envelope, StageOp
 from ops.worker import Worker
 from settings.config import Limits
 
 
 class Breaking(Worker):
-    """Fails on batches that hold a marked task."""
+    """Fails on batches that hold a marked request."""
 
-    def run(self, tasks, timing):
-        for task in tasks:
-            if task.pictures[0].width == 13:
+    def run(self, requests, timing):
+        for request in requests:
+            if request.pictures[0].width == 13:
                 raise RuntimeError("thirteen")
-        for task in tasks:
-            task.document = "done"
+        for request in requests:
+            request.document = "done"
 
 
-def task(width: int) -> Task:
-    return Task([Picture(width=width)])
+def request_of(width: int) -> RequestState:
+    return RequestState([Picture(width=width)])
 
 
 def test_one_failing_request_does_not_take_the_batch_along():
-    op = StageOp("Breaking", [], [Breaking()], 8, Lanes(1))
-    tasks = [task(1), task(13), task(2)]
-    op._work(Breaking(), tasks, Timing())
-    assert [t.document for t in tasks] == ["done", "", "done"]
-    assert tasks[1].error is not None
-    assert tasks[1].error.kind is ErrorKind.INTERNAL
-    assert "thirteen" not in tasks[1].error.message
+    op = StageOp("Breaking", [], [Breaking()], 8, Scheduler(1))
+    requests = [request_of(1), request_of(13), request_of(2)]
+    op._work(Breaking(), requests, Timing())
+    assert [t.document for t in requests] == ["done", "", "done"]
+    assert requests[1].error is not None
+    assert requests[1].error.kind is ErrorKind.INTERNAL
+    assert "thirteen" not in requests[1].error.message
 
 
 def test_an_op_knows_how_deep_in_the_dag_it_is():
-    lanes = Lanes(1)
-    first = StageOp("First", [], [Breaking()], 1, lanes)
-    second = StageOp("Second", [first], [Breaking()], 1, lanes)
+    scheduler = Scheduler(1)
+    first = StageOp("First", [], [Breaking()], 1, scheduler)
+    second = StageOp("Second", [first], [Breaking()], 1, scheduler)
     assert second.depth == first.depth + 1
 
 
 class Postponing(Worker):
-    """Postpones tasks of width 0 until it is told otherwise."""
+    """Postpones requests of width 0 until it is told otherwise."""
 
     def __init__(self):
         self.waits = True
         self.forgotten = []
 
-    def can_resume(self, task):
+    def can_resume(self, request):
         return not self.waits
 
-    def give_up(self, task):
-        self.forgotten.append(task)
+    def give_up(self, request):
+        self.forgotten.append(request)
 
-    def run(self, tasks, timing):
-        for task in tasks:
-            task.postponed = self.waits and task.pictures[0].width == 0
+    def run(self, requests, timing):
+        for request in requests:
+            request.postponed = self.waits and request.pictures[0].width == 0
 
 
 class Channel:
@@ -71,8 +71,8 @@ class Channel:
 
     _consumer_cursors = ("one",)
 
-    def __init__(self, tasks=()):
-        self.items = [Envelope(number, task) for number, task in enumerate(tasks)]
+    def __init__(self, requests=()):
+        self.items = [Envelope(number, request) for number, request in enumerate(requests)]
 
     def size(self):
         return len(self.items)
@@ -89,50 +89,50 @@ def run_all(op, worker):
         op.step(worker, op.take())
 
 
-def op_of(worker, tasks):
-    op = StageOp("Postponing", [], [worker], 1, Lanes(1))
-    op._input, op._outputs, op._trace = Channel(tasks), [Channel()], None
+def op_of(worker, requests):
+    op = StageOp("Postponing", [], [worker], 1, Scheduler(1))
+    op._input, op._outputs, op._trace = Channel(requests), [Channel()], None
     return op, op._outputs[0].items
 
 
 def test_items_pass_one_that_was_postponed():
     worker = Postponing()
-    tasks = [task(0), task(1), task(0), task(2)]
-    op, passed = op_of(worker, tasks)
+    requests = [request_of(0), request_of(1), request_of(0), request_of(2)]
+    op, passed = op_of(worker, requests)
     run_all(op, worker)
-    assert [item.task for item in passed] == [tasks[1], tasks[3]]
+    assert [item.request for item in passed] == [requests[1], requests[3]]
     worker.waits = False
     run_all(op, worker)
-    assert [item.task for item in passed] == [tasks[1], tasks[3], tasks[0], tasks[2]]
+    assert [item.request for item in passed] == [requests[1], requests[3], requests[0], requests[2]]
 
 
 def test_a_postponed_item_that_nobody_waits_for_is_passed_on_and_forgotten():
     worker = Postponing()
-    tasks = [task(0), task(0)]
-    op, passed = op_of(worker, tasks)
+    requests = [request_of(0), request_of(0)]
+    op, passed = op_of(worker, requests)
     run_all(op, worker)
     assert not passed
-    tasks[1].cancelled = True
+    requests[1].cancelled = True
     run_all(op, worker)
-    assert [item.task for item in passed] == [tasks[1]]
-    assert worker.forgotten == [tasks[1]]
+    assert [item.request for item in passed] == [requests[1]]
+    assert worker.forgotten == [requests[1]]
 
 
 def test_postponed_items_and_new_ones_take_turns():
     class InTurns(Postponing):
         order: ClassVar[list[int]] = []
 
-        def can_resume(self, task):
+        def can_resume(self, request):
             return True
 
-        def run(self, tasks, timing):
-            for one in tasks:
+        def run(self, requests, timing):
+            for one in requests:
                 self.order.append(one.pictures[0].width)
                 one.pictures[0].height += 1
                 one.postponed = one.pictures[0].width == 0 and one.pictures[0].height < 4
 
     worker = InTurns()
-    op, passed = op_of(worker, [task(0), *(task(width) for width in range(1, 6))])
+    op, passed = op_of(worker, [request_of(0), *(request_of(width) for width in range(1, 6))])
     run_all(op, worker)
     assert worker.order == [0, 0, 1, 0, 2, 0, 3, 4, 5] or worker.order == [
         0,
@@ -150,13 +150,13 @@ def test_postponed_items_and_new_ones_take_turns():
 
 def test_work_that_finds_no_memory_makes_the_service_busy():
     class Hungry(Worker):
-        def run(self, tasks, timing):
+        def run(self, requests, timing):
             raise MemoryError
 
-    op = StageOp("Hungry", [], [Hungry()], 8, Lanes(1))
-    tasks = [task(1), task(2)]
-    op._work(Hungry(), tasks, Timing())
-    assert {t.error.kind for t in tasks} == {ErrorKind.BUSY}
+    op = StageOp("Hungry", [], [Hungry()], 8, Scheduler(1))
+    requests = [request_of(1), request_of(2)]
+    op._work(Hungry(), requests, Timing())
+    assert {t.error.kind for t in requests} == {ErrorKind.BUSY}
 
 
 async def _receive():

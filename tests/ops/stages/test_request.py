@@ -32,10 +32,10 @@ def refusal(*pairs: tuple[str, str]) -> ServiceError:
 
 
 def test_images_keep_their_order_and_options_are_read():
-    task = parse(("image", "a"), ("options", '{"max_faces": 2}'), ("image", "b"))
-    assert [picture.encoded for picture in task.pictures] == ["a", "b"]
-    assert task.options.max_faces == 2
-    assert task.deadline == 30.0
+    request = parse(("image", "a"), ("options", '{"max_faces": 2}'), ("image", "b"))
+    assert [picture.encoded for picture in request.pictures] == ["a", "b"]
+    assert request.options.max_faces == 2
+    assert request.deadline == 30.0
 
 
 def test_unknown_keys_are_refused_by_name():
@@ -116,8 +116,8 @@ def test_a_whole_number_may_be_written_with_a_fraction_of_nothing():
 
 @pytest.mark.parametrize("value", ["1", "0"])
 def test_a_wish_for_the_profile_changes_nothing(value):
-    task = parse(("image", "a"), ("pipeline.profile", value))
-    assert [picture.encoded for picture in task.pictures] == ["a"]
+    request = parse(("image", "a"), ("pipeline.profile", value))
+    assert [picture.encoded for picture in request.pictures] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -146,14 +146,14 @@ def test_the_fields_of_paddle_servings_gateway_are_taken():
 
 def test_one_bad_picture_leaves_the_others_alone():
     good = pictures.base64_of(pictures.encode(np.zeros((5, 7, 3), np.uint8), "PNG"))
-    task = parse(("image", good), ("image", "!"), ("image", good))
-    task.deadline = time.monotonic() + 10
-    RequestWorker(LIMITS, PixelBudget(1000, 1000)).run([task], Timing())
-    assert [picture.error is None for picture in task.pictures] == [True, False, True]
-    assert (task.pictures[2].width, task.pictures[2].height) == (7, 5)
-    assert task.pictures[1].error.kind is ErrorKind.NOT_BASE64
-    assert task.reservation.pixels == 70
-    assert all(picture.encoded is None for picture in task.pictures)
+    request = parse(("image", good), ("image", "!"), ("image", good))
+    request.deadline = time.monotonic() + 10
+    RequestWorker(LIMITS, PixelBudget(1000, 1000)).run([request], Timing())
+    assert [picture.error is None for picture in request.pictures] == [True, False, True]
+    assert (request.pictures[2].width, request.pictures[2].height) == (7, 5)
+    assert request.pictures[1].error.kind is ErrorKind.NOT_BASE64
+    assert request.reservation.pixels == 70
+    assert all(picture.encoded is None for picture in request.pictures)
 
 
 def test_a_request_is_postponed_until_there_is_room_for_its_pixels():
@@ -161,8 +161,8 @@ def test_a_request_is_postponed_until_there_is_room_for_its_pixels():
     budget = PixelBudget(40, 40)
     worker = RequestWorker(LIMITS, budget)
     first, second = parse(("image", good)), parse(("image", good))
-    for task in (first, second):
-        task.deadline = time.monotonic() + 10
+    for request in (first, second):
+        request.deadline = time.monotonic() + 10
     worker.run([first, second], Timing())
     assert not first.postponed
     assert second.postponed
@@ -176,11 +176,11 @@ def test_a_request_is_postponed_until_there_is_room_for_its_pixels():
 
 
 def test_a_request_whose_pictures_never_fit_is_refused_at_once():
-    task = parse(*[("image", pictures.base64_of(webp_of_one_colour(600, 600)))] * 3)
-    task.deadline = time.monotonic() + 10
-    RequestWorker(LIMITS, PixelBudget(1_000_000, 1_000_000)).run([task], Timing())
-    assert task.error.kind is ErrorKind.REQUEST_TOO_LARGE
-    assert not task.postponed
+    request = parse(*[("image", pictures.base64_of(webp_of_one_colour(600, 600)))] * 3)
+    request.deadline = time.monotonic() + 10
+    RequestWorker(LIMITS, PixelBudget(1_000_000, 1_000_000)).run([request], Timing())
+    assert request.error.kind is ErrorKind.REQUEST_TOO_LARGE
+    assert not request.postponed
 
 
 def test_a_picture_there_is_no_memory_for_makes_the_service_busy_and_is_not_called_broken(
@@ -190,10 +190,10 @@ def test_a_picture_there_is_no_memory_for_makes_the_service_busy_and_is_not_call
         raise MemoryError
 
     monkeypatch.setattr("ops.pictures.pixels.cv2.imdecode", no_memory)
-    task = parse(("image", ONE))
-    task.deadline = time.monotonic() + 10
-    RequestWorker(LIMITS, PixelBudget(1_000_000, 1_000_000)).run([task], Timing())
-    assert task.error.kind is ErrorKind.BUSY
+    request = parse(("image", ONE))
+    request.deadline = time.monotonic() + 10
+    RequestWorker(LIMITS, PixelBudget(1_000_000, 1_000_000)).run([request], Timing())
+    assert request.error.kind is ErrorKind.BUSY
 
 
 def test_error_numbers_are_unique_and_all_in_the_table():

@@ -9,7 +9,7 @@ import pytest
 
 from bench import turned
 from bench.turned import turn
-from ops.local import Chain
+from ops.local import LocalPipeline
 from ops.stages.alignment import align_faces
 from ops.stages.detection import distinct, doubtful, is_unsure, merged
 from ops.stages.landmark import distinct as distinct_faces
@@ -31,15 +31,15 @@ def found(*boxes: tuple[float, float, float, float, float]) -> Detections:
 
 
 @pytest.fixture(scope="module")
-def chain(models: Path) -> Chain:
-    return Chain(models / "blazeface", models / "facemesh")
+def pipeline(models: Path) -> LocalPipeline:
+    return LocalPipeline({"Detection": [models / "blazeface"], "Landmark": [models / "facemesh"]})
 
 
 @pytest.fixture
-def counted(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def counted(pipeline: LocalPipeline, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Samples that the detector and the landmark model looked at."""
     counts = [0, 0]
-    for number, worker in enumerate(chain._workers):
+    for number, worker in enumerate(pipeline._workers):
         runner = worker.runners[0]
 
         def run(samples, timing, number=number, run=runner.run):
@@ -50,22 +50,24 @@ def counted(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def test_an_upright_face_costs_one_look_of_each_model(chain: Chain, counted: list[int]) -> None:
-    assert len(chain.analyze(astronaut())) == 1
+def test_an_upright_face_costs_one_look_of_each_model(
+    pipeline: LocalPipeline, counted: list[int]
+) -> None:
+    assert len(pipeline.analyze(astronaut())) == 1
     assert counted == [1, 1]
 
 
 def test_a_picture_in_which_there_is_nothing_costs_one_look(
-    chain: Chain, counted: list[int]
+    pipeline: LocalPipeline, counted: list[int]
 ) -> None:
-    assert chain.analyze(np.full((480, 640, 3), 90, np.uint8)) == []
+    assert pipeline.analyze(np.full((480, 640, 3), 90, np.uint8)) == []
     assert counted == [1, 0]
 
 
 def test_a_face_on_its_head_costs_a_bounded_number_of_looks(
-    chain: Chain, counted: list[int]
+    pipeline: LocalPipeline, counted: list[int]
 ) -> None:
-    assert len(chain.analyze(turn(astronaut(), 180))) == 1
+    assert len(pipeline.analyze(turn(astronaut(), 180))) == 1
     assert counted[0] <= 2
     assert counted[1] <= 9
 
@@ -211,7 +213,7 @@ def test_a_gallery_that_is_not_there_is_one_line_and_status_1(
     assert "none" in capsys.readouterr().out
 
 
-def test_the_sample_face_is_sure_at_every_turn(chain: Chain) -> None:
+def test_the_sample_face_is_sure_at_every_turn(pipeline: LocalPipeline) -> None:
     for degrees in (0, 90, 180, 270):
-        (face,) = chain.analyze(turn(pictures.astronaut(), degrees))
+        (face,) = pipeline.analyze(turn(pictures.astronaut(), degrees))
         assert face.is_aligned

@@ -16,13 +16,13 @@ import pytest
 
 from bench.attacking import pictures as attacks
 from inference.runner import Timing
+from ops.decoder_pool import DecoderPool, is_costly
 from ops.errors import ErrorKind, ServiceError
 from ops.pictures.decoder import Decoder, GaveUpError
 from ops.pictures.decoder_process import memory_for
 from ops.pictures.picture import open_picture, pixels_of
 from ops.pictures.pixel_budget import PixelBudget
-from ops.request_state import Picture, Task
-from ops.stages.decoding import Decoders, is_costly
+from ops.request_state import Picture, RequestState
 from ops.stages.request import RequestWorker
 from settings.config import Limits
 from tests.support import pictures
@@ -30,7 +30,7 @@ from tests.support.decoders import decoders_among, is_at_work
 from tests.support.service import wait_until
 
 pytestmark = pytest.mark.attack
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 MAX_PIXELS = 50_000_000
 # Estimated to take long, though it does not.
 SEEMING = attacks.lossless_webp(1200, 1000)
@@ -196,60 +196,60 @@ def test_a_process_dies_with_a_parent_that_was_killed(tmp_path, endless):
 
 
 def test_what_is_often_attacked_is_decoded_apart_however_small():
-    worker = worker_with(Decoders(1, 4, MAX_PIXELS, lambda: None))
+    worker = worker_with(DecoderPool(1, 4, MAX_PIXELS, lambda: None))
     small = np.ascontiguousarray(pictures.astronaut()[::8, ::8])
     for data in (pictures.heic(small), pictures.encode(small, "AVIF"), pictures.tiff(small)):
-        task = task_of(data)
-        worker.run([task], Timing())
-        assert task.costly
-        assert task.postponed
-        run_until_done(worker, task)
-        assert task.pictures[0].rgb.shape == (64, 64, 3)
+        request = request_of(data)
+        worker.run([request], Timing())
+        assert request.costly
+        assert request.postponed
+        run_until_done(worker, request)
+        assert request.pictures[0].rgb.shape == (64, 64, 3)
 
 
-def task_of(*files: bytes, seconds: float = 60.0) -> Task:
+def request_of(*files: bytes, seconds: float = 60.0) -> RequestState:
     encoded = [Picture(encoded=pictures.base64_of(data)) for data in files]
-    return Task(encoded, deadline=time.monotonic() + seconds)
+    return RequestState(encoded, deadline=time.monotonic() + seconds)
 
 
-def worker_with(decoders: Decoders, total: int = 100_000_000) -> RequestWorker:
+def worker_with(decoders: DecoderPool, total: int = 100_000_000) -> RequestWorker:
     return RequestWorker(Limits(), PixelBudget(total, MAX_PIXELS), 0, decoders)
 
 
-def run_until_done(worker: RequestWorker, task: Task) -> None:
-    worker.run([task], Timing())
-    while task.postponed and task.live:
-        assert wait_until(lambda: worker.can_resume(task) or not task.live, 90)
-        worker.run([task], Timing())
+def run_until_done(worker: RequestWorker, request: RequestState) -> None:
+    worker.run([request], Timing())
+    while request.postponed and request.live:
+        assert wait_until(lambda: worker.can_resume(request) or not request.live, 90)
+        worker.run([request], Timing())
 
 
 def test_costly_and_ordinary_pictures_of_a_request_come_back_in_order():
     woken = []
-    worker = worker_with(Decoders(1, 4, MAX_PIXELS, lambda: woken.append(1)))
+    worker = worker_with(DecoderPool(1, 4, MAX_PIXELS, lambda: woken.append(1)))
     small = pictures.encode(pictures.astronaut())
-    task = task_of(small, SEEMING, b"none", SEEMING, small)
-    worker.run([task], Timing())
-    assert task.costly
-    run_until_done(worker, task)
-    assert [p.pixels is None for p in task.pictures] == [False, False, True, False, False]
-    assert task.pictures[1].rgb.shape == (1000, 1200, 3)
-    assert task.pictures[4].rgb.shape == (512, 512, 3)
+    request = request_of(small, SEEMING, b"none", SEEMING, small)
+    worker.run([request], Timing())
+    assert request.costly
+    run_until_done(worker, request)
+    assert [p.pixels is None for p in request.pictures] == [False, False, True, False, False]
+    assert request.pictures[1].rgb.shape == (1000, 1200, 3)
+    assert request.pictures[4].rgb.shape == (512, 512, 3)
     assert wait_until(lambda: woken, 10)
 
 
 def test_the_cheapest_request_comes_next_and_one_too_many_is_refused():
-    decoders = Decoders(1, 3, MAX_PIXELS, lambda: None)
+    decoders = DecoderPool(1, 3, MAX_PIXELS, lambda: None)
     running, dear, cheap, much = (
-        Task([Picture(data=b"", header=open_picture(SEEMING, MAX_PIXELS))] * count)
+        RequestState([Picture(data=b"", header=open_picture(SEEMING, MAX_PIXELS))] * count)
         for count in (1, 3, 2, 9)
     )
-    assert all(is_costly(task.pictures[0]) for task in (running, dear))
+    assert all(is_costly(request.pictures[0]) for request in (running, dear))
     decoders.join(running)
     assert decoders.claim(running)
-    for task in (dear, cheap, much):
-        decoders.join(task)
-        assert not decoders.claim(task)
-    assert kind_of(decoders.join, Task([])) is ErrorKind.BUSY
+    for request in (dear, cheap, much):
+        decoders.join(request)
+        assert not decoders.claim(request)
+    assert kind_of(decoders.join, RequestState([])) is ErrorKind.BUSY
     assert decoders.requests == 4
     decoders.forget(running)
     assert not decoders.claim(dear)
@@ -257,14 +257,14 @@ def test_the_cheapest_request_comes_next_and_one_too_many_is_refused():
     decoders.forget(cheap)
     dear.cancelled = True
     assert decoders.claim(much)
-    for task in (dear, much):
-        decoders.forget(task)
+    for request in (dear, much):
+        decoders.forget(request)
     assert decoders.requests == 0
 
 
 def test_a_request_past_its_deadline_leaves_its_decoder_to_the_next(endless):
-    worker = worker_with(Decoders(1, 4, MAX_PIXELS, lambda: None))
-    late, next_one = task_of(endless[0], seconds=60), task_of(SEEMING)
+    worker = worker_with(DecoderPool(1, 4, MAX_PIXELS, lambda: None))
+    late, next_one = request_of(endless[0], seconds=60), request_of(SEEMING)
     worker.run([late], Timing())
     assert late.decoding
     worker.run([next_one], Timing())
@@ -277,18 +277,18 @@ def test_a_request_past_its_deadline_leaves_its_decoder_to_the_next(endless):
 
 
 def test_ordinary_requests_pass_those_that_wait_for_a_decoder(endless):
-    worker = worker_with(Decoders(1, 4, MAX_PIXELS, lambda: None))
-    costly = [task_of(endless[0]) for _ in range(3)]
-    for task in costly:
-        worker.run([task], Timing())
-        assert task.postponed
+    worker = worker_with(DecoderPool(1, 4, MAX_PIXELS, lambda: None))
+    costly = [request_of(endless[0]) for _ in range(3)]
+    for request in costly:
+        worker.run([request], Timing())
+        assert request.postponed
     for _ in range(5):
-        quick = task_of(pictures.encode(pictures.astronaut()))
+        quick = request_of(pictures.encode(pictures.astronaut()))
         worker.run([quick], Timing())
         assert not quick.postponed
         assert quick.pictures[0].pixels is not None
-    assert any(task.decoding for task in costly)
-    for task in costly:
-        task.cancelled = True
-        worker.give_up(task)
-    assert wait_until(lambda: not any(task.decoding for task in costly), 30)
+    assert any(request.decoding for request in costly)
+    for request in costly:
+        request.cancelled = True
+        worker.give_up(request)
+    assert wait_until(lambda: not any(request.decoding for request in costly), 30)

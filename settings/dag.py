@@ -1,0 +1,106 @@
+"""Settings of the DAG's ops, the section ``op`` of ``config.yml``, and how ops may be wired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from settings.section import Section
+from settings.stages import FIRST, LAST, REQUIRED, STAGES
+
+
+class OpConfig(Section):
+    """The op of one stage.
+
+    inputs: stages whose output it takes. concurrency: threads, each with its own clone of
+    the predictor. batch_size: model inputs a run. models: directories below `models_dir`,
+    or paths. fallback: used instead of a single model that has not been converted.
+    devices: "" for the CPU, else GPU numbers ("0" or "0,1"), shared out over the threads.
+    threads: math threads a predictor on the CPU.
+    """
+
+    inputs: tuple[str, ...] = ()
+    concurrency: int = Field(1, ge=1, le=64)
+    batch_size: int = Field(1, ge=1, le=256)
+    models: tuple[str, ...] = ()
+    fallback: str | None = None
+    devices: str = Field("", pattern=r"^(\d+(,\d+)*)?$")
+    threads: int = Field(1, ge=1, le=256)
+
+    def device(self, worker: int, replica: int = 0) -> str:
+        """The device of a thread, "cpu" or "gpu:N"; replicas go on where the one before ended."""
+        if not self.devices:
+            return "cpu"
+        numbers = self.devices.split(",")
+        return f"gpu:{numbers[(replica * self.concurrency + worker) % len(numbers)]}"
+
+
+def check_ops(ops: Mapping[str, OpConfig]) -> None:
+    """Check that ops, by stage, form a DAG that Paddle Serving's channels can carry.
+
+    Raises ValueError that names the key, the value and what is allowed.
+    """
+    for name in ops:
+        _check_op(ops, name)
+    for name in REQUIRED:
+        if name not in ops:
+            raise ValueError(f"op.{name}: missing; the pipeline needs it")
+    layers: dict[str, int] = {}
+    for name in ops:
+        _layer(ops, name, layers, ())
+    consumed = {name for op in ops.values() for name in op.inputs}
+    for name in ops:
+        if name != LAST and name not in consumed:
+            raise ValueError(f"op.{name}: no other op has it in its inputs")
+    for name, op in ops.items():
+        missing = [need for need in STAGES[name].needs if need not in _ancestors(ops, name)]
+        if missing:
+            raise ValueError(
+                f"op.{name}.inputs: {list(op.inputs)} is not allowed: "
+                f"{missing[0]} has to run before it"
+            )
+
+
+def _check_op(ops: Mapping[str, OpConfig], name: str) -> None:
+    if name not in STAGES:
+        raise ValueError(f"op.{name}: unknown op; known are {', '.join(STAGES)}")
+    op, stage = ops[name], STAGES[name]
+    for source in op.inputs:
+        if source not in ops:
+            raise ValueError(f"op.{name}.inputs: {source!r} is not allowed: there is no such op")
+    if (not op.inputs) != (name == FIRST):
+        raise ValueError(
+            f"op.{name}.inputs: {list(op.inputs)} is not allowed: "
+            f"{FIRST} has no inputs, every other op at least one"
+        )
+    if stage.task and not op.models:
+        raise ValueError(f"op.{name}.model: missing")
+    if not stage.task and (op.models or op.devices):
+        raise ValueError(f"op.{name}: it runs no model, so model and devices are not allowed")
+    if op.fallback and len(op.models) != 1:
+        raise ValueError(f"op.{name}.fallback: allowed beside a single model only")
+    if not stage.several and len(op.models) > 1:
+        raise ValueError(f"op.{name}.models: {list(op.models)} is not allowed: it runs one model")
+
+
+def _layer(
+    ops: Mapping[str, OpConfig], name: str, layers: dict[str, int], path: tuple[str, ...]
+) -> int:
+    if name in path:
+        raise ValueError(f"op.{name}.inputs: the ops form a circle")
+    if name not in layers:
+        depths = {_layer(ops, source, layers, (*path, name)) for source in ops[name].inputs}
+        if len(depths) > 1:
+            # Paddle Serving 0.9 bridges layers with a VirtualOp whose thread dies at start.
+            raise ValueError(
+                f"op.{name}.inputs: {list(ops[name].inputs)} is not allowed: "
+                f"all inputs have to be equally far from {FIRST}"
+            )
+        layers[name] = 1 + max(depths, default=0)
+    return layers[name]
+
+
+def _ancestors(ops: Mapping[str, OpConfig], name: str) -> set[str]:
+    direct = set(ops[name].inputs)
+    return direct.union(*(_ancestors(ops, parent) for parent in direct))
