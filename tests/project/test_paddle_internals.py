@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.request_state import Task
+from ops.request_state import RequestState
 from ops.serving.executor import Executor
 from ops.serving.stage_op import Envelope, StageOp
 from paddle_fence import internals
@@ -96,7 +96,7 @@ def test_a_dag_is_built_of_the_settings_and_starts_its_ops_threads():
 def test_an_item_goes_through_the_dag_by_reference_and_is_counted_where_it_waits():
     executor, ops = diamond()
     ends = internals.channel_ends(executor)
-    item = Envelope(1, Task([]))
+    item = Envelope(1, RequestState([]))
     ends.entrance.push(item, executor.name)
     assert ends.entrance.front("First", 1) == {executor.name: item}
     (shared,) = internals.output_channels(ops["First"])
@@ -122,7 +122,7 @@ def test_items_of_one_reader_wait_until_the_other_has_read_as_many():
     _, ops = diamond()
     (shared,) = internals.output_channels(ops["First"])
     for number in range(5):
-        shared.push(Envelope(number, Task([])), "First")
+        shared.push(Envelope(number, RequestState([])), "First")
     for _ in range(3):
         shared.front("Left", 1)
     shared.front("Right", 1)
@@ -134,7 +134,7 @@ def test_items_come_in_the_order_of_their_ids():
     executor, _ = diamond()
     entrance = internals.channel_ends(executor).entrance
     for number in (3, 1, 2):
-        entrance.push(Envelope(number, Task([])), executor.name)
+        entrance.push(Envelope(number, RequestState([])), executor.name)
     taken = [entrance.front("First", 1)[executor.name].id for _ in range(3)]
     assert taken == [1, 2, 3]
 
@@ -158,7 +158,7 @@ def test_whoever_waits_at_a_channel_that_is_stopped_is_told_and_so_is_whoever_co
     with pytest.raises(ChannelStopError):
         out.front(executor.name)
     with pytest.raises(ChannelStopError):
-        entrance.push(Envelope(1, Task([])), executor.name)
+        entrance.push(Envelope(1, RequestState([])), executor.name)
 
 
 def test_without_an_interval_there_is_no_tracer():
