@@ -8,18 +8,18 @@ timed against its original where ``--onnx NAME=FILE`` gives it, and alone otherw
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import click
 import numpy as np
 
-from terminal.console import open_console
+from bench.frame import Bench, benchmark, seconds, several
+from terminal.options import PATH, Count, Number
 from terminal.table import FittingTable
 
 if TYPE_CHECKING:
@@ -53,64 +53,16 @@ class Timing:
     note: str = ""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Print the table; exit status 1 where a model is slower than the limit, 2 without models."""
-    options = _parser().parse_args(argv)
-    # Both runtimes read it when they are imported.
-    os.environ["OMP_NUM_THREADS"] = "1"
-    console = open_console()
-    folders = [file.parent for file in sorted(options.models.glob("*/model.yml"))]
-    chosen = [folder for folder in folders if not options.names or folder.name in options.names]
-    missing = set(options.names) - {folder.name for folder in chosen}
-    if missing or not chosen:
-        console.print(f"no converted model {', '.join(sorted(missing)) or options.models}")
-        return 2
-    originals = dict(item.split("=", 1) for item in options.onnx)
-    timings = []
-    with console.status("") as status:
-        for folder in chosen:
-            status.update(f"measuring {folder.name}")
-            original = originals.get(folder.name)
-            timings += _measure(folder, options, Path(original) if original else None)
-    console.print(_table(timings))
-    if options.json:
-        text = json.dumps([asdict(timing) for timing in timings], indent=1)
-        options.json.write_text(text + "\n", encoding="utf-8")
-    slow = [t for t in timings if t.ratio is not None and t.ratio > options.limit]
-    if slow:
-        listed = ", ".join(f"{t.model} at batch {t.batch}" for t in slow)
-        console.print(f"over {options.limit} times onnxruntime: {listed}")
-    return 1 if slow else 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench models", description=__doc__)
-    parser.add_argument("names", nargs="*", help="models to measure; all without")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="their folder")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each model and batch")
-    parser.add_argument(
-        "--clock",
-        choices=sorted(_CLOCKS),
-        default="wall",
-        help="cpu counts the thread's own time, for a machine that is busy otherwise",
-    )
-    parser.add_argument("--onnx", action="append", default=[], metavar="NAME=FILE")
-    parser.add_argument("--limit", type=float, default=LIMIT)
-    parser.add_argument("--json", type=Path, help="write the figures there too")
-    return parser
-
-
-def _measure(folder: Path, options: argparse.Namespace, original: Path | None) -> list[Timing]:
+def _measure(folder: Path, asked: Any, original: Path | None) -> list[Timing]:
     from inference.predictor import Model
 
     model = Model.load(folder)
     session, note = _peer(model, original)
-    largest = model.manifest.max_batch or max(options.batch)
-    clock = _CLOCKS[options.clock]
+    largest = model.manifest.max_batch or max(asked.batch)
+    clock = _CLOCKS[asked.clock]
     return [
-        _time(model, session, note, batch, options.seconds, clock)
-        for batch in options.batch
+        _time(model, session, note, batch, asked.seconds, clock)
+        for batch in asked.batch
         if batch <= largest
     ]
 
@@ -215,3 +167,44 @@ def _table(timings: Sequence[Timing]) -> FittingTable:
             f"{t.difference:.0e}",
         )
     return table
+
+
+@benchmark(
+    click.argument("names", nargs=-1, metavar="[NAME]..."),
+    click.option("--models", type=PATH, default="models", metavar="DIR", help="Their folder."),
+    several("--batch", type=Count(1), default=(1, 8), help="Sizes of a batch."),
+    seconds(3.0, "For each model and batch."),
+    click.option(
+        "--clock",
+        type=click.Choice(sorted(_CLOCKS)),
+        default="wall",
+        help="cpu counts the thread's own time, for a machine that is busy otherwise.",
+    ),
+    click.option("--onnx", multiple=True, metavar="NAME=FILE", help="Originals; once for each."),
+    click.option("--limit", type=Number(0), default=LIMIT, help="Times onnxruntime's time."),
+)
+def main(bench: Bench) -> None:
+    """No model is slower than the limit."""
+    asked = bench.asked
+    # Both runtimes read it when they are imported.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    folders = [file.parent for file in sorted(asked.models.glob("*/model.yml"))]
+    chosen = [folder for folder in folders if not asked.names or folder.name in asked.names]
+    missing = set(asked.names) - {folder.name for folder in chosen}
+    if missing or not chosen:
+        raise click.UsageError(
+            f"There is no converted model {', '.join(sorted(missing)) or asked.models}."
+        )
+    originals = dict(item.split("=", 1) for item in asked.onnx)
+    timings: list[Timing] = []
+    with bench.status() as say:
+        for folder in chosen:
+            say(f"measuring {folder.name}")
+            original = originals.get(folder.name)
+            timings += _measure(folder, asked, Path(original) if original else None)
+    bench.console.print(_table(timings))
+    bench.results = {"models": [asdict(timing) for timing in timings]}
+    for t in timings:
+        if t.ratio is not None:
+            words = f"{t.model} at batch {t.batch}, at most {asked.limit:g} times onnxruntime's"
+            bench.expected[words] = t.ratio <= asked.limit

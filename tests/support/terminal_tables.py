@@ -13,21 +13,25 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from bench import attacks, enrol, gateway, memory, models, quality, replicas
-from bench.attacking.watch import Phase
-from bench.killing import show as killing
-from bench.killing.record import Record as Kills
+from bench import gateway, memory, models, replicas
+from bench.attacks import command as attacks
+from bench.attacks.watch import Phase
+from bench.enrol import command as enrol
+from bench.frame import Bench
+from bench.kills import show as killing
+from bench.kills.record import Record as Kills
 from bench.load import report
 from bench.load.figures import Load
 from bench.load.mixture import Mixed
 from bench.load.session import SetResult
-from bench.searching import show as searching
-from bench.searching.growth import Point
-from bench.soaking import show as soaking
-from bench.soaking.watch import Record, Sample
-from bench.tuning import show as tuning
-from bench.tuning.knobs import Knob
-from bench.tuning.sweep import Trial
+from bench.quality import command as quality
+from bench.search import show as searching
+from bench.search.growth import Point
+from bench.soak import show as soaking
+from bench.soak.watch import Record, Sample
+from bench.tune import show as tuning
+from bench.tune.knobs import Knob
+from bench.tune.sweep import Trial
 from client import demo
 from client.cli.load import Outcome, Summary
 from client.cli.report import FaceTable, show_summary
@@ -169,8 +173,9 @@ def of_models(console):
 
 def of_replicas(console):
     mixed = Mixed((load("HTTP"),), CORES)
-    asked = argparse.Namespace(replicas=64, limit=None)
-    replicas._show(PICTURES, [(mixed, mixed)], 1.98, asked, console)
+    bench = Bench("replicas", SimpleNamespace(replicas=64, limit=None))
+    bench.console = console
+    replicas._show(bench, PICTURES, [(mixed, mixed)], 1.98)
     return ["replicas", "1234567.8", "98765", "pipeline"]
 
 

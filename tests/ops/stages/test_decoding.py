@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from bench.attacking import pictures as attacks
+from bench.attacks import pictures as attacks
 from inference.runner import Timing
 from ops.errors import ErrorKind, ServiceError
 from ops.pictures.decoder import Decoder, GaveUpError
