@@ -61,9 +61,10 @@ def everywhere(name: str, default: Any, **more: Any) -> tuple[Option, Option]:
             context.meta[key] = value
 
     common = {"expose_value": False, "callback": note, **more}
+    shown = False if more.get("is_flag") else str(default)
     return (
         click.option(name, default=default, **common),
-        click.option(name, default=None, show_default=str(default), **common),
+        click.option(name, default=None, show_default=shown, **common),
     )
 
 
@@ -73,7 +74,8 @@ def at_most_one(*names: str) -> None:
     names: of their parameters.
     """
     context = click.get_current_context()
-    given = [f"--{name.replace('_', '-')}" for name in names if context.params[name]]
+    options = {one.name: one.opts[0] for one in context.command.params}
+    given = [options[name] for name in names if context.params[name]]
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} do not go together.", context)
 

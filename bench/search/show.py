@@ -59,9 +59,6 @@ def show(report: Mapping[str, Any], console: Console) -> None:
             "quiet",
             style="yellow",
         )
-    words = {True: "[green]kept[/]", False: "[red]MISSED[/]"}
-    for expected, kept in report["kept"].items():
-        console.print(f"  {expected}: {words[kept]}")
 
 
 def _show_times(report: Mapping[str, Any], console: Console) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 from collections import Counter
 from pathlib import Path
@@ -237,7 +236,7 @@ def of_library(console):
     import_command._show(report, console)
     problem = Problem("indexed_too_much", "a" * 60, 9_223_372_036_854_775_807, "")
     found = verify_command.Found([problem], {})
-    verify_command._show(_session(console), found, argparse.Namespace(json=False, repair=False))
+    verify_command._show(_session(console), found, repair=False, as_json=False)
     return [
         "12345678", "34567890", "mobilefacenet_128", "10000 20000 30000 40000", "100.0", "no_face",
         "9223372036854775807", "indexed_too_much", "i" * 61, "12345", "23456", "34568",
@@ -247,8 +246,7 @@ def of_library(console):
 def of_keys(console, monkeypatch):
     key = Key("ak_" + "0" * 24, "a" * 60, "admin", "for the gate", 999_999.5, NOW, NOW, NOW, b"")
     monkeypatch.setattr(keys, "open_console", lambda **_: console)
-    desk = SimpleNamespace(keys=SimpleNamespace(list=lambda: [key]))
-    keys.show(desk, argparse.Namespace(json=False))
+    keys._show([key])
     return ["ak_" + "0" * 24, "1e+06/s", "admin", "2026-01-31"]
 
 
