@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from bench import gateway, memory, models, replicas
+from bench import gateway, memory, replicas
 from bench.attacks import command as attacks
 from bench.attacks.watch import Phase
 from bench.enrol import command as enrol
@@ -23,6 +23,7 @@ from bench.load import report
 from bench.load.figures import Load
 from bench.load.mixture import Mixed
 from bench.load.session import SetResult
+from bench.models import command as models
 from bench.quality import command as quality
 from bench.search import show as searching
 from bench.search.growth import Point

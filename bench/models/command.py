@@ -73,8 +73,8 @@ def _peer(model: Model, original: Path | None) -> tuple[onnxruntime.InferenceSes
 
     from convert.network.graph import GraphError
     from convert.network.optimize import optimize
-    from convert.onnx.export import to_onnx
-    from convert.paddle.reader import read_program
+    from bench.models.onnx_export import to_onnx
+    from bench.models.paddle_program import read_program
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1

@@ -1,8 +1,8 @@
-"""Reads a Paddle inference model back into the intermediate graph.
+"""Reads a Paddle inference model back into the converter's intermediate graph.
 
-For benchmarks: the graph can be written as ONNX, so that another runtime computes the same
-network. What :mod:`convert.network.program` writes for Paddle's sake only (a padding or a scale as
-a convolution) is turned back, so that the other runtime is not held up by it.
+The graph can be written as ONNX, so that another runtime computes the same network. What
+:mod:`convert.network.program` writes for Paddle's sake only (a padding or a scale as a convolution)
+is turned back, so that the other runtime is not held up by it.
 """
 
 from __future__ import annotations
