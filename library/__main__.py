@@ -20,7 +20,8 @@ from library.commands import (
     stats_command,
     verify_command,
 )
-from library.commands.session import FAILED, WRONG_USAGE, CommandError, SettingsError, of_all
+from library.commands.options import SettingsError, of_all
+from library.commands.session import FAILED, WRONG_USAGE, CommandError
 from library.errors import LibraryError
 from terminal.command import INTERRUPTED, run_command
 from terminal.options import SETTINGS, run_program

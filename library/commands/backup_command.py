@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
+from library.commands import options
 from library.commands.opening import discard_index
-from library.commands.session import DONE, Session, with_session
+from library.commands.session import DONE, Session
 from terminal.options import PATH
 
 
 @click.command()
 @click.argument("file", type=PATH)
-@with_session
+@options.with_session
 def backup(session: Session, file: Path) -> int:
     """Write a copy while the library is used."""
     with session.store() as store, session.bar("rows") as advance:
@@ -26,7 +27,7 @@ def backup(session: Session, file: Path) -> int:
 @click.command(short_help="Put a backup back.")
 @click.argument("file", type=PATH)
 @click.option("--replace", is_flag=True, help="In place of all that is there.")
-@with_session
+@options.with_session
 def restore(session: Session, file: Path, replace: bool) -> int:
     """Put a backup back; running services notice it by themselves."""
     with session.store() as store:

@@ -7,8 +7,9 @@ import sqlite3
 import click
 
 from library.backup import backup
+from library.commands import options
 from library.commands.opening import open_index
-from library.commands.session import APP, DONE, FAILED, CommandError, Session, with_session
+from library.commands.session import DONE, FAILED, CommandError, Session
 from library.face_token_file import forget_in
 from library.store.store import Store
 from library.sync.open_storage import open_storage
@@ -21,8 +22,8 @@ from library.sync.open_storage import open_storage
     "--compact", is_flag=True,
     help="Also write the database's files anew, which keeps writers out meanwhile.",
 )  # fmt: skip
-@APP
-@with_session
+@options.APP
+@options.with_session
 def run(session: Session, user: str, group: str | None, compact: bool, app: str) -> int:
     """Delete a user without a trace; exit status 1 where a backup still has the user."""
     with session.store() as store:

@@ -13,8 +13,9 @@ from typing import IO, Any
 
 import click
 
+from library.commands import options
 from library.commands.files import whole_file
-from library.commands.session import APP, DONE, CommandError, Session, with_session
+from library.commands.session import DONE, CommandError, Session
 from library.records import ExportedFace
 from terminal.options import PATH
 
@@ -24,8 +25,8 @@ CROPS = "crops"
 
 @click.command("export", short_help="Write all faces as lines of JSON.")
 @click.argument("target", type=PATH, metavar="DIR|FILE")
-@APP
-@with_session
+@options.APP
+@options.with_session
 def run(session: Session, target: Path, app: str) -> int:
     """Write all faces as lines of JSON.
 

@@ -12,22 +12,13 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from library.commands import options
 from library.commands.files import write_whole
 from library.commands.importing import Import, Person, Report, Source, Target
 from library.commands.people_folder import folders_in
 from library.commands.selection import REASONS, Selection
 from library.commands.service import Asker
-from library.commands.session import (
-    APP,
-    CONCURRENCY,
-    DONE,
-    FAILED,
-    MAX_FACES,
-    SERVICE,
-    TIMEOUT,
-    Session,
-    with_session,
-)
+from library.commands.session import DONE, FAILED, Session
 from library.errors import ExistsError
 from terminal.options import PATH, Count, Number
 from terminal.table import FittingTable
@@ -40,7 +31,7 @@ _SHOWN_PEOPLE = 1000
 @click.command("import", short_help="Enrol a folder of pictures per person.")
 @click.argument("directory", type=PATH, metavar="DIR")
 @click.option("--group", required=True, help="Where the users go; made where it is not there.")
-@APP
+@options.APP
 @click.option(
     "--action",
     type=click.Choice(["append", "replace"]),
@@ -58,7 +49,7 @@ _SHOWN_PEOPLE = 1000
     default="largest",
     help="Of several faces in a picture: take the largest, or none.",
 )
-@MAX_FACES
+@options.MAX_FACES
 @click.option("--min-score", type=Number(0, 1), help="Of a detection.")
 @click.option(
     "--min-size",
@@ -76,10 +67,10 @@ _SHOWN_PEOPLE = 1000
 @click.option(
     "--report", type=PATH, metavar="FILE", help="Write what became of whom, and why, as JSON."
 )
-@SERVICE
-@TIMEOUT
-@CONCURRENCY
-@with_session
+@options.SERVICE
+@options.TIMEOUT
+@options.CONCURRENCY
+@options.with_session
 def run(
     session: Session,
     directory: Path,

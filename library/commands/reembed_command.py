@@ -10,19 +10,10 @@ import click
 import numpy as np
 
 from client.pipeline.answer import Options
+from library.commands import options
 from library.commands.opening import discard_index
 from library.commands.service import Asker, PictureError
-from library.commands.session import (
-    APP,
-    CONCURRENCY,
-    DONE,
-    SERVICE,
-    TIMEOUT,
-    Advance,
-    CommandError,
-    Session,
-    with_session,
-)
+from library.commands.session import DONE, Advance, CommandError, Session
 from library.store.store import Store
 
 _AHEAD = 3
@@ -30,11 +21,11 @@ _AHEAD = 3
 
 @click.command("reembed")
 @click.option("--model", required=True, help="The recogniser that the service runs.")
-@APP
-@SERVICE
-@TIMEOUT
-@CONCURRENCY
-@with_session
+@options.APP
+@options.SERVICE
+@options.TIMEOUT
+@options.CONCURRENCY
+@options.with_session
 def run(
     session: Session, model: str, app: str, service: str, timeout: float, concurrency: int
 ) -> int:
@@ -43,8 +34,8 @@ def run(
     What is interrupted is continued where it was by the same command.
     """
     transport = session.connect(service, timeout)
-    options = Options(want=("embedding",), embedding_format="base64", aligned=True)
-    asker = Asker(transport, options)
+    wanted = Options(want=("embedding",), embedding_format="base64", aligned=True)
+    asker = Asker(transport, wanted)
     try:
         with session.store() as store, session.bar("faces") as advance:
             work = _Work(store, asker, app, model)

@@ -8,19 +8,10 @@ from pathlib import Path
 import click
 
 from client.pipeline.answer import Options
+from library.commands import options
 from library.commands.files import NotReadableError, read_regular
 from library.commands.service import Asker, PictureError, Seen
-from library.commands.session import (
-    APP,
-    DONE,
-    FAILED,
-    MAX_FACES,
-    SERVICE,
-    TIMEOUT,
-    CommandError,
-    Session,
-    with_session,
-)
+from library.commands.session import DONE, FAILED, CommandError, Session
 from library.errors import NotFoundError
 from library.library import Hit, Library
 from terminal.options import PATH, Count, Number, json_option
@@ -37,13 +28,13 @@ from terminal.table import FittingTable
 @click.option(
     "--threshold", type=Number(0, 100), default=80.0, metavar="SCORE", help="From 0 to 100."
 )
-@MAX_FACES
+@options.MAX_FACES
 @click.option("--aligned", is_flag=True, help="The picture already is an aligned face.")
 @json_option
-@APP
-@SERVICE
-@TIMEOUT
-@with_session
+@options.APP
+@options.SERVICE
+@options.TIMEOUT
+@options.with_session
 def run(
     session: Session,
     picture: Path,
@@ -58,13 +49,13 @@ def run(
     timeout: float,
 ) -> int:
     """Who is in a picture; exit status 1 where it is nobody of the library."""
-    options = Options(
+    wanted = Options(
         max_faces=max_faces,
         want=("embedding",),
         embedding_format="base64",
         aligned=True if aligned else None,
     )
-    seen = _seen(session, picture, options, service, timeout)
+    seen = _seen(session, picture, wanted, service, timeout)
     queries = [face.embedding for face in seen.faces if face.embedding is not None]
     recogniser = session.recogniser(seen.recogniser)
     with session.store() as store:
@@ -82,14 +73,14 @@ def run(
     return DONE if any(found) else FAILED
 
 
-def _seen(session: Session, picture: Path, options: Options, service: str, timeout: float) -> Seen:
+def _seen(session: Session, picture: Path, wanted: Options, service: str, timeout: float) -> Seen:
     try:
         content = read_regular(picture, session.config.limits.picture_bytes, follow=True)
     except NotReadableError as error:
         raise CommandError(f"{picture} cannot be read: {error}") from None
     transport = session.connect(service, timeout)
     try:
-        return Asker(transport, options).faces(content)
+        return Asker(transport, wanted).faces(content)
     except PictureError as error:
         raise CommandError(f"{picture}: {error}") from None
     finally:

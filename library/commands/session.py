@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -28,10 +26,9 @@ from library.index.base import VectorIndex
 from library.records import AppState
 from library.store.store import Store
 from runtime import live_files
-from settings.config import Config, ConfigError, load_config, own_address
+from settings.config import Config, own_address
 from settings.library import LibraryConfig
 from terminal.console import open_console
-from terminal.options import PATH, Count, Number, everywhere
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -41,10 +38,6 @@ Advance = Callable[[int, int], None]
 
 class CommandError(Exception):
     """Something that ends the command; the text says what to do about it."""
-
-
-class SettingsError(Exception):
-    """Settings that no command can work with."""
 
 
 @dataclass
@@ -126,52 +119,3 @@ class OpenIndex:
 def _console(**settings: Any) -> Console:
     # No markup: names and messages may hold brackets.
     return open_console(markup=False, soft_wrap=True, **settings)
-
-
-_CONFIG, _CONFIG_OF_EACH = everywhere(
-    "--config", "config.yml", type=PATH, metavar="FILE", help="Settings of the service."
-)
-_NO_PROGRESS, _NO_PROGRESS_OF_EACH = everywhere(
-    "--no-progress", False, is_flag=True, help="No progress bar."
-)
-
-
-def of_all(program: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that may stand in front of every command."""
-    return _CONFIG(_NO_PROGRESS(program))
-
-
-def with_session(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command its session, by the options of `of_all`. Raises SettingsError."""
-
-    @_CONFIG_OF_EACH
-    @_NO_PROGRESS_OF_EACH
-    @functools.wraps(command)
-    def run(**options: Any) -> int:
-        meta = click.get_current_context().meta
-        try:
-            config = load_config(meta["config"])
-            progress = not meta["no-progress"]
-            session = Session(config, config.library_config(), progress=progress)
-        except (ConfigError, ValueError) as error:
-            raise SettingsError(str(error)) from error
-        return command(session, **options)
-
-    return run
-
-
-APP = click.option("--app", default="default", help="Whose people.")
-ANY_APP = click.option("--app", show_default="all", help="Whose people.")
-MAX_FACES = click.option(
-    "--max-faces", type=Count(1, 1000), default=10, help="Looked for, largest first."
-)
-SERVICE = click.option(
-    "--service", default="", metavar="ADDRESS", show_default="where config.yml has it listen",
-    help="http://... or HOST:PORT for gRPC.",
-)  # fmt: skip
-TIMEOUT = click.option(
-    "--timeout", type=Number(0.001, 86_400), default=30.0, metavar="S", help="Of a request."
-)
-CONCURRENCY = click.option(
-    "--concurrency", type=Count(1, 256), default=8, help="Requests under way at a time."
-)

@@ -10,7 +10,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from library.commands.session import ANY_APP, DONE, Session, with_session
+from library.commands import options
+from library.commands.session import DONE, Session
 from library.records import GroupStatistics, Statistics
 from library.store.store import Store
 from library.sync.open_storage import open_storage
@@ -19,9 +20,9 @@ from terminal.table import FittingTable
 
 
 @click.command("stats", short_help="What the library holds.")
-@ANY_APP
+@options.ANY_APP
 @json_option
-@with_session
+@options.with_session
 def run(session: Session, app: str | None, as_json: bool) -> int:
     """What the library holds: the apps, their groups, and where everything lies."""
     with session.store() as store:

@@ -9,16 +9,9 @@ from dataclasses import asdict, dataclass
 import click
 import numpy as np
 
+from library.commands import options
 from library.commands.opening import bring, open_index
-from library.commands.session import (
-    ANY_APP,
-    DONE,
-    FAILED,
-    Advance,
-    OpenIndex,
-    Session,
-    with_session,
-)
+from library.commands.session import DONE, FAILED, Advance, OpenIndex, Session
 from library.index.base import VectorIndex
 from library.records import Problem
 from library.store.inspection import KINDS
@@ -52,10 +45,10 @@ class Found:
 
 
 @click.command("verify", short_help="Look for what should not be.")
-@ANY_APP
+@options.ANY_APP
 @click.option("--repair", is_flag=True, help="Put right what is found.")
 @json_option
-@with_session
+@options.with_session
 def run(session: Session, app: str | None, repair: bool, as_json: bool) -> int:
     """Look for what should not be; exit status 0 where all is well then."""
     with session.store() as store:
