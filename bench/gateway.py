@@ -261,7 +261,6 @@ def _settings(port: int, library: LibraryConfig) -> Any:
     click.option(
         "--generator",
         type=click.Choice(generators.HTTP),
-        default="",
         show_default="the first that is here",
     ),
     CONFIG,

@@ -179,7 +179,7 @@ def eight_against_one(results: Sequence[SetResult]) -> dict[str, float | None]:
     seconds(4.0),
     runs(),
     click.option("--levels", type=levels, default=LEVELS, metavar="N,N", help="Concurrencies."),
-    click.option("--generator", type=click.Choice(generators.HTTP), default="",
+    click.option("--generator", type=click.Choice(generators.HTTP),
                  show_default="the first that is here", help="For HTTP."),
     click.option("--http-only", is_flag=True, help="Leave gRPC out."),
     click.option("--grpc-only", is_flag=True, help="Leave HTTP out."),
