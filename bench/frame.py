@@ -116,6 +116,7 @@ class Bench:
         return status
 
     def _document(self, status: int, trouble: str) -> dict[str, Any]:
+        expected = {words: bool(kept) for words, kept in self.expected.items()}
         return {
             "bench": self.name,
             "options": vars(self.asked),
@@ -123,7 +124,7 @@ class Bench:
             "machine": machine(),
             "versions": versions(),
             "results": self.results,
-            "verdict": {"kept": status == KEPT, "trouble": trouble, "expected": self.expected},
+            "verdict": {"kept": status == KEPT, "trouble": trouble, "expected": expected},
         }
 
 
