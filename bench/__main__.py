@@ -25,7 +25,7 @@ def available() -> dict[str, str]:
     The files are parsed and not imported: a list should not take as long as importing Paddle.
     """
     found = {}
-    for file in (*FOLDER.glob("[!_]*.py"), *FOLDER.glob("*/command.py")):
+    for file in (*FOLDER.glob("[!_]*.py"), *FOLDER.glob("*/*_bench.py")):
         module = ast.parse(file.read_text(encoding="utf-8"))
         if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in module.body):
             found[_name(file)] = (ast.get_docstring(module) or "").partition(": ``")[0] + "."
@@ -48,7 +48,7 @@ def _name(file: Path) -> str:
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark named by the first argument with the others; its exit status.
 
-    Each ``bench/NAME.py`` or ``bench/NAME/command.py`` has a `main` made by `frame.benchmark`.
+    Each ``bench/NAME.py`` or ``bench/NAME/NAME_bench.py`` has a `main` made by `frame.benchmark`.
     """
     benchmarks = available()
     if not argv or argv[0] in ("-h", "--help"):
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"{listing(benchmarks)}\n\nError: no benchmark {name!r}.", file=sys.stderr)
         return 2
     whole = (FOLDER / f"{name}.py").is_file()
-    module = importlib.import_module(f"bench.{name}" if whole else f"bench.{name}.command")
+    module = importlib.import_module(f"bench.{name}" if whole else f"bench.{name}.{name}_bench")
     return int(module.main(options))
 
 

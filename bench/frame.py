@@ -140,7 +140,7 @@ class Benchmark:
         options: Sequence[Option[Any]],
         failures: Sequence[type[Exception]],
     ) -> None:
-        # NAME of bench/NAME.py or bench/NAME/command.py
+        # NAME of bench/NAME.py or bench/NAME/NAME_bench.py
         self.name = measure.__module__.split(".")[1]
         self._measure = measure
         self._failures = failures

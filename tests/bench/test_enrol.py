@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bench.enrol import command as enrol
+from bench.enrol import enrol_bench as enrol
 
 
 def test_both_ways_of_enrolling_are_measured_in_the_store_and_through_the_library(tmp_path, capsys):

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from bench.kills import command as kills
+from bench.kills import kills_bench as kills
 from bench.kills.clients.asking import DATABASE, Answer, End, end_of
 from bench.kills.keys import Keys, LateAnswer, LiveKey, RevokedKey, Trouble
 from bench.kills.kinds import COMMANDS, FRONT, SERVER, Round

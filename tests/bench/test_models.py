@@ -8,7 +8,7 @@ import json
 import pytest
 import yaml
 
-from bench.models import command as bench
+from bench.models import models_bench as bench
 from convert.network import graph as ir
 from convert.network.program import write_program
 from tests.support.graphs import graph_of, random

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.search import command as search
+from bench.search import search_bench as search
 from bench.search.faces import FaceModel, default_effective, impostor_deviation
 from bench.search.growth import Point, extended
 from bench.search.show import expectations

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from bench.load.growth import ALLOWANCES, FEWEST, MEMORY, growth
-from bench.soak import command as soak
+from bench.soak import soak_bench as soak
 from bench.soak.clients import Report
 from bench.soak.kinds import Manner, Mix, bad_kinds, good_kinds, leaving_kinds
 from bench.soak.show import plot

@@ -18,7 +18,7 @@ import yaml
 from bench.load.figures import Load
 from bench.load.mixture import Mixed, Mixture
 from bench.load.pictures import make_sets
-from bench.tune import command as tune
+from bench.tune import tune_bench as tune
 from bench.tune.judge import is_hopeless, judge
 from bench.tune.knobs import Knob, idle_ops, knobs, set_values
 from bench.tune.sweep import Plan, Sweep

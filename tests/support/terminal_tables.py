@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from bench import gateway, memory, replicas
-from bench.attacks import command as attacks
+from bench.attacks import attacks_bench as attacks
 from bench.attacks.watch import Phase
-from bench.enrol import command as enrol
+from bench.enrol import enrol_bench as enrol
 from bench.frame import Bench
 from bench.kills import show as killing
 from bench.kills.record import Record as Kills
@@ -23,8 +23,8 @@ from bench.load import report
 from bench.load.figures import Load
 from bench.load.mixture import Mixed
 from bench.load.session import SetResult
-from bench.models import command as models
-from bench.quality import command as quality
+from bench.models import models_bench as models
+from bench.quality import quality_bench as quality
 from bench.search import show as searching
 from bench.search.growth import Point
 from bench.soak import show as soaking
