@@ -8,15 +8,18 @@ or data that another service uses. A process that dies later is started again.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
+from pathlib import Path
+
+import click
 
 from runtime.data_lock import DataLock, data_files
 from runtime.listening import check_places
 from runtime.supervisor import Supervisor
 from settings.config import Config, ConfigError, load_config
 from terminal.command import outlive_readers
+from terminal.options import SETTINGS, config_option, run_program
 
 # Seconds within which the children of a service that was killed are gone, and with them its ports.
 _CHILDREN_END_S = 15.0
@@ -24,24 +27,32 @@ _CHILDREN_END_S = 15.0
 
 def main() -> int:
     """Serve until a signal; the exit status."""
-    parser = argparse.ArgumentParser(description="Face recognition service")
-    parser.add_argument("--config", default="config.yml", help="settings (default: %(default)s)")
-    arguments = parser.parse_args()
+    return run_program(program, sys.argv[1:], "web_service.py")
+
+
+@click.command(context_settings=SETTINGS, help="The face recognition service.")
+@config_option
+def program(config: Path) -> int:
+    """Serve until a signal; the exit status."""
     outlive_readers()
     try:
-        config = load_config(arguments.config)
-        lock = DataLock(data_files(config))
-        was_killed = take(lock)
-        try:
-            say_models(config)
-            if was_killed:
-                wait_for_ports(config)
-            return Supervisor(config).run()
-        finally:
-            lock.release()
+        return serve(load_config(config))
     except ConfigError as error:
         print(f"web_service: {error}", file=sys.stderr)
         return 2
+
+
+def serve(config: Config) -> int:
+    """The same with these settings. Raises ConfigError."""
+    lock = DataLock(data_files(config))
+    was_killed = take(lock)
+    try:
+        say_models(config)
+        if was_killed:
+            wait_for_ports(config)
+        return Supervisor(config).run()
+    finally:
+        lock.release()
 
 
 def take(lock: DataLock) -> bool:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
 from terminal.command import run_command
 
 # Benchmarks start processes while they have gRPC channels. Between fork and exec gRPC would start
@@ -23,33 +25,42 @@ def available() -> dict[str, str]:
     The files are parsed and not imported: a list should not take as long as importing Paddle.
     """
     found = {}
-    for file in sorted(FOLDER.glob("[!_]*.py")):
+    for file in (*FOLDER.glob("[!_]*.py"), *FOLDER.glob("*/*_bench.py")):
         module = ast.parse(file.read_text(encoding="utf-8"))
         if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in module.body):
-            found[file.stem] = (ast.get_docstring(module) or "").partition("\n")[0]
-    return found
+            found[_name(file)] = (ast.get_docstring(module) or "").partition(": ``")[0] + "."
+    return dict(sorted(found.items()))
 
 
 def listing(benchmarks: dict[str, str]) -> str:
-    """A line for each benchmark, for a terminal."""
-    width = max(map(len, benchmarks), default=0)
-    return "\n".join(f"  {name:<{width}}  {line}" for name, line in benchmarks.items())
+    """Usage, and a line or two for each benchmark, for a terminal."""
+    formatter = click.HelpFormatter(max_width=80)
+    formatter.write_usage("python -m bench", "NAME [OPTIONS]")
+    with formatter.section("Benchmarks"):
+        formatter.write_dl(list(benchmarks.items()))
+    return formatter.getvalue().rstrip()
+
+
+def _name(file: Path) -> str:
+    return file.stem if file.parent == FOLDER else file.parent.name
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark named by the first argument with the others; its exit status.
 
-    Each ``bench/NAME.py`` has ``main(argv) -> int``; 0 means that what it is held to was kept.
+    Each ``bench/NAME.py`` or ``bench/NAME/NAME_bench.py`` has a `main` made by `frame.benchmark`.
     """
     benchmarks = available()
     if not argv or argv[0] in ("-h", "--help"):
-        print(f"usage: python -m bench NAME [options], NAME one of\n{listing(benchmarks)}")
+        print(listing(benchmarks))
         return 0 if argv else 2
     name, *options = argv
     if name not in benchmarks:
-        print(f"bench: no benchmark {name!r}; there are\n{listing(benchmarks)}", file=sys.stderr)
+        print(f"{listing(benchmarks)}\n\nError: no benchmark {name!r}.", file=sys.stderr)
         return 2
-    return int(importlib.import_module(f"bench.{name}").main(options))
+    whole = (FOLDER / f"{name}.py").is_file()
+    module = importlib.import_module(f"bench.{name}" if whole else f"bench.{name}.{name}_bench")
+    return int(module.main(options))
 
 
 if __name__ == "__main__":

@@ -8,25 +8,25 @@ pictures also go through the running service, whose embeddings must be the same.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 
+from bench.frame import CONFIG, GALLERY, Bench, benchmark
 from client.pictures import SUFFIXES
 from ops.errors import ServiceError
 from ops.local import LocalPipeline
 from ops.pictures.picture import PictureLimits, decode_picture
 from settings.config import load_config
-from terminal.console import open_console
+from terminal.options import PATH
 
 LIMITS = PictureLimits(max_bytes=50_000_000, max_pixels=100_000_000)
 # The largest face of a picture, however unsure the detector is of it.
@@ -166,21 +166,15 @@ def agreement(ours: np.ndarray | None, theirs: np.ndarray | None) -> float:
     return float(ours @ theirs)
 
 
-def measure(
-    pipeline: LocalPipeline,
-    gallery: Path,
-    models: dict[str, str],
-    service: str | None,
-    console: Console,
-) -> Report:
+def measure(bench: Bench, pipeline: LocalPipeline, models: dict[str, str]) -> Report:
     """Run the whole gallery; raises ValueError for one that has nothing to compare."""
-    files = gallery_files(gallery)
+    service, files = bench.asked.service, gallery_files(bench.asked.gallery)
     names = sorted({person for person, _ in files})
     report = Report(models, len(files), len(names), missed=[], unreadable=[])
     found: list[np.ndarray] = []
     people: list[int] = []
     with httpx.Client(timeout=60, trust_env=False) as client:
-        for person, file in _progress(files, console):
+        for person, file in bench.track(files, "Embedding"):
             name = f"{person}/{file.name}"
             data = file.read_bytes()
             try:
@@ -203,10 +197,6 @@ def measure(
     report.verification = verification(embeddings, labels)
     report.rank1 = rank1(embeddings, labels)
     return report
-
-
-def _progress(files: list[tuple[str, Path]], console: Console) -> Iterable[tuple[str, Path]]:
-    return track(files, "Embedding", console=console, transient=True)
 
 
 def show(report: Report, console: Console) -> None:
@@ -237,48 +227,45 @@ def show(report: Report, console: Console) -> None:
         )
 
 
-def chosen_models(arguments: argparse.Namespace) -> dict[str, Path]:
+MODELS = tuple(
+    click.option(
+        f"--{keyword}", type=PATH, metavar="MODEL", help=f"Directory, instead of {stage}'s."
+    )
+    for keyword, stage in STAGE_OF.items()
+)
+
+
+def chosen_models(asked: Any) -> dict[str, Path]:
     """Model directories by argument: the configuration's where no argument says else.
 
-    Raises ConfigError where the configuration can't be used or its model isn't converted.
+    asked: has `MODELS`. Raises ConfigError where the configuration can't be used or its model isn't
+    converted.
     """
-    config = load_config(arguments.config)
+    config = load_config(asked.config)
     chosen: dict[str, Path] = {}
     for keyword, stage in STAGE_OF.items():
-        given = getattr(arguments, keyword)
-        chosen[keyword] = given or config.chosen_models(stage)[0]
+        chosen[keyword] = getattr(asked, keyword) or config.chosen_models(stage)[0]
     return chosen
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 0 when done, 1 where the service's embeddings differ or nothing is found."""
-    parser = argparse.ArgumentParser(prog="python -m bench accuracy", description=__doc__)
-    parser.add_argument("--gallery", type=Path, required=True, help="a folder per person")
-    parser.add_argument("--config", default="config.yml", help="where the models are named")
-    for keyword, stage in STAGE_OF.items():
-        parser.add_argument(
-            f"--{keyword}", type=Path, metavar="MODEL", help=f"directory, instead of {stage}'s"
-        )
-    parser.add_argument("--service", help="http://127.0.0.1:9998/ArcFace/prediction")
-    parser.add_argument("--json", type=Path, help="write the report to this file as well")
-    arguments = parser.parse_args(argv)
-    console = open_console(soft_wrap=True, markup=False)
-    try:
-        directories = chosen_models(arguments)
-        models = {keyword: path.name for keyword, path in directories.items()}
-        pipeline = LocalPipeline(
-            {stage: [directories[keyword]] for keyword, stage in STAGE_OF.items()}
-        )
-        report = measure(pipeline, arguments.gallery, models, arguments.service, console)
-    except (OSError, ValueError, RuntimeError, httpx.HTTPError) as error:
-        console.print(str(error), style="red")
-        return 1
-    show(report, console)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(document(report), indent=2) + "\n", encoding="utf-8")
-    return 1 if report.service_differs else 0
 
 
 def document(report: Report) -> dict[str, Any]:
     """The report as JSON-ready values; rates become keys such as "0.001"."""
     return asdict(report)
+
+
+@benchmark(
+    GALLERY,
+    CONFIG,
+    *MODELS,
+    click.option("--service", metavar="URL", help="http://127.0.0.1:9998/ArcFace/prediction"),
+    failures=(ValueError,),
+)
+def main(bench: Bench) -> None:
+    """With a service, its embeddings have to be the same."""
+    directories = chosen_models(bench.asked)
+    pipeline = LocalPipeline({stage: [directories[keyword]] for keyword, stage in STAGE_OF.items()})
+    report = measure(bench, pipeline, {keyword: path.name for keyword, path in directories.items()})
+    show(report, bench.console)
+    bench.results = document(report)
+    if bench.asked.service:
+        bench.expected["the service's embeddings are the same"] = not report.service_differs

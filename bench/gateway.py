@@ -1,7 +1,7 @@
 """The REST gateway against the pipeline behind it, in one run: ``python -m bench gateway``.
 
 On the same picture, in rounds, one side after the other: face/detect, and face/identify in a
-library of made-up faces (``bench/searching/faces.py``) in a database of its own; before each of
+library of made-up faces (``bench/search/faces.py``) in a database of its own; before each of
 them the pipeline over HTTP, asked for just what the gateway asks it for then. The load comes from
 h2load, wrk or hey at the concurrency that a rising load has shown to be best for each side, and
 then from one client at a time. What the gateway costs is the difference; all processes and the
@@ -10,7 +10,6 @@ load share the cores.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import tempfile
@@ -19,26 +18,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
+from bench.frame import CONFIG, Bench, Say, benchmark, machine_line, runs, seconds
 from bench.load import generators
-from bench.load.cpu import Meter, machine, service_pids, wait_until_idle
+from bench.load.cpu import Meter, service_pids, wait_until_idle
 from bench.load.figures import Load, median_load, ratio
 from bench.load.generators import Target
-from bench.load.outputs import output_file
 from bench.load.pictures import PictureSet, make_sets
 from bench.load.session import best_level, levels
-from bench.searching.faces import FaceModel, default_effective
+from bench.search.faces import FaceModel, default_effective
 from inference.manifest import Manifest
 from library.records import Enrolment, NewFace
 from library.store.store import Store
-from runtime.launch import ended_by_sigterm, started
+from runtime.launch import started
 from runtime.ports import free_ports
 from settings.config import load_config
 from settings.library import LibraryConfig
-from terminal.console import open_console
+from terminal.options import Count
 from terminal.table import FittingTable
 
 DETECT, IDENTIFY = "face/detect", "face/identify"
@@ -116,27 +116,10 @@ def fill(config: LibraryConfig, model: str, dim: int, faces: int) -> None:
                 position += len(batch)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Measure and print; 0 when both ratios are what the gateway is held to, else 1."""
-    arguments = _parser().parse_args(argv)
-    console = open_console()
-    try:
-        generators.available(arguments.generator)
-        with ended_by_sigterm():
-            report = _Run(arguments, console).run()
-    except RuntimeError as error:
-        console.print(f"bench gateway: {error}", style="red", markup=False)
-        return 1
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 0 if all(report["kept"].values()) else 1
-
-
 class _Run:
-    def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
-        self._asked = arguments
-        self._console = console
-        self._generator = generators.available(arguments.generator)
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._asked = bench, bench.asked
+        self._generator = generators.available(bench.asked.generator)
         self._pids: dict[str, int] = {}
         self._gateway_url = ""
 
@@ -150,10 +133,10 @@ class _Run:
         (pictures,) = make_sets([asked.picture])
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-faces-")))
-            status = stack.enter_context(self._console.status("enrolling"))
+            say = stack.enter_context(self._bench.status("enrolling"))
             library = LibraryConfig(folder=folder, database=f"sqlite:///{folder}/faces.db")
             fill(library, model.name, dim, asked.faces)
-            status.update("starting")
+            say("starting")
             port = free_ports()[0]
             self._gateway_url = f"http://127.0.0.1:{port}"
             service = stack.enter_context(started(asked.config, _settings(port, library)))
@@ -161,13 +144,12 @@ class _Run:
             found = sides(service.url, self._gateway_url, pictures)
             for side in found:
                 side.check()
-            report = self._measure(found, status.update)
-        report.update(machine=machine(), faces=asked.faces, picture=pictures.title)
-        report["generator"] = self._generator
-        show(report, self._console)
+            report = self._measure(found, say)
+        report.update(faces=asked.faces, picture=pictures.title, generator=self._generator)
+        show(report, self._bench.console)
         return report
 
-    def _measure(self, found: Sequence[Side], say: Any) -> dict[str, Any]:
+    def _measure(self, found: Sequence[Side], say: Say) -> dict[str, Any]:
         asked = self._asked
         refused = self._refused()
         levels = {side.name: self._rise(side, say) for side in found}
@@ -186,7 +168,7 @@ class _Run:
             raise RuntimeError(f"{errors:.0f} requests to the gateway were answered with an error")
         return summary(rounds, single)
 
-    def _rise(self, side: Side, say: Any) -> int:
+    def _rise(self, side: Side, say: Say) -> int:
         """The concurrency that is best for a side."""
         loads = []
         for level in self._asked.levels:
@@ -237,8 +219,8 @@ def summary(
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:
-    """The report as a table, and what was kept."""
-    console.print(f"{report['picture']}, {report['faces']:,} faces enrolled; {report['machine']}")
+    """The report as a table."""
+    console.print(f"{report['picture']}, {report['faces']:,} faces enrolled; {machine_line()}")
     table = FittingTable().names("side")
     table.figures("load", "1/s", "ratio", "p50 ms", "p99 ms", "alone", "ratio")
     for name, load in report["median"].items():
@@ -256,9 +238,6 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     others = max(load["cores"].get("others", 0.0) for load in report["median"].values())
     if others > OTHERS_CORES:
         console.print(f"Others used up to {others:.2f} cores meanwhile", style="yellow")
-    words = {True: "[green]kept[/]", False: "[red]MISSED[/]"}
-    for expected, kept in report["kept"].items():
-        console.print(f"  {expected}: {words[kept]}")
 
 
 def _number(value: float | None, digits: int = 2) -> str:
@@ -273,16 +252,21 @@ def _settings(port: int, library: LibraryConfig) -> Any:
     return change
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench gateway", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add = parser.add_argument
-    add("--faces", type=int, default=100_000, metavar="N", help="enrolled (default: 100000)")
-    add("--picture", choices=("vga", "hd"), default="vga", help="default: vga")
-    add("--seconds", type=float, default=4.0, help="of one measured run (default: 4)")
-    add("--runs", type=int, default=5, metavar="N", help="rounds, medians count (default: 5)")
-    add("--levels", type=levels, default=LEVELS, metavar="N,N", help="default: 4,8,16,32")
-    add("--generator", choices=generators.HTTP, default="")
-    add("--config", type=Path, default=Path("config.yml"), metavar="FILE")
-    add("--json", type=output_file, metavar="FILE")
-    return parser
+@benchmark(
+    click.option("--faces", type=Count(1), default=100_000, help="Enrolled."),
+    click.option("--picture", type=click.Choice(["vga", "hd"]), default="vga"),
+    seconds(4.0),
+    runs(),
+    click.option("--levels", type=levels, default=LEVELS, metavar="N,N", help="Concurrencies."),
+    click.option(
+        "--generator",
+        type=click.Choice(generators.HTTP),
+        show_default="the first that is here",
+    ),
+    CONFIG,
+)
+def main(bench: Bench) -> None:
+    """Both operations keep their share of the pipeline's throughput."""
+    report = _Run(bench).run()
+    bench.expected = report.pop("kept")
+    bench.results = report

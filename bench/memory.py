@@ -10,23 +10,22 @@ other programs use the same libraries.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import click
 import psutil
 from rich.console import Console
 
-from client.errors import ClientError
+from bench.frame import CONFIG, PID, URL, Bench, benchmark
 from client.pictures import sample_png
 from client.pipeline.answer import WANTS, Options
-from client.pipeline.http import DEFAULT_URL, HttpTransport
-from runtime.launch import started
-from terminal.console import open_console
+from client.pipeline.http import HttpTransport
+from terminal.options import Count, Number
 from terminal.table import FittingTable
 
 MB = 1_000_000
@@ -115,40 +114,21 @@ def total_pss(usages: Sequence[Usage]) -> int:
     return sum(usage.pss for usage in usages)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the benchmark; 0 within the limit, 1 above it or when the service does not answer."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    console = open_console()
-    try:
-        with _service(arguments, console) as (pid, url):
-            faces = work(url, arguments.requests)
-            console.print(f"{arguments.requests} requests answered, {faces} faces")
-            usages = usage_of(pid)
-    except (ClientError, RuntimeError, psutil.Error) as error:
-        console.print(f"bench memory: {error}", style="red", markup=False)
-        return 1
-    show(usages, arguments.limit, console)
-    return 0 if total_pss(usages) <= arguments.limit * MB else 1
-
-
-@contextlib.contextmanager
-def _service(arguments: argparse.Namespace, console: Console) -> Iterator[tuple[int, str]]:
-    """The process id and the address of the service that is to be measured."""
-    if arguments.pid is not None:
-        yield arguments.pid, arguments.url
-        return
-    console.print(f"starting the service of {arguments.config} on free ports")
-    with started(arguments.config) as service:
-        yield service.pid, service.url
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench memory", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--config", type=Path, default=Path("config.yml"), metavar="FILE")
-    parser.add_argument("--pid", type=int, help="web_service.py that runs already")
-    parser.add_argument("--url", default=DEFAULT_URL, help="its address (default: %(default)s)")
-    parser.add_argument("--requests", type=int, default=64, metavar="N", help="default: 64")
-    parser.add_argument("--limit", type=float, default=LIMIT_MB, metavar="MB", help="default: 1200")
-    return parser
+@benchmark(
+    CONFIG,
+    PID,
+    URL,
+    click.option("--requests", type=Count(1), default=64, help="That are answered before."),
+    click.option("--limit", type=Number(0), default=LIMIT_MB, metavar="MB"),
+)
+def main(bench: Bench) -> None:
+    """All processes together stay within the limit."""
+    asked = bench.asked
+    with bench.service() as service:
+        faces = work(service.url, asked.requests)
+        bench.console.print(f"{asked.requests} requests answered, {faces} faces")
+        usages = usage_of(service.pid)
+    show(usages, asked.limit, bench.console)
+    held = total_pss(usages)
+    bench.results = {"pss": held, "processes": [asdict(usage) for usage in usages]}
+    bench.expected[f"within {asked.limit:g} MB"] = held <= asked.limit * MB

@@ -13,56 +13,31 @@ pinned; of a physical core with two threads only one is used where there are eno
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import psutil
-from rich.console import Console
+import click
 
-from bench.load.cpu import machine, service_pids
+from bench.frame import CONFIG, Bench, benchmark, runs, seconds, several
+from bench.load.cpu import service_pids
 from bench.load.figures import ratio
 from bench.load.mixture import Mixed, Mixture, interface_here
-from bench.load.outputs import output_file
 from bench.load.pictures import NAMES, PictureSet, make_sets
 from bench.load.report import QUIET, shares
-from bench.tuning.knobs import set_values
+from bench.tune.knobs import set_values
 from runtime.affinity import on_cores, pin, whole_cores
-from runtime.launch import ended_by_sigterm, started
-from terminal.console import open_console
+from runtime.launch import started
+from terminal.options import Count, Number
 from terminal.table import FittingTable
 
 LIMIT = 1.9
 """What two replicas should do of one's requests a second."""
 WARM_UP_S = 1.0
 EFFICIENCY = LIMIT / 2
-
-
-def main(argv: Sequence[str]) -> int:
-    """Measure; 0 where the ratio is reached or cannot be measured here, else 1."""
-    arguments = _parser().parse_args(argv)
-    console = open_console()
-    cores = usable_cores(arguments.replicas)
-    if cores is None:
-        here = len(os.sched_getaffinity(0))
-        console.print(f"skipped: {arguments.replicas} replicas need as many cores, here: {here}")
-        return 0
-    try:
-        with ended_by_sigterm():
-            document = _measure(arguments, cores, console)
-    except (RuntimeError, OSError, psutil.Error) as error:
-        console.print(f"bench replicas: {error}", style="red", markup=False)
-        return 1
-    if arguments.json:
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    limit = _limit(arguments)
-    return 0 if all(found["ratio"] >= limit for found in document["sets"]) else 1
 
 
 @dataclass(frozen=True)
@@ -116,44 +91,33 @@ class _Side:
 
 
 @contextlib.contextmanager
-def _side(
-    arguments: argparse.Namespace, pictures: PictureSet, replicas: int, cores: Cores
-) -> Iterator[_Side]:
+def _side(asked: Any, pictures: PictureSet, replicas: int, cores: Cores) -> Iterator[_Side]:
     settings = partial(set_values, values={("replicas",): replicas, ("cores",): 1})
     mine: Collection[int] = cores.replicas[:replicas]
-    with started(arguments.config, settings, mine) as service:
-        interface = "gRPC" if arguments.grpc else interface_here()
-        load = Mixture(service, [pictures], arguments.concurrency * replicas, interface)
+    with started(asked.config, settings, mine) as service:
+        interface = "gRPC" if asked.grpc else interface_here()
+        load = Mixture(service, [pictures], asked.concurrency * replicas, interface)
         side = _Side(service.pid, load, cores)
-        side.run(min(WARM_UP_S, arguments.seconds))
+        side.run(min(WARM_UP_S, asked.seconds))
         yield side
 
 
-def _measure(arguments: argparse.Namespace, cores: Cores, console: Console) -> dict[str, Any]:
-    count = arguments.replicas
-    console.print(f"{count} replicas on {_listed(cores.replicas)}, one each. {cores.in_words()}")
+def _measure(bench: Bench, cores: Cores) -> list[dict[str, Any]]:
+    asked, count = bench.asked, bench.asked.replicas
+    listed = _listed(cores.replicas)
+    bench.console.print(f"{count} replicas on {listed}, one each. {cores.in_words()}")
     found = []
-    for pictures in make_sets(arguments.sets):
+    for pictures in make_sets(asked.sets):
         with contextlib.ExitStack() as stack:
-            status = stack.enter_context(console.status(f"{pictures.title}: starting"))
-            one, many = (
-                stack.enter_context(_side(arguments, pictures, n, cores)) for n in (1, count)
-            )
+            say = stack.enter_context(bench.status(f"{pictures.title}: starting"))
+            one, many = (stack.enter_context(_side(asked, pictures, n, cores)) for n in (1, count))
             rounds: list[tuple[Mixed, Mixed]] = []
-            for number in range(arguments.runs):
-                status.update(f"{pictures.title}: round {number + 1} of {arguments.runs}")
-                rounds.append(_round(one, many, arguments.seconds, number))
+            for number in range(asked.runs):
+                say(f"{pictures.title}: round {number + 1} of {asked.runs}")
+                rounds.append(_round(one, many, asked.seconds, number))
         found.append(_figures(pictures, rounds))
-        _show(pictures, rounds, found[-1]["ratio"], arguments, console)
-    settings = {name: getattr(arguments, name) for name in ("seconds", "runs", "concurrency")}
-    return {
-        "machine": machine(),
-        "replicas": count,
-        "cores": cores.replicas,
-        "generator_cores": cores.generator,
-        **settings,
-        "sets": found,
-    }
+        _show(bench, pictures, rounds, found[-1]["ratio"])
+    return found
 
 
 def _round(one: _Side, many: _Side, seconds: float, number: int) -> tuple[Mixed, Mixed]:
@@ -176,17 +140,14 @@ def _figures(pictures: PictureSet, rounds: Sequence[tuple[Mixed, Mixed]]) -> dic
 
 
 def _show(
-    pictures: PictureSet,
-    rounds: Sequence[tuple[Mixed, Mixed]],
-    found: float,
-    arguments: argparse.Namespace,
-    console: Console,
+    bench: Bench, pictures: PictureSet, rounds: Sequence[tuple[Mixed, Mixed]], found: float
 ) -> None:
+    asked, console = bench.asked, bench.console
     table = FittingTable(f"{pictures.title} ({pictures.name})")
     table.figures("replicas", "QPS", "p50 ms", "p99", "errors").words("cores used")
-    for count, runs in zip((1, arguments.replicas), zip(*rounds)):
-        run = sorted(runs, key=lambda one: one.qps)[len(runs) // 2]
-        errors = sum(one.errors for one in runs)
+    for count, own in zip((1, asked.replicas), zip(*rounds)):
+        run = sorted(own, key=lambda one: one.qps)[len(own) // 2]
+        errors = sum(one.errors for one in own)
         latency = [f"{run.latency(name):.0f}" for name in ("p50", "p99")]
         used = shares(run.cores)
         table.add_row(str(count), f"{run.qps:.1f}", *latency, str(errors or ""), used)
@@ -194,41 +155,41 @@ def _show(
     console.print(table)
     each = ", ".join(f"{many.qps / one.qps:.2f}" for one, many in rounds if one.qps)
     console.print(
-        f"  {arguments.replicas} replicas / 1: [bold]{found:.2f}[/] "
-        f"(rounds: {each}; wanted: {_limit(arguments):.2f})"
+        f"  {asked.replicas} replicas / 1: [bold]{found:.2f}[/] "
+        f"(rounds: {each}; wanted: {_limit(asked):.2f})"
     )
     if max(run.cores.get("others", 0.0) for pair in rounds for run in pair) > QUIET:
         console.print("  Others used the machine meanwhile: measure again", style="yellow")
 
 
-def _limit(arguments: argparse.Namespace) -> float:
-    given: float | None = arguments.limit
-    return EFFICIENCY * arguments.replicas if given is None else given
+def _limit(asked: Any) -> float:
+    given: float | None = asked.limit
+    return EFFICIENCY * asked.replicas if given is None else given
 
 
 def _listed(cores: Sequence[int]) -> str:
     return ("core " if len(cores) == 1 else "cores ") + ", ".join(map(str, cores))
 
 
-def _at_least(least: int, text: str) -> int:
-    value = int(text)
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-    return value
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench replicas", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add = parser.add_argument
-    add("--config", type=Path, default=Path("config.yml"), metavar="FILE")
-    add("--replicas", type=partial(_at_least, 2), default=2, metavar="N", help="default: 2")
-    add("--sets", nargs="+", choices=NAMES, default=["vga"], help="default: vga")
-    add("--grpc", action="store_true", help="over gRPC instead of HTTP")
-    count = partial(_at_least, 1)
-    add("--concurrency", type=count, default=16, metavar="N", help="a replica (default: 16)")
-    add("--seconds", type=float, default=4.0, help="of one measured run (default: 4)")
-    add("--runs", type=count, default=5, metavar="N", help="rounds (default: 5)")
-    add("--limit", type=float, help="ratio to be reached (default: 0.95 a replica)")
-    add("--json", type=output_file, metavar="FILE")
-    return parser
+@benchmark(
+    CONFIG,
+    click.option("--replicas", type=Count(2), default=2),
+    several("--sets", type=click.Choice(NAMES), default=("vga",), help="Of pictures."),
+    click.option("--grpc", is_flag=True, help="Over gRPC instead of HTTP."),
+    click.option("--concurrency", type=Count(1), default=16, help="Of each replica."),
+    seconds(4.0),
+    runs(),
+    click.option("--limit", type=Number(0), help="Ratio to be reached.  [default: 0.95 a replica]"),
+)
+def main(bench: Bench) -> None:
+    """The ratio is to be reached, where it can be measured."""
+    asked, cores = bench.asked, usable_cores(bench.asked.replicas)
+    if cores is None:
+        here = len(os.sched_getaffinity(0))
+        bench.console.print(f"skipped: {asked.replicas} replicas need as many cores, here: {here}")
+        return
+    found = _measure(bench, cores)
+    bench.results = {"cores": cores.replicas, "generator_cores": cores.generator, "sets": found}
+    for one in found:
+        words = f"{one['set']}: {asked.replicas} replicas, {_limit(asked):.2f} times one"
+        bench.expected[words] = one["ratio"] >= _limit(asked)

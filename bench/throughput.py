@@ -3,8 +3,10 @@
 Measured on each picture set, in rounds, one side after the other, never two at a time:
 
 - raw: the stages' work on threads of one process, without a service, at its best batch size;
+
 - HTTP and gRPC: the service of ``config.yml``, loaded by h2load, wrk or hey, at the concurrency
   that a rising load has shown to be best;
+
 - published (aligned faces only): a stock Paddle Serving service with one op in process mode.
   "published" is as the InsightFace project's example has it (8 op processes, no oneDNN), and
   "published, tuned" has an op process a core and this project's settings of the engine. With
@@ -17,71 +19,52 @@ ratios. ``--latency``, ``--arrivals`` and ``--overload`` measure other things in
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
+import click
 
+from bench import frame
+from bench.frame import SERVICE, Bench, Say, benchmark, runs, seconds, several
 from bench.load import generators, report
 from bench.load.arrivals import Side, overload, random_arrivals
-from bench.load.cpu import machine, service_pids
+from bench.load.cpu import service_pids
 from bench.load.figures import ratio
-from bench.load.outputs import output_file, plot_file
 from bench.load.pictures import NAMES, PictureSet, make_sets
 from bench.load.published import LAYOUTS, Published
 from bench.load.published import started as published_started
 from bench.load.raw import Raw
 from bench.load.session import LEVELS, Plan, Session, SetResult, levels, target_of
-from runtime.launch import Service, ended_by_sigterm, started
+from runtime.launch import Service
 from runtime.ports import free_ports
 from settings.config import load_config
-from terminal.console import open_console
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the benchmark; 0 when it ran, 1 when something could not be measured."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    console = open_console()
-    try:
-        with ended_by_sigterm():
-            document = _Run(arguments, console).run()
-    except RuntimeError as error:
-        console.print(f"bench throughput: {error}", style="red", markup=False)
-        return 1
-    if arguments.json:
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    return 0
+from terminal.options import Number, at_most_one
 
 
 class _Run:
-    def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
-        self._arguments = arguments
-        self._console = console
-        self._sets = make_sets(arguments.sets)
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._asked, self._console = bench, bench.asked, bench.console
+        self._sets = make_sets(bench.asked.sets)
         self._plan = self._make_plan()
         self._document: dict[str, Any] = {}
 
     def _make_plan(self) -> Plan:
-        asked = self._arguments
+        asked = self._asked
         http, grpc = not asked.grpc_only, not asked.http_only
         generator = rpc_generator = ""
         if http:
             try:
                 generator = generators.available(asked.generator)
             except RuntimeError as error:
-                self._console.print(f"HTTP is not measured: {error}", style="yellow")
+                self._bench.notes.print(f"HTTP is not measured: {error}", style="yellow")
                 http = False
         if grpc:
             rpc_generator = "h2load" if shutil.which("h2load") else "grpcio"
             if rpc_generator == "grpcio":
-                self._console.print(
+                self._bench.notes.print(
                     "gRPC: a thin client of ours is used; better: apt install nghttp2-client",
                     style="yellow",
                 )
@@ -98,35 +81,21 @@ class _Run:
 
     def run(self) -> dict[str, Any]:
         """Everything that was asked for; JSON-ready."""
-        asked = self._arguments
-        document = self._document
-        document.update(
-            {
-                "machine": machine(),
-                "seconds": asked.seconds,
-                "runs": asked.runs,
-                "generators": {"HTTP": self._plan.generator, "gRPC": self._plan.rpc_generator},
-            }
-        )
+        asked, document = self._asked, self._document
+        document["generators"] = {"HTTP": self._plan.generator, "gRPC": self._plan.rpc_generator}
         with contextlib.ExitStack() as stack:
             raw = stack.enter_context(Raw(asked.config))
-            service = self._service(stack)
+            service = stack.enter_context(self._bench.service())
             pids = service_pids(service.pid)
-            status = stack.enter_context(self._console.status("starting"))
-            session = Session(self._plan, raw, service, pids, status.update)
+            say = stack.enter_context(self._bench.status("starting"))
+            session = Session(self._plan, raw, service, pids, say)
             if asked.latency:
                 document["sets"] = self._latency(session)
             elif asked.arrivals or asked.overload:
-                document.update(self._open_loop(session, service, pids, status.update))
+                document.update(self._open_loop(session, service, pids, say))
             else:
                 document["sets"] = self._throughput(session, stack)
         return document
-
-    def _service(self, stack: contextlib.ExitStack) -> Service:
-        asked = self._arguments
-        if asked.pid is not None:
-            return Service(asked.pid, asked.url, asked.address)
-        return stack.enter_context(started(asked.config))
 
     def _throughput(self, session: Session, stack: contextlib.ExitStack) -> list[dict[str, Any]]:
         results = []
@@ -138,18 +107,19 @@ class _Run:
             report.show_set(results[-1], self._console)
         self._document["eight a request/published one by one"] = eight = eight_against_one(results)
         report.show_eight(eight, self._console)
-        if self._arguments.plot:
-            report.plot(results, self._arguments.plot)
+        if self._asked.plot:
+            report.plot(results, self._asked.plot)
         return [result.to_dict() for result in results]
 
     def _start_published(self, stack: contextlib.ExitStack) -> dict[str, Published]:
-        config = load_config(self._arguments.config)
+        config = load_config(self._asked.config)
         (model,) = config.chosen_models("ArcFace")
         return {
             LAYOUTS[name].title: stack.enter_context(
                 published_started(model, free_ports(), LAYOUTS[name])
             )
-            for name in self._arguments.published
+            for name in self._asked.published
+            if name in LAYOUTS
         }
 
     def _latency(self, session: Session) -> list[dict[str, Any]]:
@@ -164,19 +134,19 @@ class _Run:
         session: Session,
         service: Service,
         pids: dict[str, int],
-        say: Callable[[str], None],
+        say: Say,
     ) -> dict[str, Any]:
-        asked, found = self._arguments, {}
+        found = {}
         for pictures in self._sets:
             capacity = session.capacity(pictures)
             target = target_of(service, pictures)
             side = Side(service.address, target.message, pids, target.answer_bytes)
             say(f"{pictures.title}: open loop")
             found[pictures.name] = self._one_open_loop(pictures, side, capacity)
-        return {"overload" if asked.overload else "arrivals": found}
+        return {"overload" if self._asked.overload else "arrivals": found}
 
     def _one_open_loop(self, pictures: PictureSet, side: Side, capacity: float) -> dict[str, Any]:
-        asked = self._arguments
+        asked = self._asked
         if asked.overload:
             figures = overload(side, capacity, asked.overload, asked.duration or 60.0)
             report.show_overload(pictures.title, figures, self._console)
@@ -204,34 +174,29 @@ def eight_against_one(results: Sequence[SetResult]) -> dict[str, float | None]:
     }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench throughput", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add = parser.add_argument
-    add("--sets", nargs="+", choices=NAMES, default=list(NAMES), help="default: all")
-    add("--seconds", type=float, default=4.0, help="of one measured run (default: 4)")
-    add("--runs", type=int, default=5, metavar="N", help="rounds, medians count (default: 5)")
-    add("--levels", type=levels, default=LEVELS, metavar="N,N", help="default: 1,2,4,8,16,32")
-    add("--generator", choices=generators.HTTP, default="", help="for HTTP")
-    only = parser.add_mutually_exclusive_group()
-    only.add_argument("--http-only", action="store_true", help="leave gRPC out")
-    only.add_argument("--grpc-only", action="store_true", help="leave HTTP out")
-    add(
-        "--published",
-        nargs="*",
-        choices=tuple(LAYOUTS),
-        default=list(LAYOUTS),
-        help="published layouts for aligned faces (default: both)",
-    )
-    other = parser.add_mutually_exclusive_group()
-    other.add_argument("--latency", action="store_true", help="one client, idle machine")
-    other.add_argument("--arrivals", type=float, metavar="SHARE", help="Poisson, e.g. 0.7")
-    other.add_argument("--overload", type=float, metavar="FACTOR", help="e.g. 4")
-    add("--duration", type=float, help="seconds of --arrivals (30) or --overload (60)")
-    add("--config", type=Path, default=Path("config.yml"), metavar="FILE")
-    add("--pid", type=int, help="web_service.py that runs already, with --url and --address")
-    add("--url", default="http://127.0.0.1:9998/ArcFace/prediction")
-    add("--address", default="127.0.0.1:18091", help="of gRPC")
-    add("--json", type=output_file, metavar="FILE")
-    add("--plot", type=plot_file, metavar="FILE")
-    return parser
+@benchmark(
+    several("--sets", type=click.Choice(NAMES), default=NAMES, help="Of pictures."),
+    seconds(4.0),
+    runs(),
+    click.option("--levels", type=levels, default=LEVELS, metavar="N,N", help="Concurrencies."),
+    click.option("--generator", type=click.Choice(generators.HTTP),
+                 show_default="the first that is here", help="For HTTP."),
+    click.option("--http-only", is_flag=True, help="Leave gRPC out."),
+    click.option("--grpc-only", is_flag=True, help="Leave HTTP out."),
+    several("--published", type=click.Choice([*LAYOUTS, "none"]), default=tuple(LAYOUTS),
+            help="Published layouts for aligned faces."),
+    click.option("--latency", is_flag=True, help="Instead: one client, idle machine."),
+    click.option("--arrivals", type=Number(0, min_open=True), metavar="SHARE",
+                 help="Instead: Poisson, e.g. 0.7."),
+    click.option("--overload", type=Number(0, min_open=True), metavar="FACTOR",
+                 help="Instead: more than it can do, e.g. 4."),
+    click.option("--duration", type=Number(0, min_open=True),
+                 help="Seconds of --arrivals (30) or --overload (60)."),
+    *SERVICE,
+    frame.plot("Draw the results; .png, .svg or .pdf."),
+)  # fmt: skip
+def main(bench: Bench) -> None:
+    """Measure what was asked for; nothing is held to a limit."""
+    at_most_one("http_only", "grpc_only")
+    at_most_one("latency", "arrivals", "overload")
+    bench.results = _Run(bench).run()

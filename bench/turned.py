@@ -9,22 +9,20 @@ quarter turn, less holds than TARGETS say.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
+import click
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 
-from bench.accuracy import LIMITS, STAGE_OF, chosen_models, gallery_files
-from inference.manifest import ManifestError
+from bench.accuracy import LIMITS, MODELS, STAGE_OF, chosen_models, gallery_files
+from bench.frame import CONFIG, GALLERY, Bench, benchmark
 from inference.recogniser import load_recogniser
 from ops.local import LocalPipeline
 from ops.pictures.picture import decode_picture
-from terminal.console import open_console
+from terminal.options import Count
 from terminal.table import FittingTable
 from vision.face import Face
 
@@ -90,17 +88,12 @@ def turn(picture: np.ndarray, degrees: int) -> np.ndarray:
 
 
 def measure(
-    pipeline: LocalPipeline,
-    pictures: Sequence[np.ndarray],
-    degrees: int,
-    dim: int,
-    console: Console,
+    bench: Bench, pipeline: LocalPipeline, pictures: Sequence[np.ndarray], degrees: int, dim: int
 ) -> Turned:
     """The largest face of each picture (H, W, 3) at one turn."""
     rolls = np.full(len(pictures), np.nan)
     embeddings = np.full((len(pictures), dim), np.nan, np.float32)
-    shown = track(pictures, f"{degrees} degrees", console=console, transient=True)
-    for number, picture in enumerate(shown):
+    for number, picture in enumerate(bench.track(pictures, f"{degrees} degrees")):
         face = largest(pipeline, turn(picture, degrees))
         if face is not None and face.angle is not None:
             rolls[number] = face.angle[2]
@@ -169,34 +162,31 @@ def show(rows: Sequence[Row], pictures: int, console: Console) -> None:
     console.print(table)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Print the table; 1 where a quarter turn does not hold."""
-    parser = argparse.ArgumentParser(prog="python -m bench turned", description=__doc__)
-    add = parser.add_argument
-    add("--gallery", type=Path, required=True, help="a folder per person")
-    add("--config", default="config.yml", help="where the models are named")
-    add("--between", action="store_true", help=f"also at {', '.join(map(str, BETWEEN))} degrees")
-    add("--every", type=int, default=2, help="every so many pictures one (default: 2)")
-    add("--skip", type=int, default=0, help="so many pictures at the start")
-    for keyword, stage in STAGE_OF.items():
-        add(f"--{keyword}", type=Path, metavar="MODEL", help=f"directory, instead of {stage}'s")
-    arguments = parser.parse_args(argv)
-    console = open_console()
-    try:
-        directories = chosen_models(arguments)
-        recogniser = load_recogniser(directories["recognition"])
-        pipeline = LocalPipeline(
-            {stage: [directories[keyword]] for keyword, stage in STAGE_OF.items()}
-        )
-        files = gallery_files(arguments.gallery)[arguments.skip :: max(arguments.every, 1)]
-        pictures = [decode_picture(file.read_bytes(), LIMITS) for _, file in files]
-    except (OSError, ValueError, RuntimeError, ManifestError) as error:
-        console.print(str(error), style="red")
-        return 1
+@benchmark(
+    GALLERY,
+    CONFIG,
+    *MODELS,
+    click.option(
+        "--between", is_flag=True, help=f"Also at {', '.join(map(str, BETWEEN))} degrees."
+    ),
+    click.option("--every", type=Count(1), default=2, help="Every so many pictures one."),
+    click.option("--skip", type=Count(0), default=0, help="So many pictures at the start."),
+    failures=(ValueError,),
+)
+def main(bench: Bench) -> None:
+    """Every quarter turn has to hold."""
+    asked, directories = bench.asked, chosen_models(bench.asked)
+    recogniser = load_recogniser(directories["recognition"])
+    pipeline = LocalPipeline({stage: [directories[keyword]] for keyword, stage in STAGE_OF.items()})
+    files = gallery_files(asked.gallery)[asked.skip :: asked.every]
+    pictures = [decode_picture(file.read_bytes(), LIMITS) for _, file in files]
     people = np.unique([person for person, _ in files], return_inverse=True)[1]
-    turns = sorted({*QUARTERS, *(BETWEEN if arguments.between else ())})
-    found = [measure(pipeline, pictures, turn, recogniser.dim, console) for turn in turns]
+    turns = sorted({*QUARTERS, *(BETWEEN if asked.between else ())})
+    found = [measure(bench, pipeline, pictures, turn, recogniser.dim) for turn in turns]
     threshold = recogniser.scores.threshold
     rows = [row(one, found[0], people, threshold) for one in found]
-    show(rows, len(pictures), console)
-    return 0 if all(holds(one, len(pictures)) for one in rows if one.degrees in QUARTERS) else 1
+    show(rows, len(pictures), bench.console)
+    bench.results = {"pictures": len(pictures), "turns": [asdict(one) for one in rows]}
+    for one in rows:
+        if one.degrees in QUARTERS:
+            bench.expected[f"turned by {one.degrees} degrees"] = holds(one, len(pictures))

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from client.cli.arguments import number
+import click
+
 from gateway import app_commands
-from gateway.app_commands import Desk, shown_time
+from gateway.app_commands import Desk, shown_time, with_desk
 from gateway.auth.key_store import MAX_RATE
 from gateway.auth.keys import ADMIN, ROLES, Key
 from library.errors import InvalidError, LibraryError
-from settings.config import ConfigError, load_config
-from terminal.command import run_command
+from settings.config import ConfigError
+from terminal.command import INTERRUPTED, run_command
 from terminal.console import open_console
+from terminal.options import SETTINGS, Number, json_option, run_program
 from terminal.table import FittingTable
 
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 _EPILOG = """\
 A client gets an id and a secret. The secret is shown once: the database keeps its SHA-256 only,
@@ -38,18 +37,11 @@ def main(argv: Sequence[str]) -> int:
 
     0: done, 1: not, or not all of it, 2: wrong usage or settings, 130: Ctrl-C.
     """
-    parser = _parser()
-    arguments = parser.parse_args(argv)
     try:
-        config = load_config(arguments.config)
-        desk = Desk(config, config.library_config())
+        return run_program(program, argv, "python -m gateway")
     except ConfigError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return WRONG_USAGE
-    try:
-        status = int(arguments.run(desk, arguments))
-        sys.stdout.flush()
-        return status
     except InvalidError as error:
         said = error.message if error.code == "invalid_id" else error.detail
         print(f"gateway: {said}", file=sys.stderr)
@@ -57,25 +49,44 @@ def main(argv: Sequence[str]) -> int:
     except LibraryError as error:
         print(f"gateway: {error.code}: {error.message}", file=sys.stderr)
         return FAILED
-    except OSError as error:
-        # The reader has gone (``| head``) or the disk is full; the interpreter would complain
-        # again at its last flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"gateway: the output cannot be written: {error.strerror}", file=sys.stderr)
-        return FAILED
     except KeyboardInterrupt:
         print("gateway: interrupted", file=sys.stderr)
         return INTERRUPTED
-    finally:
-        desk.keys.close()
 
 
-def create(desk: Desk, arguments: argparse.Namespace) -> int:
+@click.group(context_settings=SETTINGS, epilog=_EPILOG)
+@app_commands.OF_ALL
+def program() -> None:
+    """The keys that applications call the gateway with, and their apps."""
+
+
+@program.group(epilog=_EPILOG)
+def keys() -> None:
+    """The keys."""
+
+
+program.add_command(app_commands.apps)
+
+
+@keys.command(short_help="Make a key and show its secret, this once.")
+@click.option("--app", help=f"The app that the key is for; every role but {ADMIN} needs one.")
+@click.option("--role", type=click.Choice(ROLES), required=True,
+              help="read: detect, compare, search, list; write: also enrol and delete; "
+              "admin: also act in every app.")  # fmt: skip
+@click.option("--rate", type=Number(0, MAX_RATE), show_default="gateway.rate_limit",
+              help="Requests a second, 0 for any number.")  # fmt: skip
+@click.option("--comment", default="", metavar="TEXT", show_default=False,
+              help="For whom it is, for your own list.")  # fmt: skip
+@json_option
+@with_desk
+def create(
+    desk: Desk, app: str | None, role: str, rate: float | None, comment: str, as_json: bool
+) -> int:
     """Make a key and show it, this once with its secret."""
     store = desk.keys
-    key, secret = store.create(arguments.app, arguments.role, arguments.comment, arguments.rate)
+    key, secret = store.create(app, role, comment, rate)
     try:
-        if arguments.json:
+        if as_json:
             print(json.dumps({**_document(key), "secret": secret}), flush=True)
             return DONE
         print(f"client id      {key.id}")
@@ -89,28 +100,38 @@ def create(desk: Desk, arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def show(desk: Desk, arguments: argparse.Namespace) -> int:
-    """List the keys, as a table or as JSON."""
-    keys = desk.keys.list()
-    if arguments.json:
-        print(json.dumps([_document(key) for key in keys]))
-        return DONE
+@keys.command("list", short_help="Show all keys, without their secrets.")
+@json_option
+@with_desk
+def show(desk: Desk, as_json: bool) -> int:
+    """Show all keys, without their secrets, as a table or as JSON."""
+    found = desk.keys.list()
+    if as_json:
+        print(json.dumps([_document(key) for key in found]))
+    else:
+        _show(found)
+    return DONE
+
+
+def _show(found: Sequence[Key]) -> None:
     # No markup: comments may hold brackets.
     out = open_console(markup=False)
     table = FittingTable().names("id").words("app").names("role").figures("rate")
     table.names("created", "last used", "revoked").words("comment")
-    for key in keys:
+    for key in found:
         rate = "" if key.rate is None else f"{key.rate:g}/s" if key.rate else "any"
         times = map(shown_time, (key.created, key.used, key.revoked))
         table.add_row(key.id, key.app or "(any)", key.role, rate, *times, key.comment)
     out.print(table)
-    return DONE
 
 
-def revoke(desk: Desk, arguments: argparse.Namespace) -> int:
-    """Revoke keys; 1 where one of them is unknown."""
+@keys.command(short_help="Take keys back for ever.")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@with_desk
+def revoke(desk: Desk, ids: tuple[str, ...]) -> int:
+    """Take keys back for ever, by their ids: ak_...; exit status 1 where one is unknown."""
     status = DONE
-    for id_ in arguments.id:
+    for id_ in ids:
         if desk.keys.revoke(id_) is None:
             print(f"gateway: there is no key {id_!r}", file=sys.stderr)
             status = FAILED
@@ -130,64 +151,6 @@ def _document(key: Key) -> dict[str, Any]:
         "used": key.used.isoformat() if key.used else None,
         "revoked": key.revoked.isoformat() if key.revoked else None,
     }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m gateway",
-        description="The keys that applications call the gateway with, and their apps.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    _add_config(parser, Path("config.yml"))
-    subjects = parser.add_subparsers(metavar="SUBJECT", required=True)
-    keys = subjects.add_parser("keys", help="the keys", epilog=_EPILOG,
-                               formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    commands = keys.add_subparsers(metavar="COMMAND", required=True)
-    _add_create(commands)
-    parser_of_list = commands.add_parser("list", help="show all keys, without their secrets")
-    parser_of_list.set_defaults(run=show)
-    parser_of_list.add_argument("--json", action="store_true", help="one JSON document")
-    parser_of_revoke = commands.add_parser("revoke", help="take keys back for ever")
-    parser_of_revoke.set_defaults(run=revoke)
-    parser_of_revoke.add_argument("id", nargs="+", metavar="ID", help="ak_...")
-    of_apps = subjects.add_parser("apps", help="the apps").add_subparsers(
-        metavar="COMMAND", required=True
-    )
-    _add_apps(of_apps)
-    for command in (*commands.choices.values(), *of_apps.choices.values()):
-        # Also behind the command; what is not given there leaves what stands in front of it.
-        _add_config(command, argparse.SUPPRESS)
-    return parser
-
-
-def _add_apps(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("list", help="show all apps, when they were made, how large")
-    parser.set_defaults(run=app_commands.show)
-    parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser = commands.add_parser("delete", help="delete an app with its people and its keys")
-    parser.set_defaults(run=app_commands.delete)
-    parser.add_argument("app", metavar="APP")
-
-
-def _add_create(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("create", help="make a key and show its secret, this once")
-    parser.set_defaults(run=create)
-    add = parser.add_argument
-    add("--app", help=f"the app that the key is for; every role but {ADMIN} needs one")
-    add("--role", choices=ROLES, required=True,
-        help="read: detect, compare, search, list; write: also enrol and delete; "
-        "admin: also act in every app")  # fmt: skip
-    add("--rate", type=number(float, 0, MAX_RATE), metavar="N",
-        help="requests a second, 0 for any number; default: gateway.rate_limit")  # fmt: skip
-    add("--comment", default="", metavar="TEXT", help="for whom it is, for your own list")
-    add("--json", action="store_true", help="one JSON document")
-
-
-def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
-    parser.add_argument(
-        "--config", type=Path, default=default, metavar="FILE", help="default: config.yml"
-    )
 
 
 if __name__ == "__main__":

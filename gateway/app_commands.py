@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
+import functools
 import json
+import os
 import sqlite3
 import sys
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import click
 
 from gateway.auth.key_store import KeyStore
 from library.backup import backup
@@ -19,9 +23,10 @@ from library.face_token_file import forget_in
 from library.store.store import Store
 from library.sync.open_storage import open_storage
 from runtime import sqlite_files
-from settings.config import Config
+from settings.config import Config, load_config
 from settings.library import LibraryConfig
 from terminal.console import open_console
+from terminal.options import PATH, everywhere, json_option
 from terminal.table import FittingTable
 
 DONE, FAILED = 0, 1
@@ -42,8 +47,48 @@ class Desk:
         return KeyStore(self.library)
 
 
-def show(desk: Desk, arguments: argparse.Namespace) -> int:
-    """List the apps in the order of their making, as a table or as JSON."""
+OF_ALL, _OF_EACH = everywhere(
+    "--config", "config.yml", type=PATH, metavar="FILE", help="Settings of the service."
+)
+
+
+def with_desk(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command its desk, by `--config`, which it gets with this.
+
+    Raises ConfigError and LibraryError.
+    """
+
+    @_OF_EACH
+    @functools.wraps(command)
+    def run(**options: Any) -> int:
+        config = load_config(click.get_current_context().meta["config"])
+        desk = Desk(config, config.library_config())
+        try:
+            status = command(desk, **options)
+            sys.stdout.flush()
+            return status
+        except OSError as error:
+            # The reader has gone (``| head``) or the disk is full; the interpreter would complain
+            # again at its last flush.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print(f"gateway: the output cannot be written: {error.strerror}", file=sys.stderr)
+            return FAILED
+        finally:
+            desk.keys.close()
+
+    return run
+
+
+@click.group()
+def apps() -> None:
+    """The apps."""
+
+
+@apps.command("list", short_help="Show all apps, when they were made, how large they are.")
+@json_option
+@with_desk
+def show(desk: Desk, as_json: bool) -> int:
+    """Show all apps in the order of their making, as a table or as JSON."""
     good = Counter(key.app for key in desk.keys.list() if key.revoked is None)
     with Store(desk.library) as store:
         found: list[dict[str, Any]] = []
@@ -62,7 +107,7 @@ def show(desk: Desk, arguments: argparse.Namespace) -> int:
                     "keys": good[one.app],
                 }
             )
-    if arguments.json:
+    if as_json:
         print(json.dumps(found, default=lambda time: time.isoformat(timespec="seconds")))
         return DONE
     table = FittingTable().words("app").names("made").figures("groups", "users", "faces", "keys")
@@ -78,12 +123,15 @@ def shown_time(time: datetime | None) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC" if time else ""
 
 
-def delete(desk: Desk, arguments: argparse.Namespace) -> int:
-    """Delete an app; 0 where nothing is left, 1 where it was not there or a backup has it still.
+@apps.command(short_help="Delete an app with its people and its keys.")
+@click.argument("app")
+@with_desk
+def delete(desk: Desk, app: str) -> int:
+    """Delete an app with its people and its keys.
 
-    The app's row goes last: what is cut off is done by the same command again.
+    Exit status 1 where it was not there or a backup has it still.
     """
-    app: str = arguments.app
+    # The app's row goes last: what is cut off is done by the same command again.
     revoked = desk.keys.revoke_app(app)
     if not _forget_tokens(desk.token_file, app):
         return FAILED

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import click
 
 from settings.config import Config, ConfigError, load_config
 from terminal.command import run_command
 from terminal.console import open_console
+from terminal.options import (
+    PATH,
+    SETTINGS,
+    Count,
+    at_most_one,
+    config_option,
+    json_option,
+    run_program,
+)
 from tracer import source, terminal_view
 from tracer.document import to_dict
 from tracer.plot import SUFFIXES, save
@@ -24,34 +35,82 @@ STALE = datetime.timedelta(minutes=5)
 USUAL_SPAN = datetime.timedelta(minutes=10)
 
 
+class _When(click.ParamType):
+    """A duration before now, or a time."""
+
+    name = "when"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return source.parse_when(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is neither a duration like 10m nor a time like 14:30.", param, ctx
+            )
+
+
 def main(argv: Sequence[str]) -> int:
     """Returns the exit status: 0 with something shown, 1 without any, 2 for wrong usage."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    if arguments.plot and arguments.plot.suffix.lower() not in SUFFIXES:
-        parser.error(f"--plot {arguments.plot}: one of {', '.join(SUFFIXES)} is expected")
-    config = _config(arguments.config)
-    setup = setup_of(config, arguments.cores or cores_here())
-    paths = arguments.file or _usual_files(config)
-    wanted = _range(arguments)
-    if arguments.watch:
-        watch(paths, wanted, setup, arguments.busy, open_console())
+    return run_program(program, argv, "python -m tracer")
+
+
+When = datetime.timedelta | datetime.datetime | None
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("files", nargs=-1, type=PATH, metavar="[FILE]...")
+@click.option("--since", "--last", type=_When(), help="The period: the last 10m (the default), "
+              "90s, 1.5h, 2d of the file, or from 14:30 or 2026-01-31T14:30 on.")  # fmt: skip
+@click.option("--all", "every", is_flag=True, help="The period: the whole file.")
+@click.option("--until", type=_When(), help="Leave out what is later.")
+@click.option("--busy", is_flag=True, help="End with the last interval that answered queries.")
+@json_option
+@click.option("--watch", "live", is_flag=True, help="Live, until Ctrl-C.")
+@click.option("--plot", type=PATH, metavar="FILE", help="Also a picture: .png, .svg, .html.")
+@config_option
+@click.option("--cores", type=Count(1), help="Of the service's machine, where that is another one.")
+def program(
+    files: tuple[Path, ...],
+    since: When,
+    every: bool,
+    until: When,
+    busy: bool,
+    as_json: bool,
+    live: bool,
+    plot: Path | None,
+    config: Path,
+    cores: int | None,
+) -> int:
+    """Where the pipeline's time goes, what limits it and what to change.
+
+    FILE: of each replica one; without, where the settings' log.dir says, of them all.
+    """
+    at_most_one("since", "every")
+    at_most_one("as_json", "live", "plot")
+    if plot and plot.suffix.lower() not in SUFFIXES:
+        raise click.UsageError(f"--plot {plot}: one of {', '.join(SUFFIXES)} is expected.")
+    settings = _config(config)
+    setup = setup_of(settings, cores or cores_here())
+    paths = list(files) or _usual_files(settings)
+    wanted = _range(since, until, every)
+    if live:
+        watch(paths, wanted, setup, busy, open_console())
         return 0
     try:
-        found = paths if arguments.file else existing(paths)
+        found = paths if files else existing(paths)
         with open_console(stderr=True).status("reading"):  # some seconds for a whole log
-            reading = source.read(found, wanted, setup, arguments.busy)
-            if arguments.plot:
-                save(reading, setup, arguments.plot)
+            reading = source.read(found, wanted, setup, busy)
+            if plot:
+                save(reading, setup, plot)
     except NothingFoundError as error:
         return _fail(str(error))
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
         return _fail(f"{reason} (has the service been started?)")
-    if arguments.json:
+    if as_json:
         print(json.dumps(to_dict(reading, setup), allow_nan=False))
     else:
-        _show(reading, setup, arguments)
+        _show(reading, setup, busy, plot)
     return 0
 
 
@@ -75,74 +134,29 @@ def _config(path: Path) -> Config | None:
         return None
 
 
-def _range(arguments: argparse.Namespace) -> Range:
-    since, until = arguments.since, arguments.until
+def _range(since: When, until: When, every: bool) -> Range:
     if isinstance(until, datetime.timedelta):
         until = datetime.datetime.now() - until
     if isinstance(since, datetime.datetime):
         return Range(since=since, until=until)
-    return Range(span=None if arguments.all else since or USUAL_SPAN, until=until)
+    return Range(span=None if every else since or USUAL_SPAN, until=until)
 
 
-def _show(reading: Reading, setup: Setup, arguments: argparse.Namespace) -> None:
+def _show(reading: Reading, setup: Setup, busy: bool, plot: Path | None) -> None:
     console = open_console(highlight=True)
     console.print(terminal_view.interval_view(reading.last, setup))
     if reading.period.intervals > reading.last.intervals:
         points = source.course(reading, setup, terminal_view.TREND)
         console.print()
         console.print(terminal_view.period_view(reading, setup, points))
-    if not reading.last.queries and not arguments.busy:
+    if not reading.last.queries and not busy:
         console.print("The last interval with queries: python -m tracer --busy", style="dim")
     age = datetime.datetime.now() - reading.last.end
     if age > STALE:
         text = f"This was {age // datetime.timedelta(minutes=1)} minutes ago."
         console.print(text, style="yellow", highlight=False)
-    if arguments.plot:
-        console.print(f"Plot: {arguments.plot}", style="dim", highlight=False)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tracer",
-        description="Where the pipeline's time goes, what limits it and what to change.",
-    )
-    parser.add_argument(
-        "file", nargs="*", type=Path,
-        help=f"of each replica one; default: {NAME} where config.yml's log.dir says, of them all",
-    )  # fmt: skip
-    period = parser.add_mutually_exclusive_group()
-    period.add_argument(
-        "--since", "--last", type=_when, metavar="WHEN",
-        help="the period: the last 10m (the default), 90s, 1.5h, 2d of the file, or from 14:30 "
-        "or 2026-01-31T14:30 on",
-    )  # fmt: skip
-    period.add_argument("--all", action="store_true", help="the period: the whole file")
-    parser.add_argument("--until", type=_when, metavar="WHEN", help="leave out what is later")
-    parser.add_argument(
-        "--busy", action="store_true", help="end with the last interval that answered queries"
-    )
-    output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="one JSON document instead of tables")
-    output.add_argument("--watch", action="store_true", help="live, until Ctrl-C")
-    output.add_argument(
-        "--plot", type=Path, metavar="FILE", help="also a picture: .png, .svg, .html"
-    )
-    parser.add_argument(
-        "--config", type=Path, default=Path("config.yml"), help="for the ops' threads and devices"
-    )
-    parser.add_argument(
-        "--cores", type=int, help="of the service's machine, where that is another one"
-    )
-    return parser
-
-
-def _when(text: str) -> datetime.timedelta | datetime.datetime:
-    try:
-        return source.parse_when(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a duration like 10m nor a time like 14:30"
-        ) from None
+    if plot:
+        console.print(f"Plot: {plot}", style="dim", highlight=False)
 
 
 if __name__ == "__main__":

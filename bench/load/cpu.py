@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import platform
 import resource
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import psutil
 
 IDLE_CORES = 0.05
 IDLE_S = 0.2
 IDLE_TIMEOUT_S = 10.0
-
-
-def machine() -> dict[str, Any]:
-    """What the figures belong to."""
-    model = platform.processor()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        model = names[0] if names else model
-    memory = round(psutil.virtual_memory().total / 2**30)
-    return {"processor": model, "cores": os.cpu_count(), "memory_GiB": memory}
-
-
-def machine_line() -> str:
-    """The same for people."""
-    about = machine()
-    return f"{about['processor']}, {about['cores']} cores, {about['memory_GiB']} GiB"
 
 
 def wait_until_idle(pids: Mapping[str, int], seconds: float = IDLE_TIMEOUT_S) -> None:

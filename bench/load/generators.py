@@ -41,7 +41,7 @@ class Target:
     answer_bytes: int = 0
 
 
-def available(wanted: str = "") -> str:
+def available(wanted: str | None = None) -> str:
     """The generator for HTTP. Raises RuntimeError naming the package where none is installed."""
     names = [wanted] if wanted else list(HTTP)
     for name in names:

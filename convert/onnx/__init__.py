@@ -1,1 +1,1 @@
-"""ONNX models in, by X2Paddle, and graphs out, for benchmarks."""
+"""ONNX models in, by X2Paddle."""

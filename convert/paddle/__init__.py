@@ -1,1 +1,1 @@
-"""Paddle's own exports: taken over, read back as a graph, rewritten where Paddle errs."""
+"""Paddle's own exports: taken over, rewritten where Paddle errs."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sqlite3
 
+import click
+
 from library.backup import backup
+from library.commands import options
 from library.commands.index_access import open_index
 from library.commands.session import DONE, FAILED, CommandError, Session
 from library.face_token_file import forget_in
@@ -13,15 +15,23 @@ from library.store.store import Store
 from library.sync.open_storage import open_storage
 
 
-def run(session: Session, arguments: argparse.Namespace) -> int:
-    """Delete; 0 where nothing is left, 1 where a backup still has the user."""
-    app, user = arguments.app, arguments.user
+@click.command("delete-user", short_help="Delete a user without a trace.")
+@click.argument("user")
+@click.option("--group", show_default="all groups that have the user")
+@click.option(
+    "--compact", is_flag=True,
+    help="Also write the database's files anew, which keeps writers out meanwhile.",
+)  # fmt: skip
+@options.APP
+@options.with_session
+def run(session: Session, user: str, group: str | None, compact: bool, app: str) -> int:
+    """Delete a user without a trace; exit status 1 where a backup still has the user."""
     with session.store() as store:
-        _clean_tokens(session, store, app, user, arguments.group)
-        store.delete_user(app, user, arguments.group)
-        where = f"group {arguments.group}" if arguments.group else "all groups"
+        _clean_tokens(session, store, app, user, group)
+        store.delete_user(app, user, group)
+        where = f"group {group}" if group else "all groups"
         session.out.print(f"user {user} of app {app} is deleted from {where} in the database")
-        if arguments.compact:
+        if compact:
             store.compact()
             session.out.print("the database's files are written anew")
         _clean_index(session, store, app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import json
@@ -12,24 +11,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import click
+
+from library.commands import options
 from library.commands.safe_files import whole_file
 from library.commands.session import DONE, CommandError, Session
 from library.records import ExportedFace
+from terminal.options import PATH
 
 LINES = "faces.jsonl"
 CROPS = "crops"
 
 
-def run(session: Session, arguments: argparse.Namespace) -> int:
-    """Export; a file gets the lines, a directory also the stored pictures."""
-    target: Path = arguments.target
+@click.command("export", short_help="Write all faces as lines of JSON.")
+@click.argument("target", type=PATH, metavar="DIR|FILE")
+@options.APP
+@options.with_session
+def run(session: Session, target: Path, app: str) -> int:
+    """Write all faces as lines of JSON.
+
+    A directory gets faces.jsonl and the stored pictures; - is standard output.
+    """
     to_directory = target.is_dir() or (not target.suffix and str(target) != "-")
     lines = target / LINES if to_directory else target
     count = pictures = 0
     try:
         with session.store() as store, _opened(lines) as out, session.bar("faces") as advance:
-            total = store.statistics(arguments.app).entries
-            for face in store.export(arguments.app, crops=to_directory):
+            total = store.statistics(app).entries
+            for face in store.export(app, crops=to_directory):
                 crop = _write_crop(target, face) if face.crop is not None else None
                 pictures += crop is not None
                 out.write(json.dumps(_line(face, crop), ensure_ascii=False) + "\n")
@@ -39,7 +48,7 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
         raise CommandError(f"{error.filename or lines}: {error.strerror}") from None
     if str(target) != "-":
         kept = f" and {pictures} pictures" if to_directory else ""
-        session.out.print(f"{count} faces{kept} of app {arguments.app} written to {target}")
+        session.out.print(f"{count} faces{kept} of app {app} written to {target}")
     return DONE
 
 

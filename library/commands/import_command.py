@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import click
 from rich.console import Console
 from rich.markup import escape
 
+from library.commands import options
 from library.commands.importing import Import, Person, Report, Source, Target
 from library.commands.person_folders import scan_folders
 from library.commands.safe_files import write_whole
@@ -18,6 +20,7 @@ from library.commands.selection import REASONS, Selection
 from library.commands.service_client import Asker
 from library.commands.session import DONE, FAILED, Session
 from library.errors import ExistsError
+from terminal.options import PATH, Count, Number
 from terminal.table import FittingTable
 
 # Refused pictures, and people, in the tables; the report has them all.
@@ -25,30 +28,73 @@ _SHOWN = 50
 _SHOWN_PEOPLE = 1000
 
 
-def run(session: Session, arguments: argparse.Namespace) -> int:
-    """Import; 0 where every picture is enrolled, 1 where some were refused."""
+@click.command("import", short_help="Enrol a folder of pictures per person.")
+@click.argument("directory", type=PATH, metavar="DIR")
+@click.option("--group", required=True, help="Where the users go; made where it is not there.")
+@options.APP
+@click.option(
+    "--action",
+    type=click.Choice(["append", "replace"]),
+    default="append",
+    help="Keep the faces that a user has, or exchange them.",
+)
+@click.option(
+    "--by-id",
+    is_flag=True,
+    help="The folders are named by user ids, and the users may have any names.",
+)
+@click.option(
+    "--several",
+    type=click.Choice(["largest", "refuse"]),
+    default="largest",
+    help="Of several faces in a picture: take the largest, or none.",
+)
+@options.MAX_FACES
+@click.option("--min-score", type=Number(0, 1), help="Of a detection.")
+@click.option(
+    "--min-size",
+    type=Count(0, 100_000),
+    default=0,
+    metavar="PIXELS",
+    help="Of a face's shorter side.",
+)
+@click.option(
+    "--min-sharpness",
+    type=Number(0, 1e6),
+    default=0.0,
+    help="Of the aligned face (variance of its Laplacian); 0 for any.",
+)
+@click.option(
+    "--report", type=PATH, metavar="FILE", help="Write what became of whom, and why, as JSON."
+)
+@options.SERVICE
+@options.TIMEOUT
+@options.CONCURRENCY
+@options.with_session
+def run(
+    session: Session,
+    directory: Path,
+    group: str,
+    app: str,
+    action: str,
+    by_id: bool,
+    report: Path | None,
+    service: str,
+    timeout: float,
+    concurrency: int,
+    **chosen: Any,
+) -> int:
+    """Enrol DIR's pictures, a folder per person that is named like the person.
+
+    Exit status 1 where some were refused.
+    """
     limits = session.library.limits
-    root: Path = arguments.directory
-    found = scan_folders(root, limits, arguments.by_id)
-    source = Source(root, session.config.limits.picture_bytes)
-    selection = Selection(
-        several=arguments.several,
-        max_faces=arguments.max_faces,
-        min_score=arguments.min_score,
-        min_size=arguments.min_size,
-        min_sharpness=arguments.min_sharpness,
-        crops=session.library.store_crops,
-    )
-    replace = arguments.action == "replace"
-    target = Target(
-        arguments.app,
-        arguments.group,
-        replace,
-        limits.faces_per_user,
-        limits.user_info_bytes,
-        arguments.by_id,
-    )
-    transport = session.connect(arguments.service, arguments.timeout)
+    found = scan_folders(directory, limits, by_id)
+    source = Source(directory, session.config.limits.picture_bytes)
+    selection = Selection(**chosen, crops=session.library.store_crops)
+    replace = action == "replace"
+    target = Target(app, group, replace, limits.faces_per_user, limits.user_info_bytes, by_id)
+    transport = session.connect(service, timeout)
     try:
         with session.store() as store:
             with suppress(ExistsError):
@@ -56,13 +102,13 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
             work = Import(store, Asker(transport, selection.options()), selection, target, source)
             try:
                 with session.bar("pictures") as advance:
-                    work.run(found, arguments.concurrency, advance)
+                    work.run(found, concurrency, advance)
             finally:
                 _show(work.report, session.out)
                 show_ignored(work.report, session.out)
-                if arguments.report is not None:
+                if report is not None:
                     text = json.dumps(work.report.to_dict(), ensure_ascii=False, indent=1)
-                    write_whole(arguments.report, f"{text}\n".encode())
+                    write_whole(report, f"{text}\n".encode())
     finally:
         transport.close()
     return FAILED if work.report.refused else DONE

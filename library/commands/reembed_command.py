@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import click
 import numpy as np
 
 from client.pipeline.answer import Options
+from library.commands import options
 from library.commands.index_access import discard_index
 from library.commands.service_client import Asker, PictureError
 from library.commands.session import DONE, Advance, CommandError, Session
@@ -18,23 +19,35 @@ from library.store.store import Store
 _AHEAD = 3
 
 
-def run(session: Session, arguments: argparse.Namespace) -> int:
-    """Move; an interrupted move is continued where it was."""
-    transport = session.connect(arguments.service, arguments.timeout)
-    options = Options(want=("embedding",), embedding_format="base64", aligned=True)
-    asker = Asker(transport, options)
+@click.command("reembed")
+@click.option("--model", required=True, help="The recogniser that the service runs.")
+@options.APP
+@options.SERVICE
+@options.TIMEOUT
+@options.CONCURRENCY
+@options.with_session
+def run(
+    session: Session, model: str, app: str, service: str, timeout: float, concurrency: int
+) -> int:
+    """Move an app to the service's recogniser, by its pictures.
+
+    What is interrupted is continued where it was by the same command.
+    """
+    transport = session.connect(service, timeout)
+    wanted = Options(want=("embedding",), embedding_format="base64", aligned=True)
+    asker = Asker(transport, wanted)
     try:
         with session.store() as store, session.bar("faces") as advance:
-            work = _Work(store, asker, arguments.app, arguments.model)
-            embeddings = work.embeddings(arguments.concurrency, advance)
-            before = store.versions(arguments.app).get(arguments.app)
-            faces = store.replace_embeddings(arguments.app, arguments.model, embeddings)
-            if before is not None and before.model != arguments.model:
-                discard_index(session, arguments.app, before)
+            work = _Work(store, asker, app, model)
+            embeddings = work.embeddings(concurrency, advance)
+            before = store.versions(app).get(app)
+            faces = store.replace_embeddings(app, model, embeddings)
+            if before is not None and before.model != model:
+                discard_index(session, app, before)
     finally:
         transport.close()
     session.out.print(
-        f"{faces} faces of app {arguments.app} are of {arguments.model} now, "
+        f"{faces} faces of app {app} are of {model} now, "
         f"{work.done} of them from their pictures in this run"
     )
     return DONE

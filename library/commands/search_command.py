@@ -2,58 +2,85 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
+import click
+
 from client.pipeline.answer import Options
+from library.commands import options
 from library.commands.safe_files import NotReadableError, read_regular
 from library.commands.service_client import Asker, PictureError, Seen
 from library.commands.session import DONE, FAILED, CommandError, Session
 from library.errors import NotFoundError
 from library.library import Hit, Library
+from terminal.options import PATH, Count, Number, json_option
 from terminal.table import FittingTable
 
 
-def run(session: Session, arguments: argparse.Namespace) -> int:
-    """Search every face of the picture; 0 where somebody was found, 1 where nobody was."""
-    seen = _seen(session, arguments)
+@click.command("search", short_help="Who is in a picture.")
+@click.argument("picture", type=PATH)
+@click.option(
+    "--group", "groups", multiple=True, metavar="GROUP", show_default="all",
+    help="Where; may be repeated.",
+)  # fmt: skip
+@click.option("--users", type=Count(1, 1000), default=5, help="For each face.")
+@click.option(
+    "--threshold", type=Number(0, 100), default=80.0, metavar="SCORE", help="From 0 to 100."
+)
+@options.MAX_FACES
+@click.option("--aligned", is_flag=True, help="The picture already is an aligned face.")
+@json_option
+@options.APP
+@options.SERVICE
+@options.TIMEOUT
+@options.with_session
+def run(
+    session: Session,
+    picture: Path,
+    groups: tuple[str, ...],
+    users: int,
+    threshold: float,
+    max_faces: int,
+    aligned: bool,
+    as_json: bool,
+    app: str,
+    service: str,
+    timeout: float,
+) -> int:
+    """Who is in a picture; exit status 1 where it is nobody of the library."""
+    wanted = Options(
+        max_faces=max_faces,
+        want=("embedding",),
+        embedding_format="base64",
+        aligned=True if aligned else None,
+    )
+    seen = _seen(session, picture, wanted, service, timeout)
     queries = [face.embedding for face in seen.faces if face.embedding is not None]
     recogniser = session.recogniser(seen.recogniser)
     with session.store() as store:
-        if arguments.app not in store.versions(arguments.app):
-            raise NotFoundError("app_not_found", f"There is no app {arguments.app}.")
+        if app not in store.versions(app):
+            raise NotFoundError("app_not_found", f"There is no app {app}.")
     with (
         session.bar("faces") as advance,
-        Library(
-            session.library, recogniser, apps=[arguments.app], progress=lambda _: advance
-        ) as library,
+        Library(session.library, recogniser, apps=[app], progress=lambda _: advance) as library,
     ):
-        found = library.search(
-            arguments.app, queries, arguments.group or None, arguments.users, arguments.threshold
-        )
-    if arguments.json:
+        found = library.search(app, queries, groups or None, users, threshold)
+    if as_json:
         _print_json(seen, found)
     else:
         _show(session, seen, found)
     return DONE if any(found) else FAILED
 
 
-def _seen(session: Session, arguments: argparse.Namespace) -> Seen:
-    picture: Path = arguments.picture
-    options = Options(
-        max_faces=arguments.max_faces,
-        want=("embedding",),
-        embedding_format="base64",
-        aligned=True if arguments.aligned else None,
-    )
+def _seen(session: Session, picture: Path, wanted: Options, service: str, timeout: float) -> Seen:
     try:
         content = read_regular(picture, session.config.limits.picture_bytes, follow=True)
     except NotReadableError as error:
         raise CommandError(f"{picture} cannot be read: {error}") from None
-    transport = session.connect(arguments.service, arguments.timeout)
+    transport = session.connect(service, timeout)
     try:
-        return Asker(transport, options).faces(content)
+        return Asker(transport, wanted).faces(content)
     except PictureError as error:
         raise CommandError(f"{picture}: {error}") from None
     finally:

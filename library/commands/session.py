@@ -30,7 +30,7 @@ from settings.config import Config, own_address
 from settings.library import LibraryConfig
 from terminal.console import open_console
 
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 # Told how much is done of how much; the same as the store's and the indexes'.
 Advance = Callable[[int, int], None]

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
 
+from library.commands import options
 from library.commands.session import DONE, Session
 from library.records import GroupStatistics, Statistics
 from library.store.store import Store
 from library.sync.open_storage import open_storage
+from terminal.options import json_option
 from terminal.table import FittingTable
 
 
-def run(session: Session, arguments: argparse.Namespace) -> int:
-    """Show the apps, their groups, and where everything lies."""
+@click.command("stats", short_help="What the library holds.")
+@options.ANY_APP
+@json_option
+@options.with_session
+def run(session: Session, app: str | None, as_json: bool) -> int:
+    """What the library holds: the apps, their groups, and where everything lies."""
     with session.store() as store:
-        names = [arguments.app] if arguments.app else store.apps()
+        names = [app] if app else store.apps()
         apps = [store.statistics(name) for name in names]
         places = _places(session, store)
-    if arguments.json:
-        print(json.dumps({"apps": [_plain(app) for app in apps], **places}))
+    if as_json:
+        print(json.dumps({"apps": [_plain(one) for one in apps], **places}))
         return DONE
     _show_apps(apps, session.out)
     url = session.library.url().render_as_string(hide_password=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 
+import click
 import numpy as np
 
+from library.commands import options
 from library.commands.index_access import open_index, update
 from library.commands.session import DONE, FAILED, Advance, OpenIndex, Session
 from library.index.vector_index import VectorIndex
@@ -18,6 +19,7 @@ from library.store.store import Store
 from library.sync.index_storage import IndexStorage
 from library.sync.index_update import rebuild
 from library.sync.open_storage import open_storage
+from terminal.options import json_option
 from terminal.table import FittingTable
 
 # What can be wrong with an index, beside what can be wrong with the database.
@@ -42,20 +44,21 @@ class Found:
     compared: dict[str, int]
 
 
-def run(session: Session, arguments: argparse.Namespace) -> int:
-    """Verify, and repair where that is asked for; 0 where all is well then."""
+@click.command("verify", short_help="Look for what should not be.")
+@options.ANY_APP
+@click.option("--repair", is_flag=True, help="Put right what is found.")
+@json_option
+@options.with_session
+def run(session: Session, app: str | None, repair: bool, as_json: bool) -> int:
+    """Look for what should not be; exit status 0 where all is well then."""
     with session.store() as store:
-        problems = (
-            store.repair(arguments.app) if arguments.repair else list(store.check(arguments.app))
-        )
-        apps = [arguments.app] if arguments.app else store.apps()
-        found = Found(problems, {})
-        for app in apps:
-            with session.bar(f"index of {app}") as advance:
-                _verify_index(session, store, app, arguments.repair, advance, found)
-    _show(session, found, arguments)
+        found = Found(store.repair(app) if repair else list(store.check(app)), {})
+        for name in [app] if app else store.apps():
+            with session.bar(f"index of {name}") as advance:
+                _verify_index(session, store, name, repair, advance, found)
+    _show(session, found, repair, as_json)
     damaged = any(problem.kind == "damaged" for problem in found.problems)
-    return FAILED if damaged or (found.problems and not arguments.repair) else DONE
+    return FAILED if damaged or (found.problems and not repair) else DONE
 
 
 def _verify_index(
@@ -118,11 +121,11 @@ def _remove_foreign(opened: OpenIndex, store: Store) -> None:
     index.remove(gone, index.version)
 
 
-def _show(session: Session, found: Found, arguments: argparse.Namespace) -> None:
-    if arguments.json:
+def _show(session: Session, found: Found, repair: bool, as_json: bool) -> None:
+    if as_json:
         document = {
             "problems": [asdict(problem) for problem in found.problems],
-            "repaired": bool(arguments.repair),
+            "repaired": repair,
             "compared": found.compared,
         }
         print(json.dumps(document))
@@ -138,5 +141,5 @@ def _show(session: Session, found: Found, arguments: argparse.Namespace) -> None
     session.out.print(table)
     for kind, count in Counter(problem.kind for problem in found.problems).most_common():
         session.out.print(f"{count} x {kind}: {({**KINDS, **INDEX_KINDS})[kind]}")
-    done = "repaired" if arguments.repair else "put right with --repair"
+    done = "repaired" if repair else "put right with --repair"
     session.out.print(f"{len(found.problems)} problems, {done}")

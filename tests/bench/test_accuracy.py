@@ -38,7 +38,7 @@ def test_people_are_recognised_and_no_picture_is_without_a_face(
     out = tmp_path / "report.json"
     arguments = ["--gallery", str(gallery), "--recognition", str(models / recognition)]
     assert accuracy.main([*arguments, "--json", str(out)]) == 0
-    report = json.loads(out.read_text(encoding="utf-8"))
+    report = json.loads(out.read_text(encoding="utf-8"))["results"]
     assert report["missed"] == report["unreadable"] == []
     assert report["verification"]["tar"]["0.01"] >= tar_at_1e2
     assert report["verification"]["tar"]["0.001"] >= tar_at_1e3
@@ -49,6 +49,6 @@ def test_a_gallery_that_is_not_there_is_one_line_and_status_1(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert accuracy.main(["--gallery", str(tmp_path / "none")]) == 1
-    printed = capsys.readouterr().out.strip()
+    printed = capsys.readouterr().err.strip()
     assert "none" in printed
     assert "\n" not in printed

@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from bench import kills
-from bench.killing.asking import DATABASE, Answer, End, end_of
-from bench.killing.keys import Keys, LateAnswer, LiveKey, RevokedKey, Trouble
-from bench.killing.kinds import COMMANDS, FRONT, SERVER, Round
-from bench.killing.record import FINDINGS, Record
-from bench.killing.truth import GROUP, Finding, Ledger, Person
+from bench.kills import kills_bench as kills
+from bench.kills.clients.asking import DATABASE, Answer, End, end_of
+from bench.kills.keys import Keys, LateAnswer, LiveKey, RevokedKey, Trouble
+from bench.kills.kinds import COMMANDS, FRONT, SERVER, Round
+from bench.kills.record import FINDINGS, Record
+from bench.kills.truth import GROUP, Finding, Ledger, Person
 
 ADA, BOB = ("staff", "u1_ada"), ("staff", "u1_bob")
 
@@ -231,4 +231,4 @@ def test_wrong_arguments_are_refused(capsys):
     for wrong in (["--kills", "0"], ["--database", "oracle"], ["--json", "/no/such/folder/x"]):
         with pytest.raises(SystemExit):
             kills.main(wrong)
-    assert "usage" in capsys.readouterr().err
+    assert "Usage" in capsys.readouterr().err

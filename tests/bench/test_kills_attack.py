@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bench.killing.kinds import COMMANDS, FRONT, SERVER
+from bench.kills.kinds import COMMANDS, FRONT, SERVER
 from tests.support.service import ROOT
 
 pytestmark = pytest.mark.attack
@@ -31,7 +31,7 @@ def test_what_was_acknowledged_outlives_fifty_kills_of_service_commands_and_data
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    runs = {run["database"]: run for run in json.loads(report.read_text())["runs"]}
+    runs = {run["database"]: run for run in json.loads(report.read_text())["results"]["runs"]}
     for run in runs.values():
         assert run["killed"] >= KILLS
         assert sum(run["acknowledged"].values()) > 10 * KILLS

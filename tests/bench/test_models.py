@@ -8,7 +8,7 @@ import json
 import pytest
 import yaml
 
-from bench import models as bench
+from bench.models import models_bench as bench
 from convert.network import graph as ir
 from convert.network.program import write_program
 from tests.support.graphs import graph_of, random
@@ -35,7 +35,7 @@ def test_both_sides_are_timed_on_the_same_network(folder, tmp_path):
     report = tmp_path / "report.json"
     common = ["--models", str(folder), "--seconds", "0.05", "--json", str(report)]
     assert bench.main([*common, "--limit", "1000"]) == 0
-    timings = json.loads(report.read_text())
+    timings = json.loads(report.read_text())["results"]["models"]
     assert [(t["model"], t["batch"]) for t in timings] == [("test_arcface", 1), ("test_arcface", 8)]
     for timing in timings:
         assert timing["ratio"] == pytest.approx(timing["paddle_ms"] / timing["onnxruntime_ms"])
@@ -48,7 +48,7 @@ def test_a_ratio_over_the_limit_is_a_failure(folder):
 
 def test_a_model_that_is_not_there_is_named(folder, capsys):
     assert bench.main(["nosuch", "--models", str(folder)]) == 2
-    assert "nosuch" in capsys.readouterr().out
+    assert "nosuch" in capsys.readouterr().err
 
 
 def test_the_median_is_in_milliseconds():

@@ -99,7 +99,7 @@ def test_two_replicas_are_held_against_one(models, tmp_path, capsys):
     options = ["--sets", "aligned", "--seconds", "0.5", "--runs", "2", "--concurrency", "4"]
     config = ["--config", str(ROOT / "config.yml"), "--limit", "0", "--json", str(out)]
     assert replicas.main([*options, *config]) == 0, capsys.readouterr().out
-    found = json.loads(out.read_text())
+    found = json.loads(out.read_text())["results"]
     (figures,) = found["sets"]
     assert figures["ratio"] > 0
     assert len(figures["one"]) == len(figures["all"]) == 2

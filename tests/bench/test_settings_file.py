@@ -9,7 +9,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bench.tuning.settings_file import EditError, read_text, with_values, write_values
+from bench.tune.settings_file import EditError, read_text, with_values, write_values
 from settings.config import load_config
 from tests.support.service import ROOT
 

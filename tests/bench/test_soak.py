@@ -15,12 +15,12 @@ from itertools import islice
 import psutil
 import pytest
 
-from bench import soak
 from bench.load.growth import ALLOWANCES, FEWEST, MEMORY, growth
-from bench.soaking.clients import Report
-from bench.soaking.kinds import Manner, Mix, bad_kinds, good_kinds, leaving_kinds
-from bench.soaking.show import plot
-from bench.soaking.watch import Record, Sample
+from bench.soak import soak_bench as soak
+from bench.soak.clients import Report
+from bench.soak.kinds import Manner, Mix, bad_kinds, good_kinds, leaving_kinds
+from bench.soak.show import plot
+from bench.soak.watch import Record, Sample
 from runtime.ports import free_ports
 from tests.support.service import ROOT
 
@@ -132,7 +132,7 @@ def run(service, out, *options):
     address = f"127.0.0.1:{service.rpc_port}"
     running = ["--pid", str(service.process.pid), "--url", service.url, "--address", address]
     status = soak.main([*running, "--interval", "0.4", "--json", str(out), *options])
-    return status, json.loads(out.read_text())
+    return status, json.loads(out.read_text())["results"]
 
 
 @pytest.mark.slow
@@ -187,13 +187,13 @@ def test_an_interrupted_soak_ends_all_that_it_started(models, tmp_path):
         stdout=subprocess.PIPE,
         text=True,
     )
-    family = wait_for_child(running, "bench.soaking.clients")
+    family = wait_for_child(running, "bench.soak.clients")
     running.send_signal(signal.SIGINT)
     said, _ = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "interrupted" in said
     assert psutil.wait_procs(family, timeout=5)[1] == []
-    assert json.loads(out.read_text())["complaints"][0] == "interrupted"
+    assert json.loads(out.read_text())["results"]["complaints"][0] == "interrupted"
 
 
 @pytest.mark.slow
@@ -201,7 +201,7 @@ def test_a_service_ends_with_a_benchmark_that_is_killed(models):
     running = subprocess.Popen(
         [sys.executable, "-m", "bench", "soak"], cwd=ROOT, stdout=subprocess.DEVNULL
     )
-    family = wait_for_child(running, "bench.soaking.clients")
+    family = wait_for_child(running, "bench.soak.clients")
     assert any("ops.serving" in process.cmdline() for process in family)
     running.kill()
     running.wait()

@@ -181,7 +181,7 @@ def test_one_short_run_measures_every_side(models, tmp_path, capsys):
     options = ["--sets", "aligned", "--seconds", "0.5", "--runs", "1", "--levels", "2"]
     config = ["--config", str(ROOT / "config.yml"), "--json", str(out), "--published", "tuned"]
     assert throughput.main([*options, *config]) == 0, capsys.readouterr().out
-    (figures,) = json.loads(out.read_text())["sets"]
+    (figures,) = json.loads(out.read_text())["results"]["sets"]
     assert set(figures["median"]) == {"raw", "HTTP", "gRPC", "published, tuned"}
     assert all(load["qps"] > 0 for load in figures["median"].values())
     assert figures["median"]["HTTP"]["cores"]["pipeline"] > 0

@@ -15,13 +15,13 @@ import psutil
 import pytest
 import yaml
 
-from bench import tune
 from bench.load.figures import Load
 from bench.load.mixture import Mixed, Mixture
 from bench.load.pictures import make_sets
-from bench.tuning.judge import is_hopeless, judge
-from bench.tuning.knobs import Knob, idle_ops, knobs, set_values
-from bench.tuning.sweep import Plan, Sweep
+from bench.tune import tune_bench as tune
+from bench.tune.judge import is_hopeless, judge
+from bench.tune.knobs import Knob, idle_ops, knobs, set_values
+from bench.tune.sweep import Plan, Sweep
 from runtime.launch import Service as Running
 from settings.config import load_config
 from tests.support.service import ROOT
@@ -200,12 +200,12 @@ def test_several_sets_load_the_service_at_the_same_time(interface, service):
 def test_a_file_that_could_not_be_written_is_refused_before_anything_is_measured(config, capsys):
     config.write_text(TEXT + "cores: 0\n")
     assert tune.main(["--config", str(config), "--ops", "ArcFace", "--write"]) == 1
-    assert "'cores' stands there twice" in " ".join(capsys.readouterr().out.split())
+    assert "'cores' stands there twice" in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_unknown_op_is_named(config, capsys):
     assert tune.main(["--config", str(config), "--ops", "Nose"]) == 1
-    assert "no op Nose" in capsys.readouterr().out
+    assert "no op Nose" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_a_short_search_measures_each_value_and_tells_what_it_did(
     options = ["--sets", "aligned", "--seconds", "1", "--runs", "1", "--concurrency", "4"]
     files = ["--config", str(narrow), "--json", str(out)]
     assert tune.main([*options, *files, "--write"]) == 0, capsys.readouterr().out
-    found = json.loads(out.read_text())
+    found = json.loads(out.read_text())["results"]
     first = [trial for trial in found["trials"] if trial["step"] == "first"]
     assert [(trial["setting"], trial["value"]) for trial in first] == [
         ("op.ArcFace.batch_size", 8),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from bench.finding import WITHOUT_FACE, crop, noisy, without_face
+from bench.quality.finding import WITHOUT_FACE, crop, noisy, without_face
 from bench.turned import turn
 from library.commands.selection import RefusedError, Selection
 from tests.support import pictures

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from bench.attacking import pictures as attacks
+from bench.attacks import pictures as attacks
 from inference.runner import Timing
 from ops.decoder_pool import DecoderPool, is_costly
 from ops.errors import ErrorKind, ServiceError

@@ -14,8 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from bench.attacking import bodies as attack_bodies
-from bench.attacking.bodies import JSON, MAKERS, head_of, send_tiny_chunks
+from bench.attacks import bodies as attack_bodies
+from bench.attacks.bodies import JSON, MAKERS, head_of, send_tiny_chunks
 from tests.support.gateway_client import DETECT, App, new_app
 from tests.support.service import Service, wait_until
 

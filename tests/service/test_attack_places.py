@@ -9,7 +9,7 @@ import socket
 import httpx
 import pytest
 
-from bench.attacking.bodies import FORM, JSON, head_of, stalled_uploads
+from bench.attacks.bodies import FORM, JSON, head_of, stalled_uploads
 from tests.support.gateway_client import DETECT, PICTURE, App, new_app
 from tests.support.gateway_service import REQUEST_BYTES
 from tests.support.service import Service, body, wait_until

@@ -12,8 +12,8 @@ import grpc
 import httpx
 import pytest
 
-from bench.attacking import calls as attack_grpc
-from bench.attacking.http2 import Connection
+from bench.attacks import calls as attack_grpc
+from bench.attacks.http2 import Connection
 from ops.errors import ErrorKind
 from paddle_fence.messages import METHOD
 from tests.support.pictures import ONE

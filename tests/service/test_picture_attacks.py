@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from bench.attacking import pictures as attacks
+from bench.attacks import pictures as attacks
 from ops.errors import ErrorKind
 from tests.support.decoders import decoders_among, is_at_work
 from tests.support.pictures import ONE, base64_of

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from bench.attacking import calls as attack_grpc
+from bench.attacks import calls as attack_grpc
 from ops.errors import ErrorKind
 from runtime import child as children
 from runtime.child import Child, Program

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import NullPool, create_engine, inspect
 
-from bench.database_server import MariaDb, MissingProgramError, PostgreSql, Server
+from bench.kills.database_server import MariaDb, MissingProgramError, PostgreSql, Server
 from library.sql.tables import METADATA
 from library.store.store import Store
 from settings.library import LibraryConfig

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.models.onnx_export import to_onnx
 from convert.network.graph import Graph, Node, Output
 from convert.network.program import write_program
-from convert.onnx.writer import to_onnx
 
 
 def graph_of(shape: tuple[int, ...], *nodes: Node) -> Graph:

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from bench.attacking.containers import box
+from bench.attacks.containers import box
 from ops.pictures.headers.boxes import Box, boxes, read_items
 from tests.support import pictures
 

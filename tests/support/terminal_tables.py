@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 from collections import Counter
 from pathlib import Path
@@ -13,21 +12,26 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from bench import attacks, enrol, gateway, memory, models, quality, replicas
-from bench.attacking.watch import Phase
-from bench.killing import show as killing
-from bench.killing.record import Record as Kills
+from bench import gateway, memory, replicas
+from bench.attacks import attacks_bench as attacks
+from bench.attacks.watch import Phase
+from bench.enrol import enrol_bench as enrol
+from bench.frame import Bench
+from bench.kills import show as killing
+from bench.kills.record import Record as Kills
 from bench.load import report
 from bench.load.figures import Load
 from bench.load.mixture import Mixed
 from bench.load.session import SetResult
-from bench.searching import show as searching
-from bench.searching.growth import Point
-from bench.soaking import show as soaking
-from bench.soaking.watch import Record, Sample
-from bench.tuning import show as tuning
-from bench.tuning.knobs import Knob
-from bench.tuning.sweep import Trial
+from bench.models import models_bench as models
+from bench.quality import quality_bench as quality
+from bench.search import show as searching
+from bench.search.growth import Point
+from bench.soak import show as soaking
+from bench.soak.watch import Record, Sample
+from bench.tune import show as tuning
+from bench.tune.knobs import Knob
+from bench.tune.sweep import Trial
 from client import demo
 from client.cli.load import Outcome, Summary
 from client.cli.report import FaceTable, show_summary
@@ -169,8 +173,9 @@ def of_models(console):
 
 def of_replicas(console):
     mixed = Mixed((load("HTTP"),), CORES)
-    asked = argparse.Namespace(replicas=64, limit=None)
-    replicas._show(PICTURES, [(mixed, mixed)], 1.98, asked, console)
+    bench = Bench("replicas", SimpleNamespace(replicas=64, limit=None))
+    bench.console = console
+    replicas._show(bench, PICTURES, [(mixed, mixed)], 1.98)
     return ["replicas", "1234567.8", "98765", "pipeline"]
 
 
@@ -232,7 +237,7 @@ def of_library(console):
     import_command._show(report, console)
     problem = Problem("indexed_too_much", "a" * 60, 9_223_372_036_854_775_807, "")
     found = verify_command.Found([problem], {})
-    verify_command._show(_session(console), found, argparse.Namespace(json=False, repair=False))
+    verify_command._show(_session(console), found, repair=False, as_json=False)
     return [
         "12345678", "34567890", "mobilefacenet_128", "10000 20000 30000 40000", "100.0", "no_face",
         "9223372036854775807", "indexed_too_much", "i" * 61, "12345", "23456", "34568",
@@ -242,8 +247,7 @@ def of_library(console):
 def of_keys(console, monkeypatch):
     key = Key("ak_" + "0" * 24, "a" * 60, "admin", "for the gate", 999_999.5, NOW, NOW, NOW, b"")
     monkeypatch.setattr(keys, "open_console", lambda **_: console)
-    desk = SimpleNamespace(keys=SimpleNamespace(list=lambda: [key]))
-    keys.show(desk, argparse.Namespace(json=False))
+    keys._show([key])
     return ["ak_" + "0" * 24, "1e+06/s", "admin", "2026-01-31"]
 
 

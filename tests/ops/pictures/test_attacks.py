@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.attacking import containers
-from bench.attacking import pictures as attacks
+from bench.attacks import containers
+from bench.attacks import pictures as attacks
 from ops.errors import ErrorKind, ServiceError
 from ops.pictures.headers.header import MAX_CHUNKS, MAX_MARKERS, MAX_SCANS
 from ops.pictures.picture import PictureLimits, decode_picture, open_picture, pixels_of

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.attacking import containers
+from bench.attacks import containers
 from ops.errors import ErrorKind, ServiceError
 from ops.pictures.decoder import Decoder
 from ops.pictures.decoder_process import memory_for

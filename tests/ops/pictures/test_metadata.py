@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from bench.attacking.pictures import png_chunk
+from bench.attacks.pictures import png_chunk
 from ops.errors import ErrorKind, ServiceError
 from ops.pictures.headers.jpeg import has_all_scans
 from ops.pictures.picture import (

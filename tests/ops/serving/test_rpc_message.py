@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from bench.attacking.calls import MALFORMED_MESSAGES
+from bench.attacks.calls import MALFORMED_MESSAGES
 from ops.errors import ErrorKind, ServiceError
 from ops.serving.rpc_message import MalformedMessageError, read_message
 from paddle_fence.messages import pipeline_messages

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.attacking.pictures import webp_of_one_colour
+from bench.attacks.pictures import webp_of_one_colour
 from inference.runner import Timing
 from ops.errors import ErrorKind, ServiceError, error_table
 from ops.pictures.pixel_budget import PixelBudget

@@ -1,0 +1,1 @@
+"""Who uses the service meanwhile: what they ask, what an answer says, what they must find."""

@@ -1,0 +1,1 @@
+"""Converted models against onnxruntime, which gets them written back as ONNX."""
