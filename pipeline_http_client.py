@@ -9,7 +9,7 @@ import sys
 
 from client.cli.scripts import Client, main
 from client.pipeline.http import DEFAULT_URL, HttpTransport
-from terminal.command import run_command
+from client.terminal.command import run_command
 
 if __name__ == "__main__":
     client = Client("pipeline_http_client", "HTTP", "--url", DEFAULT_URL, HttpTransport)

@@ -9,7 +9,7 @@ import sys
 
 from client.cli.scripts import Client, main
 from client.pipeline.rpc import DEFAULT_ADDRESS, RpcTransport
-from terminal.command import run_command
+from client.terminal.command import run_command
 
 if __name__ == "__main__":
     client = Client("pipeline_rpc_client", "gRPC", "--address", DEFAULT_ADDRESS, RpcTransport)

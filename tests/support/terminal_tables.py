@@ -28,9 +28,9 @@ from bench.soaking.watch import Record, Sample
 from bench.tuning import show as tuning
 from bench.tuning.knobs import Knob
 from bench.tuning.sweep import Trial
-from client import demo
 from client.cli.load import Outcome, Summary
 from client.cli.report import FaceTable, show_summary
+from client.demo import __main__ as demo
 from client.pictures import Picture
 from client.pipeline.answer import Answer, FaceAnswer, ImageAnswer
 from client.rest.answers import FoundFace, FoundUser, Location
