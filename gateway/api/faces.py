@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from client.pipeline.wire import FaceSeen, PictureSeen
 from gateway.api.levels import liveness_passes, quality_fault
 from gateway.api.parameters import ControlledImage, Image
 from gateway.backends.face_tokens import KnownFace
 from gateway.backends.pictures import base64_of
-from gateway.backends.pipeline import FaceSeen, PictureSeen, picture_error
+from gateway.backends.pipeline import picture_error
 from gateway.context import Call, Services
 from gateway.errors import ApiError, ErrorCode
 from library.errors import InvalidError, NotFoundError

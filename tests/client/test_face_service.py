@@ -13,8 +13,17 @@ from typing import Any
 
 import pytest
 
-from client import AsyncFaceService, FaceService, FaceServiceError, NoAnswerError, Token, Url
+from client import (
+    AsyncFaceService,
+    ErrorNumber,
+    FaceService,
+    FaceServiceError,
+    NoAnswerError,
+    Token,
+    Url,
+)
 from client.rest.records import Guess, Location
+from gateway.errors import ErrorCode
 from runtime.ports import free_ports
 from tests.support.face_api_server import Error, FaceApi, Status, face_api
 from tests.support.service import ROOT
@@ -390,3 +399,9 @@ def test_importing_the_package_alone_imports_no_http_library():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_every_error_of_the_gateway_has_its_number_in_the_client():
+    assert {one.name: one.value for one in ErrorNumber} == {
+        kind.name: kind.number for kind in ErrorCode
+    }
