@@ -108,9 +108,8 @@ def multi_search(
     """See FaceService.multi_search."""
     body = _search(picture, groups, max_users, threshold, controls)
     body = _with({**body, "max_face_num": max_faces}, user_id=user)
-    instead: dict[int, tuple[FoundFace, ...]] = {
-        number: () for number in (ErrorNumber.NO_FACE, ErrorNumber.NO_MATCH)
-    }
+    instead: dict[int, tuple[FoundFace, ...]]
+    instead = {ErrorNumber.NO_FACE: (), ErrorNumber.NO_MATCH: ()}
     return Call(API + "face/multi-search", body, answers.found_faces, instead=instead)
 
 
