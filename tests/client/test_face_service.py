@@ -13,17 +13,8 @@ from typing import Any
 
 import pytest
 
-from client import (
-    AsyncFaceService,
-    ErrorNumber,
-    FaceService,
-    FaceServiceError,
-    NoAnswerError,
-    Token,
-    Url,
-)
+from client import AsyncFaceService, FaceService, FaceServiceError, NoAnswerError, Token, Url
 from client.rest.records import Guess, Location
-from gateway.errors import ErrorCode
 from runtime.ports import free_ports
 from tests.support.face_api_server import Error, FaceApi, Status, face_api
 from tests.support.service import ROOT
@@ -399,15 +390,3 @@ def test_importing_the_package_alone_imports_no_http_library():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "True"]
-
-
-def test_every_error_of_the_gateway_has_its_number_in_the_client():
-    assert {one.name: one.value for one in ErrorNumber} == {
-        kind.name: kind.number for kind in ErrorCode
-    }
-
-
-def test_the_synchronous_client_is_the_asynchronous_one_without_its_awaits():
-    command = [sys.executable, "scripts/sync_client.py", "--print"]
-    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert (ROOT / "client/rest/face_service.py").read_text() == made, "run: make format"
