@@ -32,6 +32,7 @@ lint:  ## check style, types and who imports whom
 
 format:  ## bring the sources into the project's format
 	@scripts/setup --dev --no-models
+	$(PYTHON) scripts/sync_client.py
 	$(PYTHON) -m ruff check --fix-only --quiet
 	$(PYTHON) -m ruff format
 

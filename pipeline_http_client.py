@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from client.cli.scripts import Client, main
-from client.pipeline.http import DEFAULT_URL, HttpTransport
-from terminal.command import run_command
+from client.cli.commands import http
 
 if __name__ == "__main__":
-    client = Client("pipeline_http_client", "HTTP", "--url", DEFAULT_URL, HttpTransport)
-    sys.exit(run_command(lambda: main(client, sys.argv[1:])))
+    sys.exit(http())

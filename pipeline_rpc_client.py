@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from client.cli.scripts import Client, main
-from client.pipeline.rpc import DEFAULT_ADDRESS, RpcTransport
-from terminal.command import run_command
+from client.cli.commands import rpc
 
 if __name__ == "__main__":
-    client = Client("pipeline_rpc_client", "gRPC", "--address", DEFAULT_ADDRESS, RpcTransport)
-    sys.exit(run_command(lambda: main(client, sys.argv[1:])))
+    sys.exit(rpc())

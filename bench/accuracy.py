@@ -21,7 +21,9 @@ import numpy as np
 from rich.console import Console
 
 from bench.frame import CONFIG, GALLERY, Bench, benchmark
+from client.errors import ClientError
 from client.pictures import SUFFIXES
+from client.pipeline.answer import read_answer
 from ops.errors import ServiceError
 from ops.local import LocalPipeline
 from ops.pictures.picture import PictureLimits, decode_picture
@@ -149,14 +151,13 @@ def service_embedding(client: httpx.Client, url: str, data: bytes) -> np.ndarray
     response = client.post(url, json=body)
     response.raise_for_status()
     answer = response.json()
-    if answer["err_no"] != 0:
-        raise RuntimeError(f"{url}: {answer['err_no']} {answer['err_msg']}")
-    image = json.loads(answer["value"][0])["images"][0]
-    if "error" in image:
-        raise RuntimeError(f"{url}: {image['error']['message']}")
-    if not image["faces"]:
-        return None
-    return np.asarray(image["faces"][0]["embedding"], dtype=np.float32)
+    try:
+        image = read_answer(*(answer[name] for name in ("err_no", "err_msg", "key", "value"))).image
+    except ClientError as error:
+        raise RuntimeError(f"{url}: {error.code} {error.message}") from None
+    if image.error is not None:
+        raise RuntimeError(f"{url}: {image.error.message}")
+    return image.faces[0].embedding if image.faces else None
 
 
 def agreement(ours: np.ndarray | None, theirs: np.ndarray | None) -> float:

@@ -31,6 +31,7 @@ from bench.load.generators import Target
 from bench.load.pictures import PictureSet, make_sets
 from bench.load.session import best_level, levels
 from bench.search.faces import FaceModel, default_effective
+from client.pipeline.wire import faces_in
 from inference.manifest import Manifest
 from library.records import Enrolment, NewFace
 from library.store.store import Store
@@ -71,7 +72,7 @@ class Side:
         headers = {"content-type": "application/json"}
         answer = httpx.post(self.url, content=self.body, headers=headers, timeout=60.0).json()
         if self.name in PIPELINE.values():
-            good = not answer["err_no"] and json.loads(answer["value"][0])["images"][0]["faces"]
+            good = not answer["err_no"] and faces_in(answer["value"][0])
         elif self.name == DETECT:
             good = answer["error_code"] == 0 and answer["result"]["face_num"] == 1
         else:

@@ -26,6 +26,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from client.rest.error_numbers import ErrorNumber
     from client.rest.face_service import FaceService
     from client.rest.face_service_async import AsyncFaceService
     from client.rest.records import FaceServiceError, NoAnswerError, Token, Url
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncFaceService",
+    "ErrorNumber",
     "FaceService",
     "FaceServiceError",
     "NoAnswerError",
@@ -43,6 +45,7 @@ __all__ = [
 
 _HOMES = {
     "AsyncFaceService": "client.rest.face_service_async",
+    "ErrorNumber": "client.rest.error_numbers",
     "FaceService": "client.rest.face_service",
     "FaceServiceError": "client.rest.records",
     "NoAnswerError": "client.rest.records",

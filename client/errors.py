@@ -54,13 +54,22 @@ class UnreadableError(ClientError):
         super().__init__("unreadable", message)
 
 
+def numbered(details: str) -> tuple[int, str] | None:
+    """The service's number and sentence in the details of a status, ``3003 BUSY: ...``.
+
+    None where there is none: the refusal is not the service's own.
+    """
+    found = re.match(r"(\d{4}) (.+)", details, re.DOTALL)
+    return (int(found.group(1)), found.group(2)) if found else None
+
+
 def refusal(status: str, details: str) -> ClientError:
     """The error behind a gRPC or HTTP status that is not OK.
 
-    The service starts the details with its own number (``3003 BUSY: ...``), which is the same over
-    both ways and so is preferred to ``status``, the transport's word for it.
+    The service's own number is the same over both ways, and so is preferred to ``status``, the
+    transport's word for it.
     """
-    numbered = re.match(r"(\d{4}) (.+)", details, re.DOTALL)
-    if numbered:
-        return ClientError(numbered.group(1), numbered.group(2))
+    told = numbered(details)
+    if told is not None:
+        return ClientError(str(told[0]), told[1])
     return ClientError(status, details or "the service gave no reason")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,9 +71,12 @@ def collect(paths: Sequence[str]) -> list[Picture]:
 
     A directory gives the files below it that have a picture's suffix, sorted by path; a file
     is taken whatever its suffix. Equal names get a number, so that saved files don't collide.
-    Raises FileNotFoundError for a path that isn't there or a directory without pictures.
+    Raises FileNotFoundError for a path that isn't there or a directory without pictures, and where
+    the sample picture is not.
     """
     if not paths:
+        if importlib.util.find_spec("skimage") is None:
+            raise FileNotFoundError("name a picture: the sample one comes with scikit-image")
         return [Picture("sample")]
     found: list[Picture] = []
     for text in paths:

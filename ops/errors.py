@@ -50,6 +50,10 @@ class ErrorKind(enum.Enum):
         self.advice = advice
 
 
+# Of the kinds that say of a picture that it cannot be used.
+PICTURE_CODES = range(5100, 5200)
+
+
 class ServiceError(Exception):
     """An error with a stable number, to be shown to the client as it is.
 

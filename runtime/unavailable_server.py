@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from client.rest.error_numbers import ErrorNumber
+
 _HEAD_S = 5.0
 _HEAD_BYTES = 65_536
 _CONNECTIONS = 256
-# The number for "system busy", see gateway/errors.py.
-_BUSY = 222901
 
 
 class UnavailableServer:
@@ -80,7 +80,10 @@ class UnavailableServer:
                 "models": {},
             }
         else:
-            content = {"error_code": _BUSY, "error_msg": f"system busy: {self._why()}"}
+            content = {
+                "error_code": ErrorNumber.PIPELINE,
+                "error_msg": f"system busy: {self._why()}",
+            }
         body = json.dumps(content).encode()
         writer.write(
             b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"

@@ -1,1 +1,1 @@
-"""What commands print: consoles, tables that fit, and a quiet end where nobody reads any more."""
+"""The names of `client.terminal` from where they were."""

@@ -17,6 +17,7 @@ from bench.load.pictures import PictureSet
 from bench.load.published import Published, http_body
 from bench.load.raw import Raw
 from bench.load.rpc import call_bytes, closed_load
+from client.pipeline.wire import faces_in
 from paddle_fence.messages import pipeline_messages
 from runtime.launch import Service
 
@@ -103,7 +104,7 @@ def check_answer(err_no: int, values: Sequence[str], pictures: PictureSet) -> No
     """Raise RuntimeError unless the answer has exactly the faces of the set."""
     if err_no or not values:
         raise RuntimeError(f"{pictures.name}: the service answers with error {err_no}")
-    faces = sum(len(image.get("faces", [])) for image in json.loads(values[0])["images"])
+    faces = faces_in(values[0])
     if faces != pictures.faces:
         raise RuntimeError(f"{pictures.name}: {faces} faces instead of {pictures.faces}")
 

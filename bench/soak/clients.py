@@ -24,6 +24,7 @@ import orjson
 
 from bench.load.rpc import CHANNEL_OPTIONS
 from bench.soak.kinds import Kind, Manner, Mix
+from client.pipeline.wire import faces_in
 from paddle_fence.messages import METHOD, pipeline_messages
 from runtime.process import die_with_parent
 
@@ -200,8 +201,7 @@ def _check(kind: Kind, answer: Any, status: int) -> None:
     if error != kind.error:
         raise _SurpriseError(f"{kind.name}: error {error}")
     if not kind.error:
-        images = orjson.loads(answer["value"][0])["images"]
-        faces = sum(len(image.get("faces", ())) for image in images)
+        faces = faces_in(answer["value"][0])
         if faces != kind.faces:
             raise _SurpriseError(f"{kind.name}: {faces} faces")
 

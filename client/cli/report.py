@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from client.cli.load import Outcome, Summary
 from client.pipeline.answer import Answer, FaceAnswer
-from terminal.table import FittingTable
+from client.terminal.table import FittingTable
 
 MAX_ROWS = 1000  # of faces and of failures; more are counted, not shown
 SHOWN_VALUES = 3  # of an embedding

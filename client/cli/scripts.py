@@ -19,7 +19,7 @@ from client.errors import ClientError, UnreadableError
 from client.pictures import Picture, collect
 from client.pipeline.answer import EMBEDDING_FORMATS, WANTS, ImageAnswer, Options
 from client.pipeline.transport import Transport
-from terminal.console import open_console
+from client.terminal.console import open_console
 
 ALL_ANSWERED, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 

@@ -1,13 +1,11 @@
-"""The wire format as the client sees it: options into a request, an answer into typed values.
+"""What the client sends and gets: options into a request, an answer into typed values.
 
 Both transports carry the same thing: parallel lists of strings ``key`` and ``value``, and in the
-answer ``err_no`` and ``err_msg`` besides. What is inside is JSON and is read here, once.
+answer ``err_no`` and ``err_msg`` besides. What is inside is JSON, see ``client.pipeline.wire``.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from client.errors import ClientError, MalformedAnswerError
+from client.pipeline.wire import FaceSeen, PictureSeen, read_document
 
 WANTS = (
     "landmarks", "embedding", "attributes", "liveness", "aligned", "angle", "quality", "mesh"
@@ -143,55 +142,52 @@ def read_answer(err_no: int, err_msg: str, keys: Sequence[str], values: Sequence
     except ValueError:
         raise MalformedAnswerError(f"the result is not JSON: {values[0]!r:.80}") from None
     try:
-        (image,) = document["images"]
-        return Answer(_read_image(image), dict(document.get("models") or {}), document)
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+        (picture,), models = read_document(document)
+        return Answer(_image(picture), models, document)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise MalformedAnswerError(
             f"the result is not an answer to one picture ({reason})"
         ) from None
 
 
-def _read_image(image: Mapping[str, Any]) -> ImageAnswer:
-    if "error" in image:
-        error = image["error"]
-        return ImageAnswer(0, 0, error=ClientError(str(error["code"]), str(error["message"])))
-    faces = tuple(_read_face(face) for face in image["faces"])
-    return ImageAnswer(int(image["width"]), int(image["height"]), faces)
+def _image(seen: PictureSeen) -> ImageAnswer:
+    if seen.error is not None:
+        number, message = seen.error
+        return ImageAnswer(0, 0, error=ClientError(str(number), message))
+    return ImageAnswer(seen.width, seen.height, tuple(map(_face, seen.faces)))
 
 
-def _read_face(face: Mapping[str, Any]) -> FaceAnswer:
-    x1, y1, x2, y2 = (float(value) for value in face["box"])
-    score = float(face["score"])
+def _face(seen: FaceSeen) -> FaceAnswer:
+    x1, y1, x2, y2 = map(float, seen.box)
+    score = float(seen.score)
     if not all(map(math.isfinite, (x1, y1, x2, y2, score))):
         raise ValueError("a box or score that is not finite")
-    points = face.get("landmarks")
-    liveness = face.get("liveness")
-    aligned = face.get("aligned")
-    mesh = face.get("mesh")
-    reason = face.get("no_embedding")
+    if seen.embedding is not None and seen.embedding.ndim != 1:
+        raise ValueError(f"an embedding of shape {seen.embedding.shape}")
+    points, mesh, reason = seen.landmarks, seen.mesh, seen.no_embedding
     return FaceAnswer(
         box=(x1, y1, x2, y2),
         score=score,
         landmarks=None if points is None else np.asarray(points, np.float32).reshape(5, 2),
-        embedding=_read_embedding(face.get("embedding")),
-        attributes=dict(face.get("attributes") or {}),
-        liveness=None if liveness is None else float(liveness["score"]),
-        aligned=None if aligned is None else base64.b64decode(aligned, validate=True),
-        angle=_read_angle(face.get("angle")),
-        quality=_read_quality(face.get("quality")),
-        mesh=None if mesh is None else np.asarray(mesh, np.float32).reshape(MESH_POINTS, 3),
+        embedding=seen.embedding,
+        attributes=seen.attributes,
+        liveness=seen.liveness,
+        aligned=seen.aligned,
+        angle=_angle(seen.angle),
+        quality=_quality(seen.quality),
+        mesh=None if mesh is None else mesh.reshape(MESH_POINTS, 3),
         no_embedding=None if reason is None else str(reason),
     )
 
 
-def _read_angle(value: Mapping[str, Any] | None) -> Angle | None:
+def _angle(value: Mapping[str, Any] | None) -> Angle | None:
     if value is None:
         return None
     return Angle(*(float(value[name]) for name in ("yaw", "pitch", "roll")))
 
 
-def _read_quality(value: Mapping[str, Any] | None) -> Quality | None:
+def _quality(value: Mapping[str, Any] | None) -> Quality | None:
     if value is None:
         return None
     share = value.get("completeness")
@@ -201,14 +197,3 @@ def _read_quality(value: Mapping[str, Any] | None) -> Quality | None:
         None if share is None else float(share),
         {str(name): float(v) for name, v in (value.get("occlusion") or {}).items()},
     )
-
-
-def _read_embedding(value: Any) -> np.ndarray | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return np.frombuffer(base64.b64decode(value, validate=True), "<f4")
-    vector = np.asarray(value, np.float32)
-    if vector.ndim != 1:
-        raise ValueError(f"an embedding of shape {vector.shape}")
-    return vector

@@ -1,4 +1,4 @@
-"""The service over gRPC, with Paddle Serving's own messages and nothing else of it."""
+"""The service over gRPC."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from client.errors import (
     refusal,
 )
 from client.pipeline.answer import Answer, Options, read_answer
-from paddle_fence.messages import METHOD, pipeline_messages
+from client.pipeline.messages import METHOD, Request, Response
 
 DEFAULT_ADDRESS = "127.0.0.1:18091"
 # gRPC has one status, UNAVAILABLE, for "nobody there" and "lost on the way"; only its text differs.
@@ -36,7 +36,6 @@ class RpcTransport:
             raise ValueError(f"not HOST:PORT: {address}")
         self.address = address
         self.timeout = timeout
-        self._messages = pipeline_messages()
         # A number a request, which the service's log repeats: the milliseconds of the start
         # tell apart the runs of this client, the count the requests in a run.
         self._log_ids = itertools.count(int(time.time() * 1000))
@@ -51,8 +50,8 @@ class RpcTransport:
         )
         self._inference = self._channel.unary_unary(
             METHOD,
-            request_serializer=self._messages.Request.SerializeToString,
-            response_deserializer=self._messages.Response.FromString,
+            request_serializer=Request.SerializeToString,
+            response_deserializer=Response.FromString,
         )
 
     def __enter__(self) -> RpcTransport:
@@ -69,7 +68,7 @@ class RpcTransport:
         """See :class:`client.pipeline.transport.Transport`."""
         keys, values = options.request(picture)
         log_id = next(self._log_ids)
-        request = self._messages.Request(key=keys, value=values, logid=log_id)
+        request = Request(key=keys, value=values, logid=log_id)
         try:
             response = self._inference(request, timeout=self.timeout)
         except grpc.RpcError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Generic, Optional, Tuple, TypeVar, Union
 
 from client.rest import answers
+from client.rest.error_numbers import ErrorNumber
 from client.rest.records import (
     AppStatistics,
     Comparison,
@@ -32,7 +33,6 @@ T = TypeVar("T")
 API = "/face-api/v3/"
 HUB = "/face-api/facehub/"
 EVERYWHERE = "@ALL"
-NO_FACE, NO_MATCH = 222202, 222207
 NOBODY = Identified()
 Names = Union[str, "Sequence[str]"]
 # quality_control and liveness_control.
@@ -65,7 +65,7 @@ def detect(
     """See FaceService.detect."""
     options = {"face_field": _joined(fields), "max_face_num": max_faces}
     body = _with({**_image(picture), **options}, liveness_control=liveness)
-    return Call(API + "face/detect", body, answers.faces, instead={NO_FACE: ()})
+    return Call(API + "face/detect", body, answers.faces, instead={ErrorNumber.NO_FACE: ()})
 
 
 def match(one: Picture, other: Picture, controls: Controls) -> Call[Match]:
@@ -91,7 +91,9 @@ def identify(
     """See FaceService.identify."""
     body = _search(picture, groups, max_users, threshold, controls)
     body = _with(body, user_id=user)
-    return Call(API + "face/identify", body, answers.identified, instead={NO_MATCH: NOBODY})
+    return Call(
+        API + "face/identify", body, answers.identified, instead={ErrorNumber.NO_MATCH: NOBODY}
+    )
 
 
 def multi_search(
@@ -106,9 +108,9 @@ def multi_search(
     """See FaceService.multi_search."""
     body = _search(picture, groups, max_users, threshold, controls)
     body = _with({**body, "max_face_num": max_faces}, user_id=user)
-    return Call(
-        API + "face/multi-search", body, answers.found_faces, instead={NO_FACE: (), NO_MATCH: ()}
-    )
+    instead: dict[int, tuple[FoundFace, ...]]
+    instead = {ErrorNumber.NO_FACE: (), ErrorNumber.NO_MATCH: ()}
+    return Call(API + "face/multi-search", body, answers.found_faces, instead=instead)
 
 
 def liveness(pictures: Sequence[Picture], fields: Names) -> Call[Liveness]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import httpx
 
 from client.rest.calls import Call
+from client.rest.error_numbers import ErrorNumber
 from client.rest.records import FaceServiceError, NoAnswerError
 
 T = TypeVar("T")
@@ -17,7 +18,14 @@ T = TypeVar("T")
 DEFAULT_URL = "http://127.0.0.1:8300"
 CONNECT_TIMEOUT_S = 5.0  # a service that is there accepts within milliseconds
 # The service is busy, or its pipeline is away for a moment.
-BUSY = frozenset({18, 222901, 429, 503})
+BUSY = frozenset(
+    {
+        ErrorNumber.TOO_MANY_REQUESTS,
+        ErrorNumber.PIPELINE,
+        http.HTTPStatus.TOO_MANY_REQUESTS,
+        http.HTTPStatus.SERVICE_UNAVAILABLE,
+    }
+)
 _LOST = ("unreachable", "connection-lost")
 _PAUSE_S = 0.1  # before the first repetition; twice as long before each further one
 

@@ -1,6 +1,7 @@
-"""The REST gateway from Python: typed calls, for programs with threads or with asyncio.
+# Made from face_service_async.py by scripts/sync_client.py: change that one.
+"""The REST gateway from Python with threads: typed calls.
 
-With threads::
+::
 
     from pathlib import Path
     from client import FaceService
@@ -8,10 +9,9 @@ With threads::
     with FaceService("http://127.0.0.1:8300") as service:
         service.create_group("staff")
         service.add(Path("ada.jpg"), "staff", "ada", info="Ada L.")
-        for found in service.identify(Path("visitor.jpg"), ["staff"]).users:
-            print(found.user, found.score)
-
-``AsyncFaceService`` in ``client.rest.face_service_async`` has the same calls as coroutines.
+        found = service.identify(Path("visitor.jpg"), ["staff"])
+        for one in found.users:
+            print(one.user, one.score)
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ Picture = Union[bytes, "os.PathLike[str]", Token, Url]
 class FaceServiceError(Exception):
     """A call that the service refused.
 
-    code: the number in the answer's error_code, see docs/errors.md; for what answers
+    code: the number in the answer's error_code, see ErrorNumber; for what answers
         with an HTTP status only, that. message: one sentence for a person.
     """
 

@@ -18,8 +18,6 @@ import hashlib
 import re
 import unicodedata
 
-from anyascii import anyascii
-
 MOST_CHARACTERS = 128
 # Of the transliteration; the digest tells apart what is cut.
 _MOST_READABLE = 40
@@ -47,10 +45,14 @@ def user_id_of(name: str) -> str:
     """The user id of a name; at most 128 characters, and the same for ever.
 
     name: any text, also with what `os.fsdecode` makes of bytes that are no UTF-8.
+    Raises ImportError for a name that is no id, where anyascii is not installed.
     """
     plain = plain_name(name)
     if is_user_id(plain) and not _MADE.fullmatch(plain):
         return plain
+    # Only here: a client for people who have ids needs no package for names.
+    from anyascii import anyascii
+
     readable = _OTHERS.sub("_", anyascii(plain)).strip("_")[:_MOST_READABLE].rstrip("_")
     digest = hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{readable or _UNREADABLE}_{digest[:_DIGITS]}"

@@ -8,12 +8,13 @@ from typing import cast
 
 import numpy as np
 
+from client.pipeline.wire import FaceSeen, PictureSeen
 from gateway.api.levels import liveness_passes, quality_fault
 from gateway.api.parameters import ControlledImage, Image
 from gateway.api.results import Location, NoLocation
 from gateway.backends.face_tokens import KnownFace
 from gateway.backends.pictures import base64_of
-from gateway.backends.pipeline import FaceSeen, PictureSeen, picture_error
+from gateway.backends.pipeline import picture_error
 from gateway.context import Call
 from gateway.errors import ApiError, ErrorCode
 from library.errors import InvalidError, NotFoundError

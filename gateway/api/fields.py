@@ -10,7 +10,7 @@ import numpy as np
 
 from gateway.api.faces import Found
 from gateway.api.results import Angle, FaceResult, Point, Quality
-from gateway.backends.pipeline import FaceSeen
+from client.pipeline.wire import FaceSeen
 from vision.face_points import landmark72, landmark150
 
 # Fields by the part of the pipeline's answer that they come from.

@@ -15,9 +15,9 @@ import math
 from collections import Counter
 from functools import partial
 
+from client.pipeline.wire import PictureSeen
 from gateway.backends.face_tokens import new_token
 from gateway.backends.library_calls import LibraryCalls
-from gateway.backends.pipeline import PictureSeen
 from gateway.backends.shared_result import SharedResult
 from gateway.errors import ApiError, ErrorCode
 from ops.pictures.picture_text import plain_base64

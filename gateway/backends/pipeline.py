@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
 import grpc.aio
-import numpy as np
 import orjson
 import pybase64
 
+from client.errors import numbered
+from client.pipeline.wire import PictureSeen, read_document
 from gateway.backends.connections import Connections
 from gateway.errors import ApiError, ErrorCode
+from ops.errors import PICTURE_CODES, ErrorKind
 from paddle_fence.messages import pipeline_messages
 
 _LOGGER = logging.getLogger(__name__)
@@ -29,50 +30,12 @@ _SETTLING_S = 0.02
 # Bytes of a request beside its pictures.
 _ENVELOPE = 8192
 
-# The pipeline's numbers. See ops/errors.py.
-_BUSY = 3003
-_TOO_LARGE = (5006, 5104, 5105)
-_BAD_PICTURE = (5101, 5102, 5103, 5106, 5107)
-_OF_PICTURES = range(5100, 5200)
-
-
-@dataclass(frozen=True)
-class FaceSeen:
-    """A face in a picture; what was not asked for is None (`attributes`: empty).
-
-    box: x1 y1 x2 y2 in pixels of the upright picture. score: 0 to 1, the detector's.
-    landmarks: 5 points x y in pixels: left eye, right eye, nose, left and right mouth corner.
-    embedding: (D,) float32 of unit length; no_embedding: why there is none, where it was asked for.
-    liveness: 0 to 1, 1 is live.
-    angle: yaw, pitch and roll in degrees. quality: as the pipeline says it.
-    mesh: (468, 3) float32, x y z in pixels. aligned: PNG of the aligned crop.
-    """
-
-    box: tuple[float, float, float, float]
-    score: float
-    landmarks: list[list[float]] | None
-    embedding: np.ndarray | None = field(repr=False)
-    attributes: dict[str, Any]
-    angle: dict[str, Any] | None
-    quality: dict[str, Any] | None
-    mesh: np.ndarray | None
-    liveness: float | None
-    aligned: bytes | None
-    no_embedding: str | None = None
-
-
-@dataclass(frozen=True)
-class PictureSeen:
-    """A picture's faces, largest first.
-
-    width, height: pixels of the upright picture, 0 where there is an error.
-    error: the pipeline's number and sentence where it could not use the picture.
-    """
-
-    width: int
-    height: int
-    faces: tuple[FaceSeen, ...]
-    error: tuple[int, str] | None = None
+_TOO_LARGE = {
+    ErrorKind.REQUEST_TOO_LARGE.code,
+    ErrorKind.PICTURE_TOO_MANY_BYTES.code,
+    ErrorKind.PICTURE_TOO_MANY_PIXELS.code,
+}
+_decode = partial(pybase64.b64decode, validate=True)
 
 
 def picture_error(error: tuple[int, str]) -> ApiError:
@@ -80,9 +43,9 @@ def picture_error(error: tuple[int, str]) -> ApiError:
     number, sentence = error
     if number in _TOO_LARGE:
         return ApiError(ErrorCode.PICTURE_TOO_LARGE, sentence)
-    if number in _BAD_PICTURE:
+    if number in PICTURE_CODES:
         return ApiError(ErrorCode.BAD_PICTURE, sentence)
-    if number == _BUSY:
+    if number == ErrorKind.BUSY.code:
         return ApiError(ErrorCode.TOO_MANY_REQUESTS)
     _LOGGER.warning("the pipeline answered %d %s", number, sentence)
     return ApiError(ErrorCode.PIPELINE)
@@ -173,12 +136,11 @@ class Pipeline:
 
     def _read(self, response: Any, pictures: int) -> list[PictureSeen]:
         """Raises ApiError for a response without results."""
-        if response.err_no and not (response.err_no in _OF_PICTURES and response.value):
+        if response.err_no and not (response.err_no in PICTURE_CODES and response.value):
             raise picture_error((response.err_no, response.err_msg))
         try:
             document = orjson.loads(response.value[0])
-            seen = [_picture(image) for image in document["images"]]
-            models = dict(document["models"])
+            seen, models = read_document(document, _decode)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             _LOGGER.error("what the pipeline answered is no answer: %s", type(error).__name__)
             raise ApiError(ErrorCode.PIPELINE) from None
@@ -198,47 +160,12 @@ def _of_status(error: grpc.aio.AioRpcError) -> ApiError:
     without one when there are too many calls.
     """
     details = error.details() or ""
-    numbered = re.match(r"(\d{4}) (.*)", details, re.DOTALL)
-    if numbered:
-        return picture_error((int(numbered.group(1)), numbered.group(2)))
+    told = numbered(details)
+    if told is not None:
+        return picture_error(told)
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         too_large = "message larger than" in details
         kind = ErrorCode.PICTURE_TOO_LARGE if too_large else ErrorCode.TOO_MANY_REQUESTS
         return ApiError(kind)
     _LOGGER.warning("the pipeline failed: %s %s", error.code().name, details)
     return ApiError(ErrorCode.PIPELINE)
-
-
-def _picture(image: Mapping[str, Any]) -> PictureSeen:
-    error = image.get("error")
-    if error is not None:
-        return PictureSeen(0, 0, (), (int(error["code"]), str(error["message"])))
-    faces = tuple(_face(face) for face in image["faces"])
-    return PictureSeen(int(image["width"]), int(image["height"]), faces)
-
-
-def _face(face: Mapping[str, Any]) -> FaceSeen:
-    x1, y1, x2, y2 = face["box"]
-    liveness = face.get("liveness")
-    aligned = face.get("aligned")
-    mesh = _floats(face.get("mesh"))
-    return FaceSeen(
-        box=(x1, y1, x2, y2),
-        score=face["score"],
-        landmarks=face.get("landmarks"),
-        embedding=_floats(face.get("embedding")),
-        attributes=face.get("attributes") or {},
-        angle=face.get("angle"),
-        quality=face.get("quality"),
-        mesh=None if mesh is None else mesh.reshape(-1, 3),
-        liveness=None if liveness is None else float(liveness["score"]),
-        aligned=None if aligned is None else pybase64.b64decode(aligned, validate=True),
-        no_embedding=face.get("no_embedding"),
-    )
-
-
-def _floats(value: Any) -> np.ndarray | None:
-    """float32 from base64 of little-endian float32, or from a list."""
-    if isinstance(value, str):
-        return np.frombuffer(pybase64.b64decode(value, validate=True), "<f4")
-    return None if value is None else np.asarray(value, np.float32)

@@ -10,11 +10,17 @@ from client.errors import ClientError, ConnectionLostError, ServiceTimeoutError,
 from client.pipeline.answer import Answer, FaceAnswer, Options
 from client.pipeline.transport import Transport
 from library.commands.session import CommandError
+from ops.errors import PICTURE_CODES, ErrorKind
 
-# The service's codes for "not now": internal fault, stopping, busy, not in time.
-_NOT_NOW = {"3000", "3001", "3003", "6000"}
+# The service's codes for "not now".
+_NOT_NOW = {
+    str(kind.code)
+    for kind in (
+        ErrorKind.INTERNAL, ErrorKind.SHUTTING_DOWN, ErrorKind.BUSY, ErrorKind.TIMEOUT
+    )
+}  # fmt: skip
 # Its codes for pictures that cannot be used, and for a request that is too large with one.
-_OF_PICTURES = ("51", "5006")
+_OF_PICTURES = {str(code) for code in (*PICTURE_CODES, ErrorKind.REQUEST_TOO_LARGE.code)}
 # Pauses before it is asked again, in seconds: a service that is started anew is there by then.
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 _STAGE = "ArcFace"
@@ -66,7 +72,7 @@ class Asker:
                 self._met = True
                 return answer
             except ClientError as error:
-                if error.code.startswith(_OF_PICTURES):
+                if error.code in _OF_PICTURES:
                     raise PictureError(error.code, error.message) from None
                 if isinstance(error, UnreachableError) and not self._met:
                     pause = None  # it has not been started, rather than being started anew

@@ -18,10 +18,11 @@ from bench.frame import MISSED, Bench
 from bench.gateway import APP, DETECT, IDENTIFY, PIPELINE, fill, show, sides, summary
 from bench.load.figures import Load
 from bench.load.pictures import make_sets
+from client.pipeline.wire import PictureSeen
 from gateway.api.operations.detect import detect
 from gateway.api.operations.search import identify
 from gateway.api.parameters import Detect, Identify, parse
-from gateway.backends.pipeline import PictureSeen, Pipeline
+from gateway.backends.pipeline import Pipeline
 from gateway.context import Call
 from gateway.errors import ApiError, ErrorCode
 from library.store.store import Store

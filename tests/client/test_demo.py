@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from client import FaceService, demo
-from client.cli.demo_people import people_in, sample_people, sample_scene
+from client import FaceService
 from client.cli.draw import upright
+from client.demo import __main__ as demo
+from client.demo.people import people_in, sample_people, sample_scene
 from tests.conftest import SHARED
 from tests.support.gateway_client import new_app
 from tests.support.pictures import astronaut, encode

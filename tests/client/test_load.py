@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -141,7 +140,7 @@ def test_the_scripts_leave_nothing_behind_and_bear_a_closed_pipe(fake, tmp_path)
 
 def test_the_rpc_script_does_not_import_paddle_serving_and_makes_no_logs(tmp_path):
     code = (
-        "import sys; from client.pipeline.rpc import pipeline_messages; m = pipeline_messages();"
+        "import sys; from client.pipeline.rpc import RpcTransport; RpcTransport();"
         "assert not [n for n in sys.modules if n.startswith('paddle_serving')]"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -150,7 +149,13 @@ def test_the_rpc_script_does_not_import_paddle_serving_and_makes_no_logs(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_paddle_serving_is_asked_for_where_it_is_missing(monkeypatch, capsys):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    assert cli.main(CLIENTS["rpc"], []) == 2
-    assert "make setup" in capsys.readouterr().err
+def test_the_rpc_script_needs_no_paddle_serving():
+    fake = FakeRpc()
+    code = (
+        "import sys; sys.modules.update(paddle_fence=None, paddle_serving_server=None);"
+        "from client.cli.commands import rpc; sys.exit(rpc())"
+    )
+    command = [sys.executable, "-c", code, "--address", fake.address, "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    fake.stop()
+    assert json.loads(done.stdout)["images"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def test_without_a_path_the_sample_picture_is_sent_and_its_face_shown(run, fake,
     shown = capsys.readouterr().out
     for part in ("sample", "170 60 285 195", "0.93", "4-d |1.000| +0.60", "mobilefacenet_128"):
         assert part in shown
+
+
+def test_without_scikit_image_a_picture_has_to_be_named(run, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    assert run() == 2
+    assert "name a picture" in capsys.readouterr().err
 
 
 def test_a_file_is_sent_as_it_is_whatever_its_suffix(run, fake, tmp_path):

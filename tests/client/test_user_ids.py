@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 
 import pytest
@@ -111,3 +112,10 @@ def test_a_long_name_is_cut_between_characters_and_says_so():
     assert info_of("张三", 256) == "张三"
     assert info_of("张" * 100, 256) == "张" * 84 + "…"
     assert info_of("x" * 300, 256) == "x" * 253 + "…"
+
+
+def test_ids_that_are_names_need_no_package_for_names(monkeypatch):
+    monkeypatch.setitem(sys.modules, "anyascii", None)
+    assert user_id_of("ada") == "ada"
+    with pytest.raises(ImportError, match="anyascii"):
+        user_id_of("张三")

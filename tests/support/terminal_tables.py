@@ -32,9 +32,9 @@ from bench.soak.watch import Record, Sample
 from bench.tune import show as tuning
 from bench.tune.knobs import Knob
 from bench.tune.sweep import Trial
-from client import demo
 from client.cli.load import Outcome, Summary
 from client.cli.report import FaceTable, show_summary
+from client.demo import __main__ as demo
 from client.pictures import Picture
 from client.pipeline.answer import Answer, FaceAnswer, ImageAnswer
 from client.rest.answers import FoundFace, FoundUser, Location

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from client.pipeline.wire import FaceSeen, PictureSeen
 from gateway.backends import face_names as module
 from gateway.backends.face_names import FaceNames
-from gateway.backends.pipeline import FaceSeen, PictureSeen
 from gateway.errors import ApiError, ErrorCode
 from tests.support.pictures import base64_of
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from client.pipeline.wire import PictureSeen
 from gateway.backends.library_calls import LibraryCalls
-from gateway.backends.pipeline import PictureSeen, Pipeline
+from gateway.backends.pipeline import Pipeline
 from gateway.backends.shared_result import SharedResult
 from gateway.monitoring import health
 from gateway.monitoring.health import Health

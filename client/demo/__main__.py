@@ -21,21 +21,21 @@ from rich.markup import escape
 
 from client.cli import draw
 from client.cli.arguments import number
-from client.cli.demo_people import Person, people_in, sample_people, sample_scene, scene_of
+from client.demo.people import Person, people_in, sample_people, sample_scene, scene_of
 from client.errors import UnreadableError
 from client.pipeline.answer import FaceAnswer
 from client.rest.exchange import DEFAULT_URL
 from client.rest.face_service import FaceService
 from client.rest.records import FaceServiceError, FoundFace, FoundUser, NoAnswerError
 from client.rest.user_ids import user_id_of
-from terminal.command import run_command
-from terminal.console import open_console
-from terminal.table import FittingTable
+from client.terminal.command import run_command
+from client.terminal.console import open_console
+from client.terminal.table import FittingTable
 
 FOUND, FAILED, WRONG_USAGE = 0, 1, 2
 MOST_PICTURES = 20  # that a user may have
 MOST_FACES = 50
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)

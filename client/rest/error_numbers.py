@@ -1,0 +1,62 @@
+"""The numbers of the gateway's errors, in ``error_code`` of its answers: typed here alone."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ErrorNumber(enum.IntEnum):
+    """What `FaceServiceError.code` is compared with; what each says stands in docs/errors.md."""
+
+    UNKNOWN = 1
+    UNSUPPORTED_METHOD = 3
+    NO_PERMISSION = 6
+    TOO_MANY_REQUESTS = 18
+    INVALID_TOKEN = 110
+    EXPIRED_TOKEN = 111
+
+    INVALID_PARAMETER = 216100
+    MISSING = 222001
+    START = 222002
+    LENGTH = 222003
+    OP_APP_ID_LIST = 222004
+    GROUP_ID_LIST = 222005
+    GROUP_ID = 222006
+    USER_ID = 222007
+    FACE_TOKEN = 222008
+    MATCH_THRESHOLD = 222009
+    USER_INFO = 222010
+    ACTION_TYPE = 222011
+    OP_APP_ID = 222012
+    IMAGE_TYPE = 222013
+    APP_ID = 222014
+    FACE_FIELD = 222015
+    MAX_FACE_NUM = 222016
+    FACE_TYPE = 222017
+    IMAGE = 222018
+    QUALITY_CONTROL = 222019
+    LIVENESS_CONTROL = 222020
+    MAX_USER_NUM = 222021
+
+    NO_FACE = 222202
+    BAD_PICTURE = 222203
+    URL_FAILED = 222204
+    NO_MATCH = 222207
+    TOKEN_NOT_FOUND = 222209
+    TOO_MANY_FACES = 222210
+    PICTURE_TOO_LARGE = 222304
+    PIPELINE = 222901
+    DATABASE = 222910
+    AUDIT = 222911
+
+    GROUP_NOT_FOUND = 223100
+    GROUP_EXISTS = 223101
+    USER_EXISTS = 223102
+    USER_NOT_FOUND = 223103
+    FACE_EXISTS = 223105
+    FACE_NOT_FOUND = 223106
+    COVERED = 223113
+    BLURRED = 223114
+    POOR_LIGHT = 223115
+    INCOMPLETE = 223116
+    LIVENESS = 223120
