@@ -14,11 +14,11 @@ from pathlib import Path
 
 import click
 
+from client.terminal.command import outlive_readers
 from runtime.data_lock import DataLock, data_files
 from runtime.listening import check_places
 from runtime.supervisor import Supervisor
 from settings.config import Config, ConfigError, load_config
-from terminal.command import outlive_readers
 from terminal.options import SETTINGS, config_option, run_program
 
 # Seconds within which the children of a service that was killed are gone, and with them its ports.

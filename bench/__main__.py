@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from terminal.command import run_command
+from client.terminal.command import run_command
 
 # Benchmarks start processes while they have gRPC channels. Between fork and exec gRPC would start
 # its poller anew, which then complains into the new process's output, and calls under way can hang.

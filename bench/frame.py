@@ -20,11 +20,11 @@ import psutil
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, track
 
 from client.errors import ClientError
+from client.terminal.command import INTERRUPTED
+from client.terminal.console import open_console
 from inference.manifest import ManifestError
 from runtime.launch import Service, ended_by_sigterm, started
 from settings.config import ConfigError
-from terminal.command import INTERRUPTED
-from terminal.console import open_console
 from terminal.options import PATH, SETTINGS, Count, Number, Option, config_option, run_program
 
 KEPT, MISSED, WRONG_USAGE = 0, 1, 2

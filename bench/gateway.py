@@ -32,6 +32,7 @@ from bench.load.pictures import PictureSet, make_sets
 from bench.load.session import best_level, levels
 from bench.search.faces import FaceModel, default_effective
 from client.pipeline.wire import faces_in
+from client.terminal.table import FittingTable
 from inference.manifest import Manifest
 from library.records import Enrolment, NewFace
 from library.store.store import Store
@@ -40,7 +41,6 @@ from runtime.ports import free_ports
 from settings.config import load_config
 from settings.library import LibraryConfig
 from terminal.options import Count
-from terminal.table import FittingTable
 
 DETECT, IDENTIFY = "face/detect", "face/identify"
 # Each operation's pipeline, and what the gateway asks it for. Identifying does without the quality,

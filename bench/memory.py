@@ -25,8 +25,8 @@ from bench.frame import CONFIG, PID, URL, Bench, benchmark
 from client.pictures import sample_png
 from client.pipeline.answer import WANTS, Options
 from client.pipeline.http import HttpTransport
+from client.terminal.table import FittingTable
 from terminal.options import Count, Number
-from terminal.table import FittingTable
 
 MB = 1_000_000
 LIMIT_MB = 1200

@@ -29,10 +29,10 @@ from bench.load.mixture import Mixed, Mixture, interface_here
 from bench.load.pictures import NAMES, PictureSet, make_sets
 from bench.load.report import QUIET, shares
 from bench.tune.knobs import set_values
+from client.terminal.table import FittingTable
 from runtime.affinity import on_cores, pin, whole_cores
 from runtime.launch import started
 from terminal.options import Count, Number
-from terminal.table import FittingTable
 
 LIMIT = 1.9
 """What two replicas should do of one's requests a second."""

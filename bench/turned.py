@@ -19,11 +19,11 @@ from rich.console import Console
 
 from bench.accuracy import LIMITS, MODELS, STAGE_OF, chosen_models, gallery_files
 from bench.frame import CONFIG, GALLERY, Bench, benchmark
+from client.terminal.table import FittingTable
 from inference.recogniser import load_recogniser
 from ops.local import LocalPipeline
 from ops.pictures.picture import decode_picture
 from terminal.options import Count
-from terminal.table import FittingTable
 from vision.face import Face
 
 QUARTERS = (0, 90, 180, 270)

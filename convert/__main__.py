@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
+from client.terminal.command import INTERRUPTED, run_command
 from convert.catalog import load_catalog
 from convert.environment import ROOT
 from convert.errors import ConvertError
 from convert.run import Run
 from convert.terminal import CONSOLE, print_models
-from terminal.command import INTERRUPTED, run_command
 from terminal.options import PATH, SETTINGS, run_program
 
 

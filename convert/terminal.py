@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from client.terminal.console import open_console
+from client.terminal.table import FittingTable
 from convert.catalog import Catalog, Entry
-from terminal.console import open_console
-from terminal.table import FittingTable
 
 # Errors and progress: standard error, so that standard output stays clean for tables.
 # No markup: messages hold words in brackets that other programs wrote.

@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
+from client.terminal.command import INTERRUPTED, run_command
+from client.terminal.console import open_console
+from client.terminal.table import FittingTable
 from gateway import app_commands
 from gateway.app_commands import Desk, shown_time, with_desk
 from gateway.auth.key_store import MAX_RATE
 from gateway.auth.keys import ADMIN, ROLES, Key
 from library.errors import InvalidError, LibraryError
 from settings.config import ConfigError
-from terminal.command import INTERRUPTED, run_command
-from terminal.console import open_console
 from terminal.options import SETTINGS, Number, json_option, run_program
-from terminal.table import FittingTable
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 

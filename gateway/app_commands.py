@@ -16,6 +16,8 @@ from typing import Any
 
 import click
 
+from client.terminal.console import open_console
+from client.terminal.table import FittingTable
 from gateway.auth.key_store import KeyStore
 from library.backup import backup
 from library.errors import NotFoundError
@@ -25,9 +27,7 @@ from library.sync.open_storage import open_storage
 from runtime import sqlite_files
 from settings.config import Config, load_config
 from settings.library import LibraryConfig
-from terminal.console import open_console
 from terminal.options import PATH, everywhere, json_option
-from terminal.table import FittingTable
 
 DONE, FAILED = 0, 1
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import click
 
+from client.terminal.command import INTERRUPTED, run_command
 from inference.manifest import ManifestError
 from library.commands import (
     backup_command,
@@ -23,7 +24,6 @@ from library.commands import (
 from library.commands.options import SettingsError, of_all
 from library.commands.session import FAILED, WRONG_USAGE, CommandError
 from library.errors import LibraryError
-from terminal.command import INTERRUPTED, run_command
 from terminal.options import SETTINGS, run_program
 
 _EPILOG = "Exit status: 0 done, 1 not or not all, 2 wrong usage, 130 stopped by Ctrl-C."

@@ -1,1 +1,1 @@
-"""The names of `client.terminal` from where they were."""
+"""The command lines of the programs in one style; what they print is made in `client/terminal/`."""

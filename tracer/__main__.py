@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
+from client.terminal.command import run_command
+from client.terminal.console import open_console
 from settings.config import Config, ConfigError, load_config
-from terminal.command import run_command
-from terminal.console import open_console
 from terminal.options import (
     PATH,
     SETTINGS,

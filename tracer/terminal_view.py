@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from terminal.table import FittingTable
+from client.terminal.table import FittingTable
 from tracer.analyse import Verdict, judge, judge_reading
 from tracer.parse import ACTIONS
 from tracer.percentiles import Estimate

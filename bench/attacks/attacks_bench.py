@@ -26,11 +26,11 @@ from bench.attacks.clients import Target
 from bench.attacks.senders import ATTACKS
 from bench.attacks.watch import Clients, Memory, Phase, held_by, processes_of
 from bench.frame import CONFIG, Bench, benchmark, seconds
+from client.terminal.table import FittingTable
 from runtime.launch import Service, started
 from runtime.ports import free_ports
 from runtime.tethered_child import PIPE, start_child
 from terminal.options import Count, Number
-from terminal.table import FittingTable
 
 ALLOWED_S = 2.0  # that an answer may come later than the quiet p99
 MEMORY_SHARE, MEMORY_S = 1.1, 30.0  # of what was held before, and in how long

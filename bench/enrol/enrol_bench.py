@@ -23,8 +23,8 @@ from rich.console import Console
 from bench.enrol import indexed, store
 from bench.enrol.store import TARGETS, Amounts
 from bench.frame import Bench, benchmark, machine_line, runs, seconds
+from client.terminal.table import FittingTable
 from terminal.options import PATH, Count
-from terminal.table import FittingTable
 
 # Searches beside enrolment may take so much longer than alone.
 RATIO_MOST = 2.0

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.kills.record import FINDINGS, Record
-from terminal.table import FittingTable
+from client.terminal.table import FittingTable
 
 _SHOWN = 10
 

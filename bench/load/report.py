@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.load.figures import Load
 from bench.load.session import SetResult
-from terminal.table import FittingTable
+from client.terminal.table import FittingTable
 
 SEEN = 0.005  # cores; less is not worth a place
 _SHOWN = 8  # samples of memory

@@ -20,7 +20,7 @@ import numpy as np
 
 from bench.frame import Bench, benchmark, seconds, several
 from terminal.options import PATH, Count, Number
-from terminal.table import FittingTable
+from client.terminal.table import FittingTable
 
 if TYPE_CHECKING:
     import onnxruntime

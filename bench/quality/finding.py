@@ -10,8 +10,8 @@ import skimage.data
 from rich.console import Console
 
 from bench.turned import QUARTERS, turn
+from client.terminal.table import FittingTable
 from ops.local import LocalPipeline
-from terminal.table import FittingTable
 
 # Of crops that other systems made: so much inside the face's box on each side.
 _INSIDE = 0.05

@@ -23,13 +23,13 @@ from bench.accuracy import LIMITS, MIN_SCORE, gallery_files
 from bench.frame import CONFIG, GALLERY, Bench, benchmark
 from bench.quality.finding import show_finding
 from client.pictures import SUFFIXES
+from client.terminal.table import FittingTable
 from gateway.api.levels import LEVELS, quality_fault
 from ops.local import LocalPipeline
 from ops.pictures.picture import decode_picture
 from ops.stages.liveness import FALSE_REJECT_RATES
 from settings.config import load_config
 from terminal.options import PATH
-from terminal.table import FittingTable
 from vision.face import Face
 from vision.geometry import ARCFACE_POINTS, ARCFACE_SIZE, fit_similarity, warp
 from vision.occlusion import REGIONS

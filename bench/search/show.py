@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bench.search.growth import Point
 from bench.search.measure import BATCH
-from terminal.table import FittingTable
+from client.terminal.table import FittingTable
 
 FLAT, FP16, EXACT, APPROXIMATE = "faiss flat", "faiss flat, fp16", "exact", "approximate"
 # A million faces of 128 components, on two cores.

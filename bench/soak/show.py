@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from bench.load.growth import ALLOWANCES, after_warm_up
 from bench.soak.watch import Record, Sample, rows
-from terminal.table import FittingTable
+from client.terminal.table import FittingTable
 
 MB = 1e6
 

@@ -14,7 +14,7 @@ from bench.load.report import QUIET
 from bench.tune.knobs import Knob
 from bench.tune.settings_file import Key
 from bench.tune.sweep import Trial
-from terminal.table import FittingTable
+from client.terminal.table import FittingTable
 
 
 class Bar:

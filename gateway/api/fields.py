@@ -8,9 +8,9 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from client.pipeline.wire import FaceSeen
 from gateway.api.faces import Found
 from gateway.api.results import Angle, FaceResult, Point, Quality
-from client.pipeline.wire import FaceSeen
 from vision.face_points import landmark72, landmark150
 
 # Fields by the part of the pipeline's answer that they come from.

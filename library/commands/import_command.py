@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from client.terminal.table import FittingTable
 from library.commands import options
 from library.commands.importing import Import, Person, Report, Source, Target
 from library.commands.person_folders import scan_folders
@@ -21,7 +22,6 @@ from library.commands.service_client import Asker
 from library.commands.session import DONE, FAILED, Session
 from library.errors import ExistsError
 from terminal.options import PATH, Count, Number
-from terminal.table import FittingTable
 
 # Refused pictures, and people, in the tables; the report has them all.
 _SHOWN = 50

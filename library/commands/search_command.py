@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from client.pipeline.answer import Options
+from client.terminal.table import FittingTable
 from library.commands import options
 from library.commands.safe_files import NotReadableError, read_regular
 from library.commands.service_client import Asker, PictureError, Seen
@@ -15,7 +16,6 @@ from library.commands.session import DONE, FAILED, CommandError, Session
 from library.errors import NotFoundError
 from library.library import Hit, Library
 from terminal.options import PATH, Count, Number, json_option
-from terminal.table import FittingTable
 
 
 @click.command("search", short_help="Who is in a picture.")

@@ -20,6 +20,7 @@ from rich.progress import (
 from client.pipeline.http import HttpTransport
 from client.pipeline.rpc import RpcTransport
 from client.pipeline.transport import Transport
+from client.terminal.console import open_console
 from inference.recogniser import load_recogniser
 from inference.scores import Recogniser
 from library.index.vector_index import VectorIndex
@@ -28,7 +29,6 @@ from library.store.store import Store
 from runtime import sqlite_files
 from settings.config import Config, own_address
 from settings.library import LibraryConfig
-from terminal.console import open_console
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 

@@ -10,13 +10,13 @@ from typing import Any
 import click
 from rich.console import Console
 
+from client.terminal.table import FittingTable
 from library.commands import options
 from library.commands.session import DONE, Session
 from library.records import GroupStatistics, Statistics
 from library.store.store import Store
 from library.sync.open_storage import open_storage
 from terminal.options import json_option
-from terminal.table import FittingTable
 
 
 @click.command("stats", short_help="What the library holds.")

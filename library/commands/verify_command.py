@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import click
 import numpy as np
 
+from client.terminal.table import FittingTable
 from library.commands import options
 from library.commands.index_access import open_index, update
 from library.commands.session import DONE, FAILED, Advance, OpenIndex, Session
@@ -20,7 +21,6 @@ from library.sync.index_storage import IndexStorage
 from library.sync.index_update import rebuild
 from library.sync.open_storage import open_storage
 from terminal.options import json_option
-from terminal.table import FittingTable
 
 # What can be wrong with an index, beside what can be wrong with the database.
 INDEX_KINDS: dict[str, str] = {

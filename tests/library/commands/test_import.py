@@ -14,13 +14,13 @@ import yaml
 from client.errors import ClientError
 from client.pipeline.answer import Answer, FaceAnswer, ImageAnswer
 from client.rest.user_ids import user_id_of
+from client.terminal.console import open_console
 from library.__main__ import main
 from library.commands import importing
 from library.commands.import_command import _show
 from library.commands.importing import Person, Report
 from library.commands.session import Session
 from library.records import Enrolment, NewFace
-from terminal.console import open_console
 from tests.support.faces import DIM, MODEL, vectors
 from tests.support.library_commands import store_of
 from tests.support.service import ROOT

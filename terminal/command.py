@@ -1,1 +1,0 @@
-from client.terminal.command import *  # noqa: F403

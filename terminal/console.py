@@ -1,1 +1,0 @@
-from client.terminal.console import *  # noqa: F403

@@ -1,1 +1,0 @@
-from client.terminal.table import *  # noqa: F403
