@@ -1,4 +1,4 @@
-"""docs/metrics.md as the code has it: ``python -m tests.support.metrics_document`` writes it anew."""
+"""docs/metrics.md as the code has it; ``python -m tests.support.metrics_document`` writes it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def metrics_document() -> str:
     return f"""# Metrics
 
 What `GET /metrics` has, in Prometheus' text format. A counter's name ends with `_total` there, a
-histogram has `_bucket`, `_sum` and `_count`. The usual figures of the gateway's process (`process_...`,
-`python_...`) come with them.
+histogram has `_bucket`, `_sum` and `_count`. The usual figures of the gateway's process
+(`process_...`, `python_...`) come with them.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

@@ -1,4 +1,4 @@
-"""docs/settings.md as the code has it: ``python -m tests.support.settings_document`` writes it anew."""
+"""docs/settings.md as the code has it; ``python -m tests.support.settings_document`` writes it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ def settings_document() -> str:
     rows = "\n".join(_row(name, field) for name, field in _fields(schema, schema["$defs"], ""))
     return f"""# Settings
 
-Every setting of [config.yml](../config.yml), its default and what is allowed. What it means stands beside
-it in that file. `op.STAGE` is a stage's section; what a stage's setting is by default is what stands
-there where the line is left out.
+Every setting of [config.yml](../config.yml), its default and what is allowed. What it means stands
+beside it in that file. `op.STAGE` is the section of a stage. A line left out has the default.
 
 | setting | default | allowed |
 |---|---|---|
