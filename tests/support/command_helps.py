@@ -13,6 +13,7 @@ import os
 import runpy
 import subprocess
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +43,10 @@ def _run(line: Sequence[str]) -> tuple[int, str]:
                 runpy.run_path(line[0], run_name="__main__")
         except SystemExit as ended:
             status = ended.code
+        except Exception:  # noqa: BLE001 - whoever asked is told
+            status = traceback.format_exc()
+    if isinstance(status, str):
+        written.write(status)
     return int(status) if isinstance(status, int) else int(status is not None), written.getvalue()
 
 
