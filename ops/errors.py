@@ -88,7 +88,7 @@ HTTP_STATUS = {"UNAVAILABLE": 503, "RESOURCE_EXHAUSTED": 429, "DEADLINE_EXCEEDED
 
 
 def error_table() -> str:
-    """The table as Markdown, as it stands in the README."""
+    """The table as Markdown, as it stands in docs/wire-format.md."""
     rows = ["| number | name | status | what to do |", "|---|---|---|---|"]
     for kind in ErrorKind:
         status = f"{HTTP_STATUS[kind.grpc_status]}, {kind.grpc_status}" if kind.grpc_status else ""

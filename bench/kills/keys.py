@@ -120,7 +120,7 @@ class Keys:
         return keys.pop(self._choose.randrange(len(keys)))
 
     def judge(self) -> Iterator[tuple[LateAnswer, Finding | None]]:
-        """Answers to revoked keys; without a finding where the README's grace covers them."""
+        """Answers to revoked keys; without a finding in the grace that docs/access.md tells of."""
         for late in self.late:
             yield late, self._judge(late)
 

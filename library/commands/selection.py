@@ -25,7 +25,7 @@ REASONS: dict[str, str] = {
     "too_many_faces": "the user would have more faces than are allowed",
     "repeated": "the folder has the same file twice",
     "other_name": "the user of this id has another name, and is left alone; see --by-id",
-    "earlier_id": "an earlier version made another id of the name; see the README",
+    "earlier_id": "an earlier version made another id of the name; see docs/library.md",
 }
 
 

@@ -7,7 +7,6 @@ this, and `tests/library/index/test_faiss_internals.py`.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import asyncio
 import re
@@ -332,8 +331,3 @@ def test_operators_of_a_paddle_program_are_changed_and_taken_out():
         assert [op.type for op in block.ops] == ["reshape2"]
         written = paddle.static.Program.parse_from_string(program.desc.serialize_to_string())
         assert [op.type for op in written.global_block().ops] == ["reshape2"]
-
-
-def test_the_commands_of_a_parser_have_a_class():
-    commands = argparse.ArgumentParser().add_subparsers()
-    assert type(commands) is argparse._SubParsersAction

@@ -1,143 +1,106 @@
-"""The two READMEs say the same, and what they name is there."""
+"""The texts that there are in English and in Chinese say the same; the READMEs are short."""
 
 from __future__ import annotations
 
 import re
-import shlex
 import unicodedata
-from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
 
-import click
 import pytest
 
-from gateway.__main__ import program as gateway_program
-from library.__main__ import program as library_program
-from terminal.options import run_program
-from tests.support.errors_document import FILE, errors_document
+from tests.support.texts import CHINESE, TEXTS, Text, code_of
 
-ROOT = Path(__file__).resolve().parents[2]
-ENGLISH = (ROOT / "README.md").read_text(encoding="utf-8")
-CHINESE = (ROOT / "README_CN.md").read_text(encoding="utf-8")
-BOTH = pytest.mark.parametrize("text", [ENGLISH, CHINESE], ids=["README.md", "README_CN.md"])
-
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_SHELL = ("sh", "bash")
+README = Text("README.md")
+TWINS = pytest.mark.parametrize("chinese", CHINESE, ids=str)
+# What is as a table of the code's is, in one language.
+ENGLISH_ONLY = {"adding-things.md", "clients.md", "errors.md", "metrics.md", "settings.md"}
 # Columns of a terminal; a Chinese character takes two.
-_MOST_COLUMNS = {ENGLISH: 108, CHINESE: 128}
+_MOST_COLUMNS = {False: 108, True: 128}
+_MOST_LINES = 200
+# The order that a newcomer asks in.
+_SECTIONS = [
+    "Two commands",
+    "What you see",
+    "From your code",
+    "How fast",
+    "How accurate",
+    "Operating it",
+    "Limits",
+    "Working on it",
+]
 
 
-def blocks(text: str) -> list[tuple[str, str]]:
-    """Language and content of each block of code."""
-    return _BLOCK.findall(text)
+@TWINS
+def test_the_readmes_have_the_same_code(chinese):
+    english = [code_of(*block) for block in chinese.twin.blocks]
+    assert english == [code_of(*block) for block in chinese.blocks]
 
 
-def code_of(language: str, content: str) -> list[str]:
-    """The block's lines without what differs from language to language: comments, and texts."""
-    if language not in (*_SHELL, "python", "yaml"):
-        return [language] * content.count("\n")
-    lines = [re.sub(r"\s*(?<!\S)#.*", "", line) for line in content.splitlines()]
-    return [re.sub(r'(--comment) "[^"]*"', r"\1", line) for line in lines]
-
-
-def commands(text: str) -> list[str]:
-    """Each line of the shell's blocks, and what stands in backticks and is a command."""
-    found = [line for language, content in blocks(text) if language in _SHELL
-             for line in code_of(language, content)]  # fmt: skip
-    prose = _BLOCK.sub("", text)
-    spans = re.findall(r"`([^`]+)`", prose)
-    return [*found, *(one for one in spans if re.match(r"(\S*python|make) ", one))]
-
-
-def test_the_readmes_have_the_same_code():
-    english = [code_of(*block) for block in blocks(ENGLISH)]
-    chinese = [code_of(*block) for block in blocks(CHINESE)]
-    assert english == chinese
-
-
-def test_the_readmes_have_the_same_sections_and_rows():
+@TWINS
+def test_the_readmes_have_the_same_sections_and_rows(chinese):
     for pattern in (r"^#+(?= )", r"^\|(?=[^\n]*\|$)", r"^- |^$(?=\n- )"):
-        english, chinese = (re.findall(pattern, text, re.MULTILINE) for text in (ENGLISH, CHINESE))
-        assert english == chinese, pattern
+        english, other = (
+            re.findall(pattern, text.content, re.MULTILINE) for text in (chinese.twin, chinese)
+        )
+        assert english == other, pattern
 
 
-def test_the_readmes_name_the_same_settings_and_commands():
-    def named(text: str) -> set[str]:
-        spans = re.findall(r"`([^`\n]+)`", _BLOCK.sub("", text))
-        return {one for one in spans if re.match(r"(\.venv|make|gateway\.|library\.|op\.)", one)}
+@TWINS
+def test_the_readmes_name_the_same_settings_and_commands(chinese):
+    def named(text: Text) -> set[str]:
+        start = re.compile(r"(\.venv|make|gateway\.|library\.|op\.|limits\.|--)")
+        return {span for span in text.spans if start.match(span)}
 
-    assert named(ENGLISH) == named(CHINESE)
-
-
-@BOTH
-def test_every_link_leads_somewhere(text):
-    links = re.findall(r"\]\(([^)#]+)\)", text)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert named(chinese.twin) == named(chinese)
 
 
-@BOTH
+@TWINS
+def test_the_readmes_have_the_same_links(chinese):
+    """To the Chinese text where there is one."""
+
+    def targets(text: Text) -> list[str]:
+        found = [(text.path.parent / address).resolve() for address, _ in text.links if address]
+        others = {path.name.replace("_CN", "") for path in found}
+        return sorted(others)
+
+    assert targets(chinese.twin) == targets(chinese)
+
+
+def test_every_text_has_a_twin_or_is_named_here():
+    english = {text.path.name for text in TEXTS if text.name.startswith("docs/")}
+    twins = {text.path.name for text in CHINESE if text.name.startswith("docs/")}
+    assert english - twins <= ENGLISH_ONLY
+    assert all(text.twin.path.is_file() for text in CHINESE)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=str)
 def test_lines_are_as_long_as_the_others(text):
     def columns(line: str) -> int:
         return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in line)
 
-    prose = [one for one in _BLOCK.sub("", text).splitlines() if not one.startswith("|")]
-    assert [line for line in prose if columns(line) > _MOST_COLUMNS[text]] == []
+    prose = [one for one in text.prose.splitlines() if not one.startswith("|")]
+    most = _MOST_COLUMNS[text.is_chinese]
+    assert [line for line in prose if columns(line) > most] == []
 
 
-@BOTH
-def test_commands_that_need_the_projects_interpreter_say_so(text):
-    said = [one for one in commands(text) if re.search(r"(?<![\w/])python3? ", one)]
-    assert said == []
+@pytest.mark.parametrize("name", ["README.md", "README_CN.md"])
+def test_a_readme_is_read_in_a_few_minutes_and_has_the_picture(name):
+    text = Text(name)
+    assert len(text.content.splitlines()) <= _MOST_LINES
+    assert "](docs/sample.jpg)" in text.content
 
 
-@BOTH
-def test_every_command_is_there(text):
-    makefile = (ROOT / "Makefile").read_text()
-    seen = set()
-    for command in commands(text):
-        words = shlex.split(command.replace("[", "").replace("]", ""))
-        if words[:1] == ["make"]:
-            assert f"\n{words[1]}:" in makefile, command
-        elif words[:2] == [".venv/bin/python", "-m"]:
-            assert find_spec(words[2]) is not None, command
-            seen.add(words[2])
-            if words[2] == "bench" and len(words) > 3:
-                assert find_spec(f"bench.{words[3]}") is not None, command
-        elif words[:1] == [".venv/bin/python"]:
-            assert (ROOT / words[1]).is_file(), command
-    assert seen >= {"bench", "convert", "gateway", "library", "tracer"}
+def test_the_readme_answers_in_the_order_that_a_newcomer_asks():
+    assert re.findall(r"^## (.+)$", README.prose, re.MULTILINE) == _SECTIONS
 
 
-def commands_of(program: click.Command) -> Iterator[click.Command]:
-    """The commands of a command line; itself where it has none."""
-    if not isinstance(program, click.Group):
-        yield program
-        return
-    for command in program.commands.values():
-        yield from commands_of(command)
-
-
-@BOTH
-@pytest.mark.parametrize(
-    ("package", "program"), [("library", library_program), ("gateway", gateway_program)]
-)
-def test_commands_are_taken_as_they_are_written(text, package, program, monkeypatch):
-    for command in commands_of(program):
-        monkeypatch.setattr(command, "callback", lambda **_: 0)
-    start = f".venv/bin/python -m {package} "
-    written = [
-        line for language, content in blocks(text) if language in _SHELL
-        for line in content.splitlines() if line.startswith(start)
-    ]  # fmt: skip
-    assert len(written) > 2
-    for line in written:
-        words = shlex.split(line.replace("[", "").replace("]", ""), comments=True)
-        assert run_program(program, words[3:], package) == 0
-
-
-def test_the_errors_are_those_of_the_code():
-    assert FILE.read_text(encoding="utf-8") == errors_document(), (
-        "python -m tests.support.errors_document"
-    )
+@pytest.mark.parametrize("name", ["README.md", "README_CN.md"])
+@pytest.mark.parametrize("where", ["benchmarks.md", "accuracy.md"])
+def test_the_figures_of_a_readme_are_those_of_the_document_that_it_names(name, where):
+    text = Text(name)
+    other = Text(f"docs/zh/{where}" if text.is_chinese else f"docs/{where}")
+    rows = [line for line in text.content.splitlines() if re.match(r"\|.*\d\.\d", line)]
+    there = other.content.splitlines()
+    assert any(row in there for row in rows)
+    both = there + Text(other.name.replace(where, "benchmarks.md")).content.splitlines()
+    both += Text(other.name.replace(where, "accuracy.md")).content.splitlines()
+    assert [row for row in rows if row not in both] == []

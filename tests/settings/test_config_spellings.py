@@ -12,11 +12,13 @@ from pydantic import BaseModel
 from settings.config import Config, ConfigError, load_config
 from settings.dag import OpConfig
 from tests.support.service import ROOT
+from tests.support.texts import TEXTS
 
 TEXT = (ROOT / "config.yml").read_text()
 CONTENT = yaml.safe_load(TEXT)
-README = (ROOT / "README.md").read_text()
-# What config.yml's comments and the README say beside the value that stands there.
+# Of all texts that people read.
+DOCUMENTS = "\n".join(text.content for text in TEXTS)
+# What config.yml's comments and the documents say beside the value that stands there.
 SPELLINGS = """
 replicas: 4
 cores: 1
@@ -91,8 +93,9 @@ op:
 
 
 def in_backticks(text: str) -> list[str]:
-    """`section.name: value` of a README."""
-    return re.findall(r"`((?:gateway|library|op|limits|dag|log)\.[\w.]+: [^`]+)`", text)
+    """`section.name: value` of the documents, each once."""
+    found = re.findall(r"`((?:gateway|library|op|limits|dag|log)\.[\w.]+: [^`]+)`", text)
+    return sorted(set(found))
 
 
 @pytest.fixture
@@ -117,7 +120,7 @@ def load(tmp_path, monkeypatch):
     return load_line
 
 
-@pytest.mark.parametrize("line", [*SPELLINGS, *in_backticks(README)])
+@pytest.mark.parametrize("line", [*SPELLINGS, *in_backticks(DOCUMENTS)])
 def test_a_documented_spelling_is_taken_as_it_is_meant(load, line):
     found, spelled = load(line), line.split(": ", 1)[1]
     if isinstance(found, str):
@@ -132,7 +135,8 @@ def test_a_documented_spelling_is_taken_as_it_is_meant(load, line):
 
 
 def test_the_readme_names_settings():
-    assert "gateway.access: on" in in_backticks(README)
+    assert "gateway.access: on" in in_backticks(DOCUMENTS)
+    assert "op.ArcFace.model: face_resnet_128" in in_backticks((ROOT / "README.md").read_text())
 
 
 def names(model: type[BaseModel]) -> set[str]:

@@ -14,7 +14,7 @@ def errors_document() -> str:
     """The whole text."""
     return f"""# Errors
 
-The pipeline's errors are in the [README](../README.md#errors).
+The pipeline's errors are in [wire-format.md](wire-format.md#errors).
 
 ## Of the REST gateway
 
