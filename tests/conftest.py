@@ -1,4 +1,4 @@
-"""Fixtures: the converted models, and a service that all integration tests share."""
+"""Fixtures of more than one folder: models, services that tests share, databases."""
 
 from __future__ import annotations
 
@@ -12,33 +12,15 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 # then complains into that process's output about descriptors that are closed for it.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from settings.config import ConfigError, load_config
-from tests.support.databases import (  # noqa: F401 - fixtures
-    database_url,
-    mariadb,
-    open_store,
-    postgresql,
-    store,
-)
-from tests.support.library_commands import library_settings, people, run  # noqa: F401 - fixtures
-from tests.support.milvus_server import (  # noqa: F401 - fixtures
-    index,
-    lite_index,
-    milvus_file,
-    milvus_place,
-    milvus_server,
-    open_index,
-    shared_indexes,
-)
+from tests.support.gateway.fixtures import access_service  # noqa: F401 - a fixture
+from tests.support.libraries.databases import open_store, postgresql  # noqa: F401 - fixtures
 from tests.support.service import Service
-from tests.support.shop import staffed  # noqa: F401 - a fixture
-from tests.support.tiny_models import convert_tiny, write_tiny_model
 
 # `make test` tries the same examples every time, however busy the machine is; `make fuzz` looks for
 # new ones and keeps those that failed.
@@ -87,16 +69,3 @@ def make_service(models, tmp_path):
     yield make
     for one in made:
         one.kill()
-
-
-@pytest.fixture
-def make_tiny(tmp_path):
-    """Convert the tiny model into a directory of this test; takes another source or check."""
-    return partial(convert_tiny, tmp_path)
-
-
-@pytest.fixture
-def tiny_export(tmp_path) -> Path:
-    """A Paddle export of the tiny model."""
-    write_tiny_model(tmp_path / "tiny-export")
-    return tmp_path / "tiny-export"

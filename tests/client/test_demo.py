@@ -12,7 +12,7 @@ from client import FaceService, demo
 from client.cli.demo_people import people_in, sample_people, sample_scene
 from client.cli.draw import upright
 from tests.conftest import SHARED
-from tests.support.gateway_client import new_app
+from tests.support.gateway.client import new_app
 from tests.support.pictures import astronaut, encode
 from tests.support.service import is_free
 

@@ -20,7 +20,7 @@ from gateway.monitoring.metrics import MEDIA_TYPE, MOST_PATHS, Metrics
 from library.records import GroupStatistics, Statistics
 from settings.config import Config, Log, load_config
 from tests.support import trace_writer
-from tests.support.gateway_client import FACE, new_app
+from tests.support.gateway.client import FACE, new_app
 from tests.support.service import ROOT
 from tests.support.trace_writer import op, query, stamped
 

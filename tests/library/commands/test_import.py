@@ -21,8 +21,8 @@ from library.commands.importing import Person, Report
 from library.commands.session import Session
 from library.records import Enrolment, NewFace
 from terminal.console import open_console
-from tests.support.faces import DIM, MODEL, vectors
-from tests.support.library_commands import store_of
+from tests.support.libraries.commands import store_of
+from tests.support.libraries.faces import DIM, MODEL, vectors
 from tests.support.service import ROOT
 
 

@@ -19,7 +19,7 @@ from library.commands.import_command import show_ignored
 from library.commands.importing import Report
 from library.commands.people_folder import folders_in
 from settings.library import LibraryLimits
-from tests.support.library_commands import store_of
+from tests.support.libraries.commands import store_of
 
 pytestmark = pytest.mark.attack
 
