@@ -1,0 +1,98 @@
+"""Which tests start servers, and which files are begun first: told from the code, not by lists.
+
+A test starts a server when its function, a fixture that it asks for, or a function of the tests
+that one of these names, names one of `STARTERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from types import CodeType, FunctionType
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+from bench.database_server import Server
+from library.index.milvus.connection import MilvusConnection
+from library.index.milvus.index import MilvusIndex
+from runtime.launch import started
+from tests.support.gateway.alone import LoneGateway
+from tests.support.libraries.milvus_server import MilvusServer
+from tests.support.processes.command_server import Commands
+from tests.support.service import Service
+
+STARTERS = (Service, LoneGateway, Server, MilvusServer, MilvusConnection, MilvusIndex, Commands)
+# Their files are one worker's, as each worker that has one of them starts the server.
+_OF_ONE_WORKER = ("tests/library/index/test_milvus",)
+# Seconds, roughly, that a test takes; only the order of the files depends on them.
+_SLOW_S, _OWN_SERVER_S, _SHARED_SERVICE_S, _OTHER_S = 15.0, 8.0, 0.3, 0.05
+
+
+def starts_server(item: pytest.Function) -> bool:
+    """Whether a test starts a server or asks one that others have started."""
+    return any(map(_reaches_a_starter, _functions(item)))
+
+
+def _functions(item: pytest.Function) -> Iterator[FunctionType]:
+    """A test's function, and its fixtures'."""
+    yield item.function
+    # Some fixtures are got by name, which is a parameter of the test.
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    asked = [value for value in parameters if isinstance(value, str) and value.isidentifier()]
+    for name in (*item.fixturenames, *asked):
+        for definition in item.session._fixturemanager.getfixturedefs(name, item) or ():
+            yield definition.func
+
+
+def _reaches_a_starter(function: Any) -> bool:
+    return isinstance(function, FunctionType) and _reaches(function, frozenset())
+
+
+@cache
+def _reaches(function: FunctionType, above: frozenset[FunctionType]) -> bool:
+    for name in _names(function.__code__):
+        value = function.__globals__.get(name)
+        if value is started or (isinstance(value, type) and issubclass(value, STARTERS)):
+            return True
+        own = isinstance(value, FunctionType) and value.__module__.startswith("tests.")
+        if own and value not in above and _reaches(value, above | {function}):
+            return True
+    return False
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def longest_first(items: list[pytest.Function]) -> None:
+    """Order the files by how long they may take, so that no worker is left with a long one."""
+    seconds: dict[str, float] = {}
+    for item in items:
+        seconds[scope(item.nodeid)] = seconds.get(scope(item.nodeid), 0.0) + _seconds(item)
+    items.sort(key=lambda item: -seconds[scope(item.nodeid)])
+
+
+def _seconds(item: pytest.Function) -> float:
+    if item.get_closest_marker("slow"):
+        return _SLOW_S
+    if "service" in item.fixturenames or "access_service" in item.fixturenames:
+        return _SHARED_SERVICE_S
+    return _OWN_SERVER_S if starts_server(item) else _OTHER_S
+
+
+def scope(nodeid: str) -> str:
+    """What one worker does as a whole: a file, or the files that share a costly server."""
+    file = nodeid.split("::", 1)[0]
+    return next((start for start in _OF_ONE_WORKER if file.startswith(start)), file)
+
+
+class Scheduling(LoadFileScheduling):
+    """pytest-xdist's ``--dist loadfile`` with what :func:`scope` calls a file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return scope(nodeid)
