@@ -18,7 +18,9 @@ class Manager:
         self.fixtures = fixtures
 
     def getfixturedefs(self, name, _):
-        return [SimpleNamespace(func=self.fixtures[name])] if name in self.fixtures else None
+        if name not in self.fixtures:
+            return None
+        return [SimpleNamespace(func=self.fixtures[name], scope="session")]
 
 
 def item(function, nodeid="tests/a/test_b.py::test_c", fixtures=None, marks=(), **parameters):
@@ -55,18 +57,19 @@ def test_a_test_that_names_a_server_starts_it_and_a_type_is_no_start(function, s
 
 
 def test_files_are_begun_with_the_longest_and_stay_together():
-    names = ["short", "slow", "short", "own_server", "slow", "own_server"]
-    functions = {"own_server": starting}
+    kinds = {
+        "short": {"function": of_the_type},
+        "shared": {"function": of_the_type, "fixtures": {"service": starting}},
+        "own": {"function": starting},
+        "slow": {"function": of_the_type, "marks": ["slow"]},
+    }
+    names = ["short", "slow", "shared", "own", "short", "own", "shared", "slow"]
     items = [
-        item(
-            functions.get(name, of_the_type),
-            f"tests/test_{name}.py::test_{number}",
-            marks=["slow"] * (name == "slow"),
-        )
+        item(nodeid=f"tests/test_{name}.py::test_{number}", **kinds[name])
         for number, name in enumerate(names)
     ]
     longest_first(items)
-    assert [one.nodeid[-1] for one in items] == ["1", "4", "3", "5", "0", "2"]
+    assert "".join(one.nodeid[-1] for one in items) == "17352604"
 
 
 def test_files_that_share_a_costly_server_are_one_workers():

@@ -24,26 +24,26 @@ from tests.support.processes.command_server import Commands
 from tests.support.service import Service
 
 STARTERS = (Service, LoneGateway, Server, MilvusServer, MilvusConnection, MilvusIndex, Commands)
-# Their files are one worker's, as each worker that has one of them starts the server.
-_OF_ONE_WORKER = ("tests/library/index/test_milvus",)
+# Their files are one worker's, as each worker that has one of them starts the servers.
+_OF_ONE_WORKER = ("tests/library/index/test_milvus", "tests/library/store/")
 # Seconds, roughly, that a test takes; only the order of the files depends on them.
-_SLOW_S, _OWN_SERVER_S, _SHARED_SERVICE_S, _OTHER_S = 15.0, 8.0, 0.3, 0.05
+_SLOW_S, _OWN_SERVER_S, _SHARED_SERVER_S, _OTHER_S = 15.0, 8.0, 0.3, 0.05
 
 
 def starts_server(item: pytest.Function) -> bool:
     """Whether a test starts a server or asks one that others have started."""
-    return any(map(_reaches_a_starter, _functions(item)))
+    return any(_reaches_a_starter(function) for function, _ in _functions(item))
 
 
-def _functions(item: pytest.Function) -> Iterator[FunctionType]:
-    """A test's function, and its fixtures'."""
-    yield item.function
+def _functions(item: pytest.Function) -> Iterator[tuple[Any, bool]]:
+    """A test's function and its fixtures', and whether it shares with others what one makes."""
+    yield item.function, False
     # Some fixtures are got by name, which is a parameter of the test.
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     asked = [value for value in parameters if isinstance(value, str) and value.isidentifier()]
     for name in (*item.fixturenames, *asked):
         for definition in item.session._fixturemanager.getfixturedefs(name, item) or ():
-            yield definition.func
+            yield definition.func, definition.scope != "function"
 
 
 def _reaches_a_starter(function: Any) -> bool:
@@ -80,9 +80,10 @@ def longest_first(items: list[pytest.Function]) -> None:
 def _seconds(item: pytest.Function) -> float:
     if item.get_closest_marker("slow"):
         return _SLOW_S
-    if "service" in item.fixturenames or "access_service" in item.fixturenames:
-        return _SHARED_SERVICE_S
-    return _OWN_SERVER_S if starts_server(item) else _OTHER_S
+    starting = [shared for function, shared in _functions(item) if _reaches_a_starter(function)]
+    if not all(starting):
+        return _OWN_SERVER_S
+    return _SHARED_SERVER_S if starting else _OTHER_S
 
 
 def scope(nodeid: str) -> str:
