@@ -21,7 +21,11 @@ from hypothesis import HealthCheck, settings
 
 from settings.config import ConfigError, load_config
 from tests.support.gateway.fixtures import access_service  # noqa: F401 - a fixture
-from tests.support.libraries.databases import open_store, postgresql  # noqa: F401 - fixtures
+from tests.support.libraries.databases import (  # noqa: F401 - fixtures
+    mariadb,
+    open_store,
+    postgresql,
+)
 from tests.support.selection import Scheduling, longest_first, starts_server
 from tests.support.service import Service
 

@@ -2,7 +2,6 @@
 
 from tests.support.libraries.databases import (  # noqa: F401 - fixtures
     database_url,
-    mariadb,
     store,
 )
 from tests.support.libraries.milvus_server import (  # noqa: F401 - fixtures
