@@ -6,7 +6,7 @@ that one of these names, names one of `STARTERS`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from types import CodeType, FunctionType
 from typing import Any
@@ -38,9 +38,11 @@ def starts_server(item: pytest.Function) -> bool:
 def _functions(item: pytest.Function) -> Iterator[tuple[Any, bool]]:
     """A test's function and its fixtures', and whether it shares with others what one makes."""
     yield item.function, False
-    # Some fixtures are got by name, which is a parameter of the test.
+    # Some fixtures are got by name, which is a parameter of the test or stands in its code.
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    asked = [value for value in parameters if isinstance(value, str) and value.isidentifier()]
+    asked = [value for value in parameters if isinstance(value, str)]
+    if "getfixturevalue" in _names(item.function.__code__):
+        asked += _texts(item.function.__code__.co_consts)
     for name in (*item.fixturenames, *asked):
         for definition in item.session._fixturemanager.getfixturedefs(name, item) or ():
             yield definition.func, definition.scope != "function"
@@ -67,6 +69,14 @@ def _names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names(constant)
+
+
+def _texts(constants: Iterable[Any]) -> Iterator[str]:
+    for constant in constants:
+        if isinstance(constant, str):
+            yield constant
+        elif isinstance(constant, tuple | CodeType):
+            yield from _texts(constant if isinstance(constant, tuple) else constant.co_consts)
 
 
 def longest_first(items: list[pytest.Function]) -> None:

@@ -129,7 +129,7 @@ FILLER = """
 import sys
 import numpy as np
 from library.index.base import Collection
-from library.index.milvus.index.index import MilvusIndex
+from library.index.milvus.index import MilvusIndex
 
 place, app, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 index = MilvusIndex(Collection(app, "a-model", 16, "the-first"), place)
