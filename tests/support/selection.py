@@ -15,15 +15,23 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from bench.database_server import Server
+from bench.load.raw import Raw
 from library.index.milvus.connection import MilvusConnection
 from library.index.milvus.index import MilvusIndex
 from runtime.launch import started
 from tests.support.gateway.alone import LoneGateway
 from tests.support.libraries.milvus_server import MilvusServer
+from tests.support.libraries.peer import Peer
+from tests.support.libraries.writer import start_writer
 from tests.support.processes.command_server import Commands
 from tests.support.service import Service
 
-STARTERS = (Service, LoneGateway, Server, MilvusServer, MilvusConnection, MilvusIndex, Commands)
+# Servers, and processes that have to import everything.
+STARTERS = (
+    Service, LoneGateway, Server, MilvusServer, MilvusConnection, MilvusIndex,
+    Commands, Peer, Raw, started, start_writer,
+)  # fmt: skip
+_CLASSES = tuple(one for one in STARTERS if isinstance(one, type))
 # Their files are one worker's, as each worker that has one of them starts the servers.
 _OF_ONE_WORKER = ("tests/library/index/test_milvus", "tests/library/store/")
 # Seconds, roughly, that a test takes; only the order of the files depends on them.
@@ -56,7 +64,8 @@ def _reaches_a_starter(function: Any) -> bool:
 def _reaches(function: FunctionType, above: frozenset[FunctionType]) -> bool:
     for name in _names(function.__code__):
         value = function.__globals__.get(name)
-        if value is started or (isinstance(value, type) and issubclass(value, STARTERS)):
+        is_start = value is started or value is start_writer
+        if is_start or (isinstance(value, type) and issubclass(value, _CLASSES)):
             return True
         own = isinstance(value, FunctionType) and value.__module__.startswith("tests.")
         if own and value not in above and _reaches(value, above | {function}):
