@@ -1,12 +1,17 @@
 # The whole workflow. Plain `make` lists it.
 SHELL = /bin/sh
 PYTHON = .venv/bin/python
+# How many workers that makes says tests/conftest.py.
+PARALLEL = -q -n auto --dist loadfile --no-loadscope-reorder
 export DEVICE PYTHON_VERSION ADVISORIES
 
-.PHONY: help setup run demo test fuzz lint format bench lock audit clean
+# Tests start hundreds of processes, each of which would compile the sources anew without this.
+test test-fast fuzz: export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: help setup run demo test test-fast fuzz lint format bench lock audit clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1:/p' Makefile | awk -F: '{printf "  %-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /make \1:/p' Makefile | awk -F: '{printf "  %-14s %s\n", $$1, $$2}'
 
 setup:  ## make .venv and fetch the models (DEVICE=gpu for an NVIDIA GPU, PYTHON_VERSION=3.12)
 	@scripts/setup
@@ -18,7 +23,10 @@ demo:  ## enrol a folder of people, find them in a picture (ARGS="people/ group.
 	@scripts/setup && exec $(PYTHON) -m client.demo $(ARGS)
 
 test:  ## run the tests (ARGS="tests/project/test_setup.py -k name")
-	@scripts/setup --dev && exec $(PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@scripts/setup --dev && exec $(PYTHON) -m pytest $(PARALLEL) $(ARGS)
+
+test-fast:  ## those that start no service, database server or browser, in a minute or so
+	@scripts/setup --dev && exec $(PYTHON) -m pytest $(PARALLEL) --fast $(ARGS)
 
 fuzz:  ## look for inputs that break what `make test` tries a few of (ARGS="tests/bench/test_settings_file.py")
 	@scripts/setup --dev && exec $(PYTHON) -m pytest -q -m hypothesis --hypothesis-profile=fuzz $(ARGS)

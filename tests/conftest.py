@@ -1,4 +1,4 @@
-"""Fixtures: the converted models, and a service that all integration tests share."""
+"""Fixtures of more than one folder: models, services that tests share, databases."""
 
 from __future__ import annotations
 
@@ -12,33 +12,22 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 # then complains into that process's output about descriptors that are closed for it.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-from functools import partial
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
 from settings.config import ConfigError, load_config
-from tests.support.databases import (  # noqa: F401 - fixtures
-    database_url,
+from tests.support.gateway.fixtures import access_service  # noqa: F401 - a fixture
+from tests.support.libraries.databases import (  # noqa: F401 - fixtures
     mariadb,
     open_store,
     postgresql,
-    store,
 )
-from tests.support.library_commands import library_settings, people, run  # noqa: F401 - fixtures
-from tests.support.milvus_server import (  # noqa: F401 - fixtures
-    index,
-    lite_index,
-    milvus_file,
-    milvus_place,
-    milvus_server,
-    open_index,
-    shared_indexes,
-)
+from tests.support.selection import Scheduling, longest_first, starts_server
 from tests.support.service import Service
-from tests.support.shop import staffed  # noqa: F401 - a fixture
-from tests.support.tiny_models import convert_tiny, write_tiny_model
 
 # `make test` tries the same examples every time, however busy the machine is; `make fuzz` looks for
 # new ones and keeps those that failed.
@@ -46,6 +35,40 @@ _PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("test", derandomize=True, database=None, **_PATIENT)
 settings.register_profile("fuzz", max_examples=1000, print_blob=True, **_PATIENT)
 settings.load_profile("test")
+# A worker, and the services and database servers that it starts.
+WORKER_BYTES = 3 << 30
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    words = "leave out what starts a service, a database server or a browser, or is slow"
+    parser.addoption("--fast", action="store_true", help=words)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
+    if config.option.fast:
+        left_out = [
+            item for item in items if item.get_closest_marker("slow") or starts_server(item)
+        ]
+        config.hook.pytest_deselected(items=left_out)
+        kept = set(items) - set(left_out)
+        items[:] = [item for item in items if item in kept]
+    if hasattr(config, "workerinput"):
+        longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two workers a core, as half of the time they wait; as many as the memory is enough for."""
+    cores = len(os.sched_getaffinity(0))
+    if config.option.fast:
+        return cores
+    return max(1, min(2 * cores, psutil.virtual_memory().available // WORKER_BYTES))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    return Scheduling(config, log) if config.option.dist == "loadfile" else None
+
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -87,16 +110,3 @@ def make_service(models, tmp_path):
     yield make
     for one in made:
         one.kill()
-
-
-@pytest.fixture
-def make_tiny(tmp_path):
-    """Convert the tiny model into a directory of this test; takes another source or check."""
-    return partial(convert_tiny, tmp_path)
-
-
-@pytest.fixture
-def tiny_export(tmp_path) -> Path:
-    """A Paddle export of the tiny model."""
-    write_tiny_model(tmp_path / "tiny-export")
-    return tmp_path / "tiny-export"

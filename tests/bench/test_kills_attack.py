@@ -16,6 +16,7 @@ KILLS, SEED = 25, 10
 
 
 # Whoever else computes on this machine: it waits for what happens, not for a time.
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_what_was_acknowledged_outlives_fifty_kills_of_service_commands_and_database(
     models, tmp_path

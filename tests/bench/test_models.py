@@ -11,8 +11,8 @@ import yaml
 from bench.models import models_bench as bench
 from convert.network import graph as ir
 from convert.network.program import write_program
-from tests.support.graphs import graph_of, random
-from tests.support.manifests import manifest_document, write_model
+from tests.support.models.graphs import graph_of, random
+from tests.support.models.manifests import manifest_document, write_model
 
 CONV = ir.Conv("c", ["x"], random(1, 4, 3, 3, 3), random(2, 4))
 NODES = [CONV, ir.Clip("r", ["c"], 0.0), ir.Mean("m", ["r"])]

@@ -14,12 +14,11 @@ from bench.quality.finding import WITHOUT_FACE, crop, noisy, without_face
 from bench.turned import turn
 from library.commands.selection import RefusedError, Selection
 from tests.support import pictures
-from tests.support.gateway_client import App, by_token, head, of
+from tests.support.gateway.client import App, by_token, head, of
 from tests.support.pictures import ONE, base64_of, encode
 from tests.support.service import faces
 
 pytestmark = pytest.mark.service
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 QUARTERS = (90, 180, 270)
 BETWEEN = (20, 45, 135, 225, 300)

@@ -13,7 +13,7 @@ from client.cli.draw import upright
 from client.demo import __main__ as demo
 from client.demo.people import people_in, sample_people, sample_scene
 from tests.conftest import SHARED
-from tests.support.gateway_client import new_app
+from tests.support.gateway.client import new_app
 from tests.support.pictures import astronaut, encode
 from tests.support.service import is_free
 

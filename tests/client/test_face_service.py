@@ -16,7 +16,7 @@ import pytest
 from client import AsyncFaceService, FaceService, FaceServiceError, NoAnswerError, Token, Url
 from client.rest.records import Guess, Location
 from runtime.ports import free_ports
-from tests.support.face_api_server import Error, FaceApi, Status, face_api
+from tests.support.clients.face_api_server import Error, FaceApi, Status, face_api
 from tests.support.service import ROOT
 
 PICTURE = b"a picture file"

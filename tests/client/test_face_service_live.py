@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client import AsyncFaceService, FaceService, FaceServiceError
-from tests.support.gateway_client import FACE, NOBODY, SIMILAR, new_app, version
+from tests.support.gateway.client import FACE, NOBODY, SIMILAR, new_app, version
 
 FIELDS = ("age", "gender", "landmark", "landmark72", "quality", "spoofing", "feature")
 

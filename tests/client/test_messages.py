@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2
 
 from client.pipeline import messages
 from paddle_fence.messages import METHOD, pipeline_messages
-from tests.support.message_samples import FILE, MODULES, packed, samples
+from tests.support.clients.message_samples import FILE, MODULES, packed, samples
 
 NAMES = ("Request", "Response")
 MADE_BEFORE = json.loads(FILE.read_text())[MODULES[1]]

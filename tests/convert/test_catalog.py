@@ -15,7 +15,7 @@ from convert.conversion import convert
 from convert.errors import ConvertError
 from convert.run import Run
 from inference.adapters import ADAPTERS
-from tests.support.tiny_models import accept, catalog_of, tiny_entry
+from tests.support.models.tiny_models import accept, catalog_of, tiny_entry
 
 ROOT = Path(__file__).resolve().parents[2]
 

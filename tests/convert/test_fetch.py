@@ -19,7 +19,7 @@ from convert.sources import download as download_module
 from convert.sources import npm
 from convert.sources.download import download
 from convert.sources.fetch import Fetcher, collect, fetch_local
-from tests.support.tiny_models import catalog_of, tiny_entry
+from tests.support.models.tiny_models import catalog_of, tiny_entry
 
 CONTENT = bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

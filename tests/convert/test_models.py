@@ -17,7 +17,7 @@ from convert.serving import MODEL_FILE
 from convert.verify import verify, verify_apart
 from inference.manifest import Manifest
 from paddle_fence.messages import model_config_messages
-from tests.support.tiny_models import (
+from tests.support.models.tiny_models import (
     operator_count,
     tiny_entry,
     write_detector_stub,

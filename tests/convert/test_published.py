@@ -11,7 +11,7 @@ import pytest
 from convert.serving import serving_config
 from convert.translation import Translation, Variable
 from tests.conftest import ROOT
-from tests.support.older_pythons import older_python
+from tests.support.clients.older_pythons import older_python
 
 # Its packages are 1.3 GB to fetch, so this is for whoever asks.
 WANTED = "PUBLISHED_CONVERTER"

@@ -12,8 +12,8 @@ from convert.network.graph import GraphError
 from convert.network.optimize import optimize
 from convert.tfjs import graph_model
 from convert.tfjs.weights import read_weights
-from tests.support.graphs import random, run_paddle
-from tests.support.tfjs_reference import run_graph
+from tests.support.models.graphs import random, run_paddle
+from tests.support.models.tfjs_reference import run_graph
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from convert.network import graph as ir
 from convert.network.graph import GraphError
 from convert.network.optimize import optimize
 from convert.network.program import write_program
-from tests.support.graphs import graph_of, random, run_onnx, run_paddle
+from tests.support.models.graphs import graph_of, random, run_onnx, run_paddle
 
 C = 6
 SHAPE = (C, 9, 8)

@@ -11,8 +11,8 @@ import pytest
 
 from convert.tfjs import face_resnet, graph_model
 from tests.conftest import ROOT, SHARED
-from tests.support.graphs import run_program
-from tests.support.tfjs_reference import convolve, decode, run_graph
+from tests.support.models.graphs import run_program
+from tests.support.models.tfjs_reference import convolve, decode, run_graph
 
 PACKAGES = ROOT / ".cache" / "convert" / "npm"
 FIXTURES = SHARED / "fixtures" / "tfjs"

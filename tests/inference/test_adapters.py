@@ -14,7 +14,7 @@ from inference.adapters.base import box_crop, portrait_box, write_channels
 from inference.adapters.minifasnet import enlarged
 from inference.manifest import ManifestError
 from ops.stages.detection import aligned_face
-from tests.support.adapter_cases import (
+from tests.support.models.adapter_cases import (
     ASTRONAUT,
     FAMILIES,
     RANGES,
@@ -22,7 +22,7 @@ from tests.support.adapter_cases import (
     astronaut_face,
     prepare,
 )
-from tests.support.manifests import make_manifest
+from tests.support.models.manifests import make_manifest
 from vision.face import Face
 from vision.geometry import ARCFACE_POINTS, align, fit_similarity, transform
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inference.adapters.blazeface import anchor_centers
-from tests.support.adapter_cases import (
+from tests.support.models.adapter_cases import (
     FAMILIES,
     adapter,
     expected_in_picture,

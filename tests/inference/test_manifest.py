@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from inference.manifest import Calibration, Manifest, ManifestError
-from tests.support.manifests import manifest_document, write_model
+from tests.support.models.manifests import manifest_document, write_model
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from library.face_token_file import KnownFace, TokenFile, new_entry
 from library.index.milvus.index import MilvusIndex
 from library.sql.tables import METADATA
 from library.sync.index_storage import collection_of
-from tests.support.faces import enrolment, vectors
-from tests.support.libraries import library_config, open_library, snapshots
+from tests.support.libraries.faces import enrolment, vectors
+from tests.support.libraries.in_folder import library_config, open_library, snapshots
+from tests.support.libraries.shop import content, raises
 from tests.support.service import ROOT, wait_until
-from tests.support.shop import content, raises
 
 
 def rows(store) -> dict[str, int]:

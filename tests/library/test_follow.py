@@ -14,10 +14,16 @@ import pytest
 from inference.scores import Recogniser
 from library.errors import IndexUnavailableError, LibraryError
 from library.library import Library
-from tests.support.databases import Server
-from tests.support.faces import enrolment, vectors
-from tests.support.libraries import RECOGNISER, library_config, open_library, snapshots, users
-from tests.support.library_peer import peer
+from tests.support.libraries.databases import Server
+from tests.support.libraries.faces import enrolment, vectors
+from tests.support.libraries.in_folder import (
+    RECOGNISER,
+    library_config,
+    open_library,
+    snapshots,
+    users,
+)
+from tests.support.libraries.peer import peer
 from tests.support.service import wait_until
 
 # Far more than a poll takes, for machines that stand still at times.

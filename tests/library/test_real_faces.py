@@ -16,7 +16,7 @@ from ops.errors import ServiceError
 from ops.local import LocalPipeline
 from settings.config import load_config
 from tests.conftest import ROOT, SHARED
-from tests.support.libraries import library_config
+from tests.support.libraries.in_folder import library_config
 
 GALLERY = SHARED / "faces" / "friends" / "gallery"
 RANK1 = 0.98

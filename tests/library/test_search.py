@@ -11,8 +11,8 @@ from inference.scores import Recogniser, Scores
 from library.errors import LibraryError
 from library.library import Library
 from library.records import Enrolment, NewFace
-from tests.support.faces import DIM, MODEL, enrolment, vectors
-from tests.support.libraries import RECOGNISER, library_config, open_library, users
+from tests.support.libraries.faces import DIM, MODEL, enrolment, vectors
+from tests.support.libraries.in_folder import RECOGNISER, library_config, open_library, users
 
 MOBILEFACENET = Scores(impostor_mean=0.007, threshold=0.384)
 

@@ -26,7 +26,7 @@ from ops.request_state import Picture, RequestState
 from ops.stages.request import RequestWorker
 from settings.config import Limits
 from tests.support import pictures
-from tests.support.decoders import decoders_among, is_at_work
+from tests.support.processes.decoders import decoders_among, is_at_work
 from tests.support.service import wait_until
 
 pytestmark = pytest.mark.attack

@@ -11,7 +11,7 @@ from ops.local import LocalPipeline
 from ops.registry import worker_class
 from ops.worker import ModelWorker, Worker
 from settings.stages import STAGES
-from tests.support.manifests import manifest_document, write_model
+from tests.support.models.manifests import manifest_document, write_model
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from settings.stages import FIRST, LAST, STAGES
-from tests.support.tiny_models import write_tiny_model
+from tests.support.models.tiny_models import write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "adding-things.md").read_text(encoding="utf-8")

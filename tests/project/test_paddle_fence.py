@@ -11,7 +11,7 @@ import pytest
 
 from paddle_fence import finder, generated, install
 from paddle_fence.messages import model_config_messages, pipeline_messages
-from tests.support.message_samples import FILE, MODULES, packed, samples
+from tests.support.clients.message_samples import FILE, MODULES, packed, samples
 
 MADE_BEFORE = json.loads(FILE.read_text())
 

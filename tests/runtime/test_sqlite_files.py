@@ -19,7 +19,7 @@ from library.face_token_file import KnownFace, TokenFile, new_entry
 from library.store.store import Store
 from runtime import sqlite_files
 from settings.library import LibraryConfig
-from tests.support.shop import one_user, raises
+from tests.support.libraries.shop import one_user, raises
 
 pytestmark = pytest.mark.attack
 

@@ -17,8 +17,8 @@ from ops.local import LocalPipeline
 from paddle_fence.pipeline import PipelineClient
 from tests.conftest import ROOT
 from tests.support import pictures
-from tests.support.decoders import others_among
 from tests.support.pictures import ONE, blank, crowd
+from tests.support.processes.decoders import others_among
 from tests.support.service import difference, document, faces, wait_until
 
 # Networks differ in the last digits from run to run: kernels add up by how memory is aligned.

@@ -16,10 +16,9 @@ import pytest
 
 from bench.attacks import bodies as attack_bodies
 from bench.attacks.bodies import JSON, MAKERS, head_of, send_tiny_chunks
-from tests.support.gateway_client import DETECT, App, new_app
+from tests.support.gateway.client import DETECT, App, new_app
 from tests.support.service import Service, wait_until
 
-pytest_plugins = ["tests.support.gateway_fixtures"]
 pytestmark = pytest.mark.attack
 
 SIZE = 31_000_000

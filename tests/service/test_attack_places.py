@@ -10,11 +10,10 @@ import httpx
 import pytest
 
 from bench.attacks.bodies import FORM, JSON, head_of, stalled_uploads
-from tests.support.gateway_client import DETECT, PICTURE, App, new_app
-from tests.support.gateway_service import REQUEST_BYTES
+from tests.support.gateway.client import DETECT, PICTURE, App, new_app
+from tests.support.gateway.guarded_service import REQUEST_BYTES
 from tests.support.service import Service, body, wait_until
 
-pytest_plugins = ["tests.support.gateway_fixtures"]
 pytestmark = pytest.mark.attack
 
 # Less than the 30 s in which a body is given up in any case.

@@ -9,11 +9,10 @@ import httpx
 import pytest
 
 from ops.errors import ErrorKind
-from tests.support.gateway_client import PICTURE, PRIVATE, document
+from tests.support.gateway.client import PICTURE, PRIVATE, document
 from tests.support.pictures import ONE
 from tests.support.service import Service, body, wait_until
 
-pytest_plugins = ["tests.support.gateway_fixtures"]
 pytestmark = pytest.mark.attack
 
 ELSEWHERE = "http://evil.example"

@@ -14,10 +14,10 @@ import pytest
 
 from gateway.__main__ import program as gateway_program
 from library.__main__ import program as library_program
-from tests.support.command_server import ROOT, Commands
-from tests.support.gateway_alone import LoneGateway
-from tests.support.gateway_client import FACE, App, version
-from tests.support.live_files import Watch
+from tests.support.gateway.alone import LoneGateway
+from tests.support.gateway.client import FACE, App, version
+from tests.support.processes.command_server import ROOT, Commands
+from tests.support.processes.live_files import Watch
 from tests.support.service import wait_until
 
 pytestmark = [pytest.mark.attack, pytest.mark.service]

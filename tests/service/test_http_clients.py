@@ -14,10 +14,8 @@ from contextlib import closing
 import httpx
 import pytest
 
-from tests.support.gateway_client import still_there
-from tests.support.http_ports import Port
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
+from tests.support.gateway.client import still_there
+from tests.support.gateway.http_ports import Port
 
 JSON = "application/json"
 # Of Java's HttpClient, before it knows what the server speaks.

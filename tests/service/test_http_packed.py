@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway_client import still_there
-from tests.support.http_ports import Port
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
+from tests.support.gateway.client import still_there
+from tests.support.gateway.http_ports import Port
 
 JSON = "application/json"
 

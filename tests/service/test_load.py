@@ -16,8 +16,8 @@ from client.pipeline.http import HttpTransport
 from client.pipeline.rpc import RpcTransport
 from ops.errors import ErrorKind, ServiceError
 from tests.support import pictures
-from tests.support.decoders import others_among
 from tests.support.pictures import ONE, blank, crowd
+from tests.support.processes.decoders import others_among
 from tests.support.service import MESSAGES, Service, body, difference, faces, wait_until
 
 BUSY = f"{ErrorKind.BUSY.code} {ServiceError(ErrorKind.BUSY).message}"

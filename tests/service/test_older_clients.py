@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.support import pictures
-from tests.support.older_pythons import older_python
+from tests.support.clients.older_pythons import older_python
 from tests.support.service import Service, difference, faces
 
 ROUNDING = 0.01
@@ -47,7 +47,7 @@ def expected(service: Service, picture: Path) -> list:
 def test_paddle_servings_own_client_gets_the_same_answer(service, picture, tmp_path, way):
     python = older_python("published", "3.9", "3.8")
     address = service.url if way == "http" else address_of(service)
-    script = str(ROOT / "tests" / "support" / "published_client.py")
+    script = str(ROOT / "tests" / "support" / "clients" / "published_client.py")
     number, document = json.loads(run(python, script, way, str(picture), address, folder=tmp_path))
     (image,) = json.loads(document)["images"]
     assert number == 0

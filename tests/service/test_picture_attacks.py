@@ -16,8 +16,8 @@ import pytest
 
 from bench.attacks import pictures as attacks
 from ops.errors import ErrorKind
-from tests.support.decoders import decoders_among, is_at_work
 from tests.support.pictures import ONE, base64_of
+from tests.support.processes.decoders import decoders_among, is_at_work
 from tests.support.service import MESSAGES, document, faces, wait_until
 
 pytestmark = [pytest.mark.attack, pytest.mark.service]

@@ -8,8 +8,8 @@ import pytest
 
 from inference.adapters.facemesh import POINTS
 from tests.support import pictures
-from tests.support.adapter_cases import ASTRONAUT
 from tests.support.heads import outline_of, turned, upright_mesh
+from tests.support.models.adapter_cases import ASTRONAUT
 from vision.face import Face
 from vision.geometry import ARCFACE_POINTS, align
 from vision.occlusion import REGIONS, occlusion

@@ -6,11 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.access import becomes
-from tests.support.gateway_alone import lines
-from tests.support.gateway_client import FACE, SIMILAR, App, by_token, new_app
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
+from tests.support.gateway.access import becomes
+from tests.support.gateway.alone import lines
+from tests.support.gateway.client import FACE, SIMILAR, App, by_token, new_app
 
 INVALID_KEY, NO_PERMISSION, MISSING, NO_TOKEN, NO_GROUP = 110, 6, 222001, 222209, 223100
 

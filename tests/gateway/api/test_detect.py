@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support import pictures
-from tests.support.gateway_client import (
+from tests.support.gateway.client import (
     BROKEN,
     FACE,
     NOBODY,
@@ -20,8 +20,6 @@ from tests.support.gateway_client import (
     turned,
 )
 from tests.support.pictures import base64_of, crowd, encode
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 EVERYTHING = (
     "age,gender,glasses,expression,emotion,landmark,landmark72,landmark150,quality,angle,"

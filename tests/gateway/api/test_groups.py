@@ -6,9 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.support.gateway_client import FACE, PRIVATE, SIMILAR, App, document, new_app, version
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
+from tests.support.gateway.client import FACE, PRIVATE, SIMILAR, App, document, new_app, version
 
 
 def apps(app: App) -> list[str]:

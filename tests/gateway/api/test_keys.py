@@ -12,10 +12,8 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT
-from tests.support.gateway_client import FACE, PICTURE, PRIVATE, App, document, new_app, of
+from tests.support.gateway.client import FACE, PICTURE, PRIVATE, App, document, new_app, of
 from tests.support.service import wait_until
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 GRANT = "client_credentials"
 

@@ -9,7 +9,7 @@ import pytest
 from gateway.api.faces import PICTURE_NEEDED
 from tests.conftest import SHARED
 from tests.support import pictures
-from tests.support.gateway_client import (
+from tests.support.gateway.client import (
     BROKEN,
     FACE,
     IN_CLOUD,
@@ -23,8 +23,6 @@ from tests.support.gateway_client import (
 )
 from tests.support.pictures import base64_of, encode
 from tests.support.service import Service
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 FRIENDS = SHARED / "faces" / "friends" / "gallery"
 PAIRS = SHARED / "faces" / "lfw_pairs"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import ApiError, ErrorCode, missing
-from tests.support.gateway_client import BROKEN, FACE, NOBODY, PICTURE, by_token
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
+from tests.support.gateway.client import BROKEN, FACE, NOBODY, PICTURE, by_token
 
 PERSON = {"group_id": "staff", "user_id": "eileen"}
 MESSAGES = {

@@ -12,7 +12,7 @@ from gateway.auth.access import Access
 from gateway.auth.audit import Audit
 from gateway.auth.key_store import KeyStore
 from library.errors import DatabaseError
-from tests.support.access import LET_IN, at, config_in, error_of, keys_of
+from tests.support.gateway.access import LET_IN, at, config_in, error_of, keys_of
 
 TOKEN = "/oauth/2.0/token"
 TEXT = {"Content-Type": "text/plain"}

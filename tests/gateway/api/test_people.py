@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support import pictures
-from tests.support.gateway_client import (
+from tests.support.gateway.client import (
     BROKEN,
     FACE,
     NOBODY,
@@ -21,8 +21,6 @@ from tests.support.gateway_client import (
     version,
 )
 from tests.support.pictures import base64_of, encode
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 PERSON = {"group_id": "staff", "user_id": "eileen"}
 FACES_PER_USER = 20

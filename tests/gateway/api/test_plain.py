@@ -8,9 +8,7 @@ import httpx
 import pytest
 
 from tests.conftest import SHARED
-from tests.support.gateway_client import BROKEN, FACE, NOBODY, SIMILAR
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
+from tests.support.gateway.client import BROKEN, FACE, NOBODY, SIMILAR
 
 CLIENT = httpx.Client(timeout=60, verify=False)
 FRIENDS = SHARED / "faces" / "friends" / "gallery"

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.api.routes import makes_groups
 from settings.gateway import GatewayConfig
-from tests.support.gateway_alone import LoneGateway
-from tests.support.gateway_client import (
+from tests.support.gateway.alone import LoneGateway
+from tests.support.gateway.client import (
     FACE,
     PICTURE,
     SIMILAR,
@@ -20,8 +20,6 @@ from tests.support.gateway_client import (
     version,
 )
 from tests.support.pictures import crowd
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 ADA = {"group_id": "staff", "user_id": "eileen"}
 OTHER = {"group_id": "staff", "user_id": "collins"}

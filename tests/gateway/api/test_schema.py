@@ -17,9 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.support.gateway_client import FACE, PICTURE, SIMILAR, App
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
+from tests.support.gateway.client import FACE, PICTURE, SIMILAR, App
 
 # Made-up cases of each operation; 110 of each make 5,000 in all.
 CASES = int(os.environ.get("SCHEMA_CASES", "6"))

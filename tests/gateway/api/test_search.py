@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support import pictures
-from tests.support.gateway_client import (
+from tests.support.gateway.client import (
     BROKEN,
     FACE,
     NOBODY,
@@ -19,8 +19,6 @@ from tests.support.gateway_client import (
     new_app,
 )
 from tests.support.pictures import base64_of, encode
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 TWO = base64_of(encode(np.hstack([head(), head()])))
 

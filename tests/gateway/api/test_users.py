@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.gateway_client import PICTURE, version
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
+from tests.support.gateway.client import PICTURE, version
 
 PERSON = {"group_id": "staff", "user_id": "eileen"}
 LONG_ID = "u" * 129

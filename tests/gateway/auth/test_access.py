@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.auth import key_cache, rates
 from gateway.auth.access import Access
 from gateway.auth.keys import MAX_CREDENTIAL, credential_of, new_token
-from tests.support.access import (
+from tests.support.gateway.access import (
     EXPIRED,
     INVALID,
     LET_IN,

@@ -13,7 +13,7 @@ from gateway.auth.key_cache import KeyCache
 from gateway.auth.key_store import KeyStore
 from library.errors import DatabaseError
 from settings.library import LibraryConfig
-from tests.support.access import (
+from tests.support.gateway.access import (
     DATABASE,
     INVALID,
     LET_IN,

@@ -15,7 +15,7 @@ from gateway.auth import audit
 from gateway.auth.audit import NOT_AN_ID, Audit, Event
 from gateway.auth.log_file import LogFile
 from gateway.errors import ApiError, ErrorCode
-from tests.support.gateway_alone import lines
+from tests.support.gateway.alone import lines
 
 SOON_S = 30.0
 EVENT = Event(

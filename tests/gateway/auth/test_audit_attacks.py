@@ -12,11 +12,10 @@ import httpx
 import pytest
 
 from gateway.auth.refusals import MOST_PLACES
-from tests.support.gateway_alone import lines, raw_request
-from tests.support.gateway_client import CLOUD, FACE, PRIVATE, App, new_app
+from tests.support.gateway.alone import lines, raw_request
+from tests.support.gateway.client import CLOUD, FACE, PRIVATE, App, new_app
 from tests.support.service import wait_until
 
-pytest_plugins = ["tests.support.gateway_fixtures"]
 pytestmark = pytest.mark.attack
 
 JSON = b"Content-Type: application/json\r\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.gateway_alone import LoneGateway, lines
+from tests.support.gateway.alone import LoneGateway, lines
 from tests.support.service import wait_until
 
 pytestmark = pytest.mark.attack

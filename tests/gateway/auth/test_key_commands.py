@@ -12,7 +12,7 @@ import yaml
 
 from gateway.__main__ import main
 from gateway.auth.access import Access
-from tests.support.access import INVALID, LET_IN, ROOT, at, becomes, config_in, error_of
+from tests.support.gateway.access import INVALID, LET_IN, ROOT, at, becomes, config_in, error_of
 
 
 @pytest.fixture

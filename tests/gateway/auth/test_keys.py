@@ -14,7 +14,7 @@ from library.errors import InvalidError
 from library.sql.schema import is_current
 from library.store.store import Store
 from settings.library import LibraryConfig
-from tests.support.shop import fails, one_user
+from tests.support.libraries.shop import fails, one_user
 
 URLS = ["sqlite", "postgresql", "mariadb"]
 

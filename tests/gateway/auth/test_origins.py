@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.auth.access import Access
-from tests.support.access import LET_IN, NO_PERMISSION, at, config_in, keys_of
+from tests.support.gateway.access import LET_IN, NO_PERMISSION, at, config_in, keys_of
 
 OWN = {"Host": "127.0.0.1:8300"}
 

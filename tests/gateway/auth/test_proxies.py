@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.auth.proxies import MOST_HOPS, Proxied, address_in
 from settings.config import ConfigError, load_config
-from tests.support.access import ROOT
+from tests.support.gateway.access import ROOT
 
 PROXY, NETWORK = "192.0.2.1", "10.0.0.0/8"
 

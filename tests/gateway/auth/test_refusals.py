@@ -10,7 +10,7 @@ import pytest
 
 from gateway.auth.audit import Audit
 from gateway.auth.refusals import MOST_KINDS, MOST_PLACES, OTHER, PERIOD_S, Refusal, Refusals
-from tests.support.gateway_alone import lines
+from tests.support.gateway.alone import lines
 
 REFUSAL = Refusal("192.0.2.1", "/face-api/v3/face/add", 110, "", "", 1, "r-1")
 

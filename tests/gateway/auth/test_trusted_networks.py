@@ -15,7 +15,7 @@ from gateway.auth.proxies import Proxied
 from gateway.server import _warn_of_trust
 from settings.config import ConfigError, load_config
 from settings.gateway import GatewayConfig
-from tests.support.access import (
+from tests.support.gateway.access import (
     INVALID,
     LET_IN,
     NO_PERMISSION,
@@ -26,7 +26,7 @@ from tests.support.access import (
     error_of,
     keys_of,
 )
-from tests.support.gateway_alone import LoneGateway, raw_request
+from tests.support.gateway.alone import LoneGateway, raw_request
 
 NEIGHBOUR, STRANGER, PROXY = "10.0.0.5", "203.0.113.7", "10.9.9.9"
 TRUST = {"trusted_networks": ["10.0.0.0/16", "2001:db8::/32"], "trusted_app": "shop"}

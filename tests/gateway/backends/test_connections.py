@@ -12,8 +12,7 @@ import pytest
 from gateway.backends import connections
 from gateway.backends.pipeline import Pipeline
 from gateway.errors import ErrorCode
-from tests.support.cable import Cable
-from tests.support.gateway_peer import (
+from tests.support.gateway.peer import (
     LARGEST,
     SOON_S,
     Peer,
@@ -27,6 +26,7 @@ from tests.support.gateway_peer import (
     until,
     uvloop_backend,
 )
+from tests.support.processes.cable import Cable
 
 pytestmark = pytest.mark.anyio
 anyio_backend = pytest.fixture(scope="module")(uvloop_backend)

@@ -18,7 +18,7 @@ import pytest
 from gateway.backends import face_tokens as module
 from gateway.backends.face_tokens import FaceTokens, KnownFace, new_token
 from library.face_token_file import TokenFile
-from tests.support.faces import vectors
+from tests.support.libraries.faces import vectors
 from tests.support.service import ROOT, wait_until
 
 SOON_S = 20  # far more than writing takes, for machines that stand still at times

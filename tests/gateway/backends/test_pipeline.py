@@ -11,7 +11,7 @@ import pytest
 
 from gateway.backends.pipeline import Pipeline, picture_error
 from gateway.errors import ApiError, ErrorCode
-from tests.support.gateway_peer import (
+from tests.support.gateway.peer import (
     DOCUMENT,
     FACE,
     MESSAGES,

@@ -11,7 +11,7 @@ from gateway.backends import public_addresses
 from gateway.backends.public_addresses import is_public
 from gateway.backends.url_images import UrlImages
 from gateway.errors import ApiError, ErrorCode
-from tests.support.gateway_web import (
+from tests.support.gateway.picture_servers import (
     FILE,
     MOST,
     NO_TLS,

@@ -13,8 +13,8 @@ from gateway.errors import ApiError, ErrorCode
 from library.library import Library
 from library.records import Enrolment, NewFace
 from settings.library import LibraryConfig
-from tests.support.faces import MODEL, vectors
-from tests.support.libraries import RECOGNISER
+from tests.support.libraries.faces import MODEL, vectors
+from tests.support.libraries.in_folder import RECOGNISER
 
 FACES = vectors(20)
 KIND = Kind("shop", ("staff",), 1, 0.0)

@@ -15,11 +15,10 @@ from gateway.backends import face_tokens as module
 from gateway.backends.face_tokens import FaceTokens, new_token
 from library.face_token_file import KnownFace, TokenFile
 from library.likeness import leading_halves, same
-from tests.support.faces import vectors
-from tests.support.gateway_client import FACE, SIMILAR, App
+from tests.support.gateway.client import FACE, SIMILAR, App
+from tests.support.libraries.faces import vectors
 from tests.support.service import Service, wait_until
 
-pytest_plugins = ["tests.support.gateway_fixtures"]
 pytestmark = pytest.mark.attack
 
 SOON_S = 30.0

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from gateway.errors import ApiError, ErrorCode
-from tests.support.gateway_web import (
+from tests.support.gateway.picture_servers import (
     FILE,
     MOST,
     NAME,

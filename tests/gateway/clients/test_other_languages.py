@@ -16,10 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway_client import FACE, NOBODY, SIMILAR
+from tests.support.gateway.client import FACE, NOBODY, SIMILAR
 from tests.support.service import ROOT
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 CLIENTS = ROOT / "tests" / "gateway" / "clients"
 INSTALLED = ROOT / ".cache" / "clients"

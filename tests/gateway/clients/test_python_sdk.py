@@ -6,10 +6,8 @@ import pytest
 from aip import AipFace
 
 from tests.conftest import SHARED
-from tests.support.gateway_client import FACE, NOBODY, SIMILAR, of
+from tests.support.gateway.client import FACE, NOBODY, SIMILAR, of
 from tests.support.pictures import base64_of, crowd
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 CLOUD = "https://aip.baidubce.com"
 FRIENDS = SHARED / "faces" / "friends" / "gallery"

@@ -11,11 +11,9 @@ import httpx
 import pytest
 
 from gateway.http.forms import FormError, parse_urlencoded
-from tests.support.gateway_client import CLOUD, FACE, PICTURE, PRIVATE, App, document, head
+from tests.support.gateway.client import CLOUD, FACE, PICTURE, PRIVATE, App, document, head
 from tests.support.pictures import encode
 from web.json_text import MOST_WIDE, parse_json
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=b"

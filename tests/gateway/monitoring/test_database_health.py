@@ -15,11 +15,11 @@ from library.sql import page_check, write_probe
 from library.store.store import Store
 from settings.library import LibraryConfig
 from tests.library.store.test_files import file_size_limit, small_disk  # noqa: F401 - a fixture
-from tests.support.faces import enrolment
-from tests.support.gateway_alone import LoneGateway
-from tests.support.gateway_client import FACE, App, version
+from tests.support.gateway.alone import LoneGateway
+from tests.support.gateway.client import FACE, App, version
+from tests.support.libraries.faces import enrolment
+from tests.support.libraries.shop import fails, one_user
 from tests.support.service import wait_until
-from tests.support.shop import fails, one_user
 
 pytestmark = pytest.mark.attack
 

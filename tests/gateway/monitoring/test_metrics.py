@@ -20,7 +20,7 @@ from gateway.monitoring.metrics import MOST_PATHS, Metrics
 from library.records import GroupStatistics, Statistics
 from ops.figures import ACTIONS, MEDIA_TYPE, NAME, Figures, Written
 from settings.config import Config, Log, load_config
-from tests.support.gateway_client import FACE, new_app
+from tests.support.gateway.client import FACE, new_app
 from tests.support.service import ROOT, wait_until
 
 PATH = "/face-api/v3/face/detect"

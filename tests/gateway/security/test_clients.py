@@ -11,11 +11,9 @@ from contextlib import ExitStack, contextmanager
 
 import httpx
 
-from tests.support.gateway_client import DETECT, PICTURE, App, new_app, still_there
-from tests.support.gateway_service import REQUEST_S
+from tests.support.gateway.client import DETECT, PICTURE, App, new_app, still_there
+from tests.support.gateway.guarded_service import REQUEST_S
 from tests.support.service import Service, wait_until
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 
 @contextmanager

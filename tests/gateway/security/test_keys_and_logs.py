@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.support.gateway_client import FACE, PRIVATE, App, document, new_app
-from tests.support.gateway_service import GuardedService
+from tests.support.gateway.client import FACE, PRIVATE, App, document, new_app
+from tests.support.gateway.guarded_service import GuardedService
 from tests.support.service import wait_until
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 APPS = f"{PRIVATE}/app/list"
 # Wrong keys are counted by address: each test that shows some has one of its own.

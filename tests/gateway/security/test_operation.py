@@ -13,12 +13,10 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.databases import PostgreSql, Server
-from tests.support.gateway_client import FACE, PICTURE, PRIVATE, App, document, new_app, version
+from tests.support.gateway.client import FACE, PICTURE, PRIVATE, App, document, new_app, version
+from tests.support.libraries.databases import PostgreSql, Server
 from tests.support.pictures import crowd
 from tests.support.service import Service, wait_until
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 # What a request may be answered with while the pipeline is away: "system busy", "too many".
 BUSY = {222901, 18}

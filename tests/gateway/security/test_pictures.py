@@ -13,10 +13,8 @@ import pytest
 from PIL import Image
 
 from tests.support import pictures
-from tests.support.gateway_client import App, head, new_app, still_there
+from tests.support.gateway.client import App, head, new_app, still_there
 from tests.support.pictures import base64_of, encode
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 
 def animated(form: str) -> bytes:

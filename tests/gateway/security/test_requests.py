@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.gateway_client import (
+from tests.support.gateway.client import (
     DETECT,
     FACE,
     PICTURE,
@@ -23,11 +23,9 @@ from tests.support.gateway_client import (
     new_app,
     still_there,
 )
-from tests.support.gateway_service import REQUEST_BYTES
+from tests.support.gateway.guarded_service import REQUEST_BYTES
 from tests.support.pictures import encode
 from tests.support.service import Service
-
-pytest_plugins = ["tests.support.gateway_fixtures"]
 
 JSON = {"content-type": "application/json"}
 

@@ -12,7 +12,7 @@ import yaml
 
 from library.__main__ import main
 from library.records import Enrolment, NewFace
-from tests.support.library_commands import EILEEN, eileen, store_of
+from tests.support.libraries.commands import EILEEN, eileen, store_of
 from tests.support.service import ROOT
 
 pytestmark = pytest.mark.service

@@ -21,8 +21,8 @@ from library.commands.import_command import _show
 from library.commands.importing import Person, Report
 from library.commands.session import Session
 from library.records import Enrolment, NewFace
-from tests.support.faces import DIM, MODEL, vectors
-from tests.support.library_commands import store_of
+from tests.support.libraries.commands import store_of
+from tests.support.libraries.faces import DIM, MODEL, vectors
 from tests.support.service import ROOT
 
 

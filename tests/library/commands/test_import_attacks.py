@@ -19,7 +19,7 @@ from library.commands.importing import Report
 from library.commands.person_folders import scan_folders
 from library.commands.safe_files import NotReadableError, read_regular
 from settings.library import LibraryLimits
-from tests.support.library_commands import store_of
+from tests.support.libraries.commands import store_of
 
 pytestmark = pytest.mark.attack
 

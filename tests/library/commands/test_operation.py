@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from library.face_token_file import KnownFace, TokenFile, new_entry
-from tests.support.libraries import snapshots
-from tests.support.library_commands import EILEEN, eileen, store_of
+from tests.support.libraries.commands import EILEEN, eileen, store_of
+from tests.support.libraries.in_folder import snapshots
 
 pytestmark = pytest.mark.service
 

@@ -11,7 +11,7 @@ from library.index.memory.approximate import ApproximateIndex
 from library.index.memory.exact import ExactIndex
 from library.index.memory.sketch import Sketch, Stack
 from library.index.vector_index import Collection
-from tests.support.index_reference import TOLERANCE, Reference, unit
+from tests.support.libraries.index_reference import TOLERANCE, Reference, unit
 
 DIM = 32
 COLLECTION = Collection(1, "mobilefacenet_128", DIM)

@@ -18,7 +18,7 @@ from library.index.memory.approximate import ApproximateIndex
 from library.index.memory.exact import ExactIndex
 from library.index.memory.restoring import restore
 from library.index.vector_index import Collection
-from tests.support.index_reference import TOLERANCE, Reference, unit
+from tests.support.libraries.index_reference import TOLERANCE, Reference, unit
 
 DIM = 8
 COLLECTION = Collection(1, "m", DIM)

@@ -13,7 +13,7 @@ from library.index.milvus.index import MilvusIndex
 from library.index.milvus.journal import Journal
 from library.index.milvus.upkeep import Upkeep
 from library.index.vector_index import Hits
-from tests.support.milvus_server import DIM
+from tests.support.libraries.milvus_server import DIM
 from tests.support.service import wait_until
 
 Open = Callable[..., MilvusIndex]

@@ -15,7 +15,7 @@ from library.sync.milvus_storage import MilvusStorage
 from settings.library import IndexConfig, LibraryConfig
 from tests.conftest import ROOT
 from tests.library.index.test_milvus import Faces, _tombstones, assert_same
-from tests.support.milvus_server import DIM
+from tests.support.libraries.milvus_server import DIM
 
 
 def test_apps_do_not_see_each_others_faces(index, milvus_place, open_index):

@@ -21,8 +21,8 @@ from library.index.milvus.index import MilvusIndex
 from runtime.ports import free_ports
 from tests.conftest import ROOT
 from tests.library.index.test_milvus import Faces, assert_same
-from tests.support.cable import Cable
-from tests.support.milvus_server import HASTY_S, USER_TOKEN, MilvusServer
+from tests.support.libraries.milvus_server import HASTY_S, USER_TOKEN, MilvusServer
+from tests.support.processes.cable import Cable
 from tests.support.service import wait_until
 
 

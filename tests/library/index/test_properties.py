@@ -31,8 +31,8 @@ from library.errors import LibraryError
 from library.index.memory.approximate import ApproximateIndex
 from library.records import Enrolment, NewFace
 from library.sync import index_storage as storage
-from tests.support.faces import MODEL, vectors
-from tests.support.libraries import RECOGNISER, open_library
+from tests.support.libraries.faces import MODEL, vectors
+from tests.support.libraries.in_folder import RECOGNISER, open_library
 
 APPS = ("shop", "bank")
 GROUPS = ("staff", "guests", "suppliers")

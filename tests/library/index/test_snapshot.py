@@ -26,7 +26,7 @@ from library.index.memory.snapshot import (
     writing_in,
 )
 from library.index.vector_index import Collection
-from tests.support.index_reference import TOLERANCE, Reference, unit
+from tests.support.libraries.index_reference import TOLERANCE, Reference, unit
 
 DIM = 16
 COLLECTION = Collection(3, "mobilefacenet_128", DIM, "origin-a")

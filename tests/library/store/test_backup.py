@@ -10,8 +10,8 @@ import pytest
 
 from library.backup.backup import holds_user
 from library.errors import BackupError
-from tests.support.faces import enrolment
-from tests.support.shop import content
+from tests.support.libraries.faces import enrolment
+from tests.support.libraries.shop import content
 
 
 def test_a_backup_can_be_put_back_into_every_database(staffed, tmp_path, open_store, request):

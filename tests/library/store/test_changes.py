@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from library.errors import LibraryError, SnapshotError
-from tests.support.faces import DIM, MODEL, enrolment, vectors
-from tests.support.shop import AppIndexes
+from tests.support.libraries.faces import DIM, MODEL, enrolment, vectors
+from tests.support.libraries.shop import AppIndexes
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 from library.errors import DatabaseError
 from library.store.store import Store
 from settings.library import LibraryConfig
-from tests.support.faces import enrolment
-from tests.support.shop import BATCH, assert_only, fails, one_user
+from tests.support.libraries.faces import enrolment
+from tests.support.libraries.shop import BATCH, assert_only, fails, one_user
 
 
 @pytest.fixture

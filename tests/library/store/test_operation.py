@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from library.errors import ModelMismatchError, NotFoundError
 from library.store.inspection import KINDS
-from tests.support.faces import MODEL, enrolment, vectors
-from tests.support.shop import PNG, content
+from tests.support.libraries.faces import MODEL, enrolment, vectors
+from tests.support.libraries.shop import PNG, content
 
 
 def kinds(store):

@@ -11,8 +11,8 @@ from library.errors import (
     NotFoundError,
 )
 from library.records import Enrolment, NewFace
-from tests.support.faces import DIM, MODEL, enrolment, face, vectors
-from tests.support.shop import raises
+from tests.support.libraries.faces import DIM, MODEL, enrolment, face, vectors
+from tests.support.libraries.shop import raises
 
 
 def test_an_app_exists_once_a_group_was_made_in_it(store):

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from library.errors import LibraryError
-from tests.support.databases import Server
-from tests.support.faces import enrolment
-from tests.support.library_writer import APP, GROUP, Journal, start_writer, user_of
+from tests.support.libraries.databases import Server
+from tests.support.libraries.faces import enrolment
+from tests.support.libraries.shop import AppIndexes
+from tests.support.libraries.writer import APP, GROUP, Journal, start_writer, user_of
 from tests.support.service import wait_until
-from tests.support.shop import AppIndexes
 
 TIMEOUT_S = 30.0
 

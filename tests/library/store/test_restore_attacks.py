@@ -16,8 +16,8 @@ from library.backup.backup import holds_user
 from library.errors import BackupError
 from library.store.store import Store
 from settings.library import LibraryConfig
-from tests.support.faces import enrolment, vectors
-from tests.support.shop import content, one_user, raises
+from tests.support.libraries.faces import enrolment, vectors
+from tests.support.libraries.shop import content, one_user, raises
 
 pytestmark = pytest.mark.attack
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from library.errors import ExistsError, LibraryError, NotFoundError
 from library.records import Enrolment
-from tests.support.faces import enrolment
+from tests.support.libraries.faces import enrolment
 
 # Rounding, as a network does it that answers the same picture beside other ones.
 NOISE = np.float32(1e-7)

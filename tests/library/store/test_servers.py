@@ -8,9 +8,9 @@ from sqlalchemy import text
 
 from library.store.store import Store
 from settings.library import LibraryConfig
-from tests.support.databases import Server
+from tests.support.libraries.databases import Server
+from tests.support.libraries.shop import BATCH, assert_only, fails, one_user
 from tests.support.service import wait_until
-from tests.support.shop import BATCH, assert_only, fails, one_user
 
 
 @pytest.mark.parametrize("system", ["postgresql", "mariadb"])

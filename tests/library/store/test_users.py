@@ -10,8 +10,8 @@ from library.errors import (
     ModelMismatchError,
     NotFoundError,
 )
-from tests.support.faces import enrolment, vectors
-from tests.support.shop import raises
+from tests.support.libraries.faces import enrolment, vectors
+from tests.support.libraries.shop import raises
 
 
 def test_replacing_exchanges_the_faces_of_the_users_named(store):

@@ -17,7 +17,7 @@ from ops.pictures.decoder_process import memory_for
 from ops.pictures.picture import open_picture
 from ops.pictures.pixels import ESSENTIAL
 from tests.support import pictures
-from tests.support.decoders import decoders_among
+from tests.support.processes.decoders import decoders_among
 
 pytestmark = pytest.mark.attack
 MAX_PIXELS = 50_000_000

@@ -11,13 +11,13 @@ from typing import Any
 
 from library.errors import IndexUnavailableError
 from library.library import Library
-from tests.support.faces import enrolment, vectors
-from tests.support.libraries import open_library, users
+from tests.support.libraries.faces import enrolment, vectors
+from tests.support.libraries.in_folder import open_library, users
 
 APP, GROUP = "shop", "staff"
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.support.library_peer"])
+_CONTEXT.set_forkserver_preload(["tests.support.libraries.peer"])
 
 
 class Peer:

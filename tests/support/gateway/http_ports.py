@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.gateway_client import DETECT, PICTURE
+from tests.support.gateway.client import DETECT, PICTURE
 from tests.support.pictures import ONE
 from tests.support.service import Service
 

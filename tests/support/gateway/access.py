@@ -29,7 +29,7 @@ from settings.config import Config, load_config
 from settings.gateway import GatewayConfig
 from settings.library import LibraryConfig
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ADDRESS = "203.0.113.7"
 # Errors by their numbers.
 LET_IN, NO_PERMISSION, TOO_MANY, INVALID, EXPIRED, DATABASE = 0, 6, 18, 110, 111, 222910

@@ -1,7 +1,8 @@
 """Messages of Paddle Serving, filled in a way that every protobuf repeats, and their bytes.
 
-``python -m tests.support.message_samples``, with Python 3.9, protobuf 3.20 and Paddle Serving's
-packages installed, prints what stands in `messages_of_protobuf_3_20.json` beside this file.
+``python -m tests.support.clients.message_samples``, with Python 3.9, protobuf 3.20 and Paddle
+Serving's packages installed, prints what stands in
+`messages_of_protobuf_3_20.json` beside this file.
 """
 
 from __future__ import annotations

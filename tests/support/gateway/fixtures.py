@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway_client import FACE, STYLES, App, new_app
-from tests.support.gateway_service import GuardedService
-from tests.support.http_ports import Port, port_of
+from tests.support.gateway.client import FACE, STYLES, App, new_app
+from tests.support.gateway.guarded_service import GuardedService
 from tests.support.service import Service
 
 
@@ -47,12 +46,6 @@ def any_app(service: Service, request: pytest.FixtureRequest) -> Iterator[App]:
     made = App(service.gateway_url, new_app(), STYLES[request.param])
     yield made
     made.client.close()
-
-
-@pytest.fixture(params=["pipeline", "gateway"])
-def port(service: Service, request: pytest.FixtureRequest) -> Port:
-    """Each of the two ports for HTTP."""
-    return port_of(service, request.param)
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from library.store.store import Store
 from settings.library import LibraryConfig
-from tests.support.faces import enrolment
+from tests.support.libraries.faces import enrolment
 
 APP, GROUP = "shop", "staff"
 
 # Forks from a process that has the modules loaded: a writer runs within milliseconds.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.support.library_writer"])
+_CONTEXT.set_forkserver_preload(["tests.support.libraries.writer"])
 
 
 def start_writer(url: str, journal: Path, name: str, calls: int, timeout_s: float) -> BaseProcess:

@@ -27,18 +27,6 @@ DOCUMENT = {
 }
 
 
-@pytest.fixture(scope="module")
-def anyio_backend():
-    """As in production."""
-    return "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture(scope="module", autouse=True)
-async def one_loop():
-    """All tests here share a loop: gRPC hands late events of a closed one to the next."""
-    return
-
-
 def response(document: Any = DOCUMENT, number: int = 0) -> Any:
     return MESSAGES.Response(
         err_no=number, err_msg="a sentence", key=["result"], value=[orjson.dumps(document).decode()]

@@ -8,7 +8,7 @@ from typing import Any
 from inference.scores import Recogniser, Scores
 from library.library import Hit, Library
 from settings.library import LibraryConfig
-from tests.support.faces import DIM, MODEL
+from tests.support.libraries.faces import DIM, MODEL
 
 RECOGNISER = Recogniser(MODEL, DIM, Scores(impostor_mean=0.0, threshold=0.5))
 # Other processes' changes are seen after so long.

@@ -9,7 +9,7 @@ import pytest
 
 from library.errors import DatabaseError, LibraryError
 from library.store.store import Store
-from tests.support.faces import enrolment
+from tests.support.libraries.faces import enrolment
 
 
 def raises(code: str, kind: type[LibraryError] = LibraryError):

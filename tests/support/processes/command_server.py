@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Commands:
@@ -26,7 +26,7 @@ class Commands:
         self._config = config
         self._asking = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.command_server"],
+            [sys.executable, "-m", "tests.support.processes.command_server"],
             cwd=ROOT,
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from inference.adapters import Adapter, create_adapter
-from tests.support.manifests import make_manifest
+from tests.support.models.manifests import make_manifest
 from vision.face import Face
 
 # A family's input, outputs and task; the order of outputs is that of the converted graphs.

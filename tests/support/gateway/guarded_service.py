@@ -8,7 +8,7 @@ from typing import Any
 from gateway.auth.key_store import KeyStore
 from gateway.auth.keys import Key, new_token
 from settings.config import load_config
-from tests.support.gateway_client import App, new_app
+from tests.support.gateway.client import App, new_app
 from tests.support.service import Service
 
 REQUEST_BYTES = 4 * 1024 * 1024

@@ -1,0 +1,1 @@
+"""What tests ask a gateway with, and what stands around it."""

@@ -1,0 +1,1 @@
+"""Libraries of people for tests: databases, Milvus, commands, other processes."""

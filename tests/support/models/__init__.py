@@ -1,0 +1,1 @@
+"""Models for tests: small ones, empty ones, and references for the converter."""

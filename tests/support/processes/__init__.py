@@ -1,0 +1,1 @@
+"""Processes as tests start, cut off and watch them."""

@@ -1,0 +1,118 @@
+"""Which tests start servers, and which files are begun first: told from the code, not by lists.
+
+A test starts a server when its function, a fixture that it asks for, or a function of the tests
+that one of these names, names one of `STARTERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from types import CodeType, FunctionType
+from typing import Any
+
+import pytest
+from bench.database_server import Server
+from xdist.scheduler import LoadFileScheduling
+
+from bench.load.raw import Raw
+from library.index.milvus.connection import MilvusConnection
+from library.index.milvus.index import MilvusIndex
+from runtime.launch import started
+from tests.support.gateway.alone import LoneGateway
+from tests.support.libraries.milvus_server import MilvusServer
+from tests.support.libraries.peer import Peer
+from tests.support.libraries.writer import start_writer
+from tests.support.processes.command_server import Commands
+from tests.support.service import Service
+
+# Servers, and processes that have to import everything.
+STARTERS = (
+    Service, LoneGateway, Server, MilvusServer, MilvusConnection, MilvusIndex,
+    Commands, Peer, Raw, started, start_writer,
+)  # fmt: skip
+_CLASSES = tuple(one for one in STARTERS if isinstance(one, type))
+# Their files are one worker's, as each worker that has one of them starts the servers.
+_OF_ONE_WORKER = ("tests/library/index/test_milvus", "tests/library/store/")
+# Seconds, roughly, that a test takes; only the order of the files depends on them.
+_SLOW_S, _OWN_SERVER_S, _SHARED_SERVER_S, _OTHER_S = 15.0, 8.0, 0.3, 0.05
+
+
+def starts_server(item: pytest.Function) -> bool:
+    """Whether a test starts a server or asks one that others have started."""
+    return any(_reaches_a_starter(function) for function, _ in _functions(item))
+
+
+def _functions(item: pytest.Function) -> Iterator[tuple[Any, bool]]:
+    """A test's function and its fixtures', and whether it shares with others what one makes."""
+    yield item.function, False
+    # Some fixtures are got by name, which is a parameter of the test or stands in its code.
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    asked = [value for value in parameters if isinstance(value, str)]
+    if "getfixturevalue" in _names(item.function.__code__):
+        asked += _texts(item.function.__code__.co_consts)
+    for name in (*item.fixturenames, *asked):
+        for definition in item.session._fixturemanager.getfixturedefs(name, item) or ():
+            yield definition.func, definition.scope != "function"
+
+
+def _reaches_a_starter(function: Any) -> bool:
+    return isinstance(function, FunctionType) and _reaches(function, frozenset())
+
+
+@cache
+def _reaches(function: FunctionType, above: frozenset[FunctionType]) -> bool:
+    for name in _names(function.__code__):
+        value = function.__globals__.get(name)
+        is_start = value is started or value is start_writer
+        if is_start or (isinstance(value, type) and issubclass(value, _CLASSES)):
+            return True
+        own = isinstance(value, FunctionType) and value.__module__.startswith("tests.")
+        if own and value not in above and _reaches(value, above | {function}):
+            return True
+    return False
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _texts(constants: Iterable[Any]) -> Iterator[str]:
+    for constant in constants:
+        if isinstance(constant, str):
+            yield constant
+        elif isinstance(constant, tuple | CodeType):
+            yield from _texts(constant if isinstance(constant, tuple) else constant.co_consts)
+
+
+def longest_first(items: list[pytest.Function]) -> None:
+    """Order the files by how long they may take, so that no worker is left with a long one."""
+    seconds: dict[str, float] = {}
+    for item in items:
+        seconds[scope(item.nodeid)] = seconds.get(scope(item.nodeid), 0.0) + _seconds(item)
+    items.sort(key=lambda item: -seconds[scope(item.nodeid)])
+
+
+def _seconds(item: pytest.Function) -> float:
+    if item.get_closest_marker("slow"):
+        return _SLOW_S
+    starting = [shared for function, shared in _functions(item) if _reaches_a_starter(function)]
+    if not all(starting):
+        return _OWN_SERVER_S
+    return _SHARED_SERVER_S if starting else _OTHER_S
+
+
+def scope(nodeid: str) -> str:
+    """What one worker does as a whole: a file, or the files that share a costly server."""
+    file = nodeid.split("::", 1)[0]
+    return next((start for start in _OF_ONE_WORKER if file.startswith(start)), file)
+
+
+class Scheduling(LoadFileScheduling):
+    """pytest-xdist's ``--dist loadfile`` with what :func:`scope` calls a file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return scope(nodeid)
