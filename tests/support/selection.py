@@ -12,7 +12,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
-from bench.database_server import Server
+from bench.kills.database_server import Server
 from xdist.scheduler import LoadFileScheduling
 
 from bench.load.raw import Raw
