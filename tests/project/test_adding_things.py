@@ -20,7 +20,7 @@ DOCUMENT = (ROOT / "docs" / "adding-things.md").read_text(encoding="utf-8")
 # A file's name in backticks, a colon, and the block that it is about.
 _STEP = re.compile(r"^`([\w./]+)`:\n\n```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FOLDERS = (
-    *("convert", "inference", "ops", "paddle_fence", "runtime"),
+    *("client", "convert", "inference", "ops", "paddle_fence", "runtime"),
     *("settings", "terminal", "vision", "web"),
 )
 # A picture through the stages in this process, and through the service's DAG.

@@ -203,7 +203,7 @@ OTHER = """
 import sys
 from library.errors import IndexUnavailableError
 from library.index.vector_index import Collection
-from library.index.milvus.index import connection as milvus_connection
+from library.index.milvus import connection as milvus_connection
 from library.index.milvus.index import MilvusIndex
 try:
     index = MilvusIndex(Collection(2, "a-model", 16, "the-first"), sys.argv[1])

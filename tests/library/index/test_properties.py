@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 from library.errors import LibraryError
 from library.index.memory.approximate import ApproximateIndex
 from library.records import Enrolment, NewFace
-from library.sync import index_storage as storage
+from library.sync import memory_storage
 from tests.support.libraries.faces import MODEL, vectors
 from tests.support.libraries.in_folder import RECOGNISER, open_library
 
@@ -274,7 +274,7 @@ def test_two_apps_are_as_a_plain_model_says_and_never_see_each_others_faces():
 @pytest.mark.hypothesis
 @pytest.mark.timeout(600)
 def test_they_are_in_the_approximate_index_too(monkeypatch):
-    monkeypatch.setattr(storage, "ApproximateIndex", SmallBlocks)
+    monkeypatch.setattr(memory_storage, "ApproximateIndex", SmallBlocks)
     run({"kind": "approximate", "approximate_from": 1}, STEPS, people=12)
     assert SmallBlocks.sketched >= 2, "sketches were looked through"
 

@@ -210,7 +210,7 @@ def test_a_gallery_that_is_not_there_is_one_line_and_status_1(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert turned.main(["--gallery", str(tmp_path / "none")]) == 1
-    assert "none" in capsys.readouterr().out
+    assert "none" in capsys.readouterr().err
 
 
 def test_the_sample_face_is_sure_at_every_turn(pipeline: LocalPipeline) -> None:
