@@ -12,9 +12,9 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
-from bench.kills.database_server import Server
 from xdist.scheduler import LoadFileScheduling
 
+from bench.kills.database_server import Server
 from bench.load.raw import Raw
 from library.index.milvus.connection import MilvusConnection
 from library.index.milvus.index import MilvusIndex
