@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import click
 
@@ -45,6 +46,12 @@ def _name(file: Path) -> str:
     return file.stem if file.parent == FOLDER else file.parent.name
 
 
+def load(name: str) -> ModuleType:
+    """The module of a benchmark."""
+    whole = (FOLDER / f"{name}.py").is_file()
+    return importlib.import_module(f"bench.{name}" if whole else f"bench.{name}.{name}_bench")
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark named by the first argument with the others; its exit status.
 
@@ -58,9 +65,7 @@ def main(argv: Sequence[str]) -> int:
     if name not in benchmarks:
         print(f"{listing(benchmarks)}\n\nError: no benchmark {name!r}.", file=sys.stderr)
         return 2
-    whole = (FOLDER / f"{name}.py").is_file()
-    module = importlib.import_module(f"bench.{name}" if whole else f"bench.{name}.{name}_bench")
-    return int(module.main(options))
+    return int(load(name).main(options))
 
 
 if __name__ == "__main__":

@@ -185,6 +185,21 @@ class OutputFile(click.Path):
         return path
 
 
+class _Counts(click.ParamType):
+    """Whole numbers of at least 1, "8,16,32"; a tuple."""
+
+    name = "n,n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            found = value if isinstance(value, tuple) else tuple(map(int, value.split(",")))
+        except ValueError:
+            found = (0,)
+        if min(found) < 1:
+            self.fail(f"{value!r} is not made of whole numbers from 1 on.", param, ctx)
+        return found
+
+
 class _Several(click.Option):
     """An option with one value or more behind it: `--sets vga hd`."""
 
@@ -225,6 +240,11 @@ def seconds(default: float, of: str = "Of one measured run.", least: float = 0.0
 def runs(of: str = "Rounds, of which the medians count.") -> Option[Any]:
     """`--runs`."""
     return click.option("--runs", type=Count(1), default=5, help=of)
+
+
+def levels(default: tuple[int, ...]) -> Option[Any]:
+    """`--levels`, a tuple."""
+    return click.option("--levels", type=_Counts(), default=default, help="Concurrencies.")
 
 
 def plot(text: str, *suffixes: str) -> Option[Any]:

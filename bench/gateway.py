@@ -23,13 +23,13 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from bench.frame import CONFIG, Bench, Say, benchmark, machine_line, runs, seconds
+from bench.frame import CONFIG, Bench, Say, benchmark, levels, machine_line, runs, seconds
 from bench.load import generators
 from bench.load.cpu import Meter, service_pids, wait_until_idle
 from bench.load.figures import Load, median_load, ratio
 from bench.load.generators import Target
 from bench.load.pictures import PictureSet, make_sets
-from bench.load.session import best_level, levels
+from bench.load.session import best_level
 from bench.search.faces import FaceModel, default_effective
 from client.pipeline.wire import faces_in
 from client.terminal.table import FittingTable
@@ -258,7 +258,7 @@ def _settings(port: int, library: LibraryConfig) -> Any:
     click.option("--picture", type=click.Choice(["vga", "hd"]), default="vga"),
     seconds(4.0),
     runs(),
-    click.option("--levels", type=levels, default=LEVELS, metavar="N,N", help="Concurrencies."),
+    levels(LEVELS),
     click.option(
         "--generator",
         type=click.Choice(generators.HTTP),

@@ -28,7 +28,7 @@ from typing import Any
 import click
 
 from bench import frame
-from bench.frame import SERVICE, Bench, Say, benchmark, runs, seconds, several
+from bench.frame import SERVICE, Bench, Say, benchmark, levels, runs, seconds, several
 from bench.load import generators, report
 from bench.load.arrivals import Side, overload, random_arrivals
 from bench.load.cpu import service_pids
@@ -37,7 +37,7 @@ from bench.load.pictures import NAMES, PictureSet, make_sets
 from bench.load.published import LAYOUTS, Published
 from bench.load.published import started as published_started
 from bench.load.raw import Raw
-from bench.load.session import LEVELS, Plan, Session, SetResult, levels, target_of
+from bench.load.session import LEVELS, Plan, Session, SetResult, target_of
 from runtime.launch import Service
 from runtime.ports import free_ports
 from settings.config import load_config
@@ -178,7 +178,7 @@ def eight_against_one(results: Sequence[SetResult]) -> dict[str, float | None]:
     several("--sets", type=click.Choice(NAMES), default=NAMES, help="Of pictures."),
     seconds(4.0),
     runs(),
-    click.option("--levels", type=levels, default=LEVELS, metavar="N,N", help="Concurrencies."),
+    levels(LEVELS),
     click.option("--generator", type=click.Choice(generators.HTTP),
                  show_default="the first that is here", help="For HTTP."),
     click.option("--http-only", is_flag=True, help="Leave gRPC out."),

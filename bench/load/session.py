@@ -213,11 +213,3 @@ def best_level(rising: Sequence[Load]) -> int:
     """The concurrency with the highest rate; a smaller one that is as good is preferred."""
     most = max(load.qps for load in rising)
     return next(load.concurrency for load in rising if load.qps >= AS_GOOD * most)
-
-
-def levels(text: str) -> tuple[int, ...]:
-    """Concurrencies of an argument, "8,16,32". Raises ValueError."""
-    found = tuple(int(part) for part in text.split(","))
-    if not found or min(found) < 1:
-        raise ValueError(text)
-    return found
