@@ -93,6 +93,24 @@ def test_an_option_takes_several_values(tmp_path):
         assert json.loads(file.read_text())["results"]["sets"] == ["hd", "six"]
 
 
+@benchmark(levels((2, 4)))
+def measure_levels(bench):
+    """Held to nothing."""
+    bench.results = {"levels": list(bench.asked.levels)}
+
+
+def test_levels_are_whole_numbers_from_1_on(tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    for given, found in (([], [2, 4]), (["--levels", "8,16"], [8, 16])):
+        assert measure_levels([*given, "--json", str(file)]) == KEPT
+        assert json.loads(file.read_text())["results"]["levels"] == found
+    for wrong in ("0", "8,-1", "8,", "many", ""):
+        with pytest.raises(SystemExit) as ended:
+            measure_levels(["--levels", wrong])
+        assert ended.value.code == WRONG_USAGE
+        assert "--levels" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", bench.available())
 def test_a_benchmark_takes_its_own_defaults(name, tmp_path):
     command = bench.load(name).main._command
