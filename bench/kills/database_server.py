@@ -24,6 +24,7 @@ from runtime.ports import free_ports
 from runtime.process import die_with_parent
 
 START_S = 60
+_HELD = "shared memory block"  # and that it is still in use, in PostgreSQL's log
 # initdb looks through all time zones for the machine's own where this is not set.
 ENVIRONMENT = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
 
@@ -61,6 +62,7 @@ class Server(abc.ABC):
         self.folder = Path(tempfile.mkdtemp(prefix="database-"))
         self.port, _ = free_ports()
         self._process: subprocess.Popen[bytes] | None = None
+        self._said_before = 0
         self._numbers = itertools.count()
         if owner := unprivileged():
             os.chown(self.folder, owner["user"], owner["group"])
@@ -96,6 +98,7 @@ class Server(abc.ABC):
 
     def launch(self) -> None:
         """Start the server's process, and do not wait for it."""
+        self._said_before = len(self._log()) if (self.folder / "log").exists() else 0
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 self.command(),
@@ -124,9 +127,18 @@ class Server(abc.ABC):
         self.launch()
         end = time.monotonic() + START_S
         while not self.answers():
-            if self.has_ended() or time.monotonic() > end:
-                raise RuntimeError((self.folder / "log").read_text(errors="replace"))
+            if time.monotonic() > end or (self.has_ended() and not self._is_held()):
+                raise RuntimeError(self._log())
+            if self.has_ended():
+                self.launch()
             time.sleep(0.05)
+
+    def _log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def _is_held(self) -> bool:
+        """Whether a session of a killed server, which has not noticed yet, was in the way."""
+        return _HELD in self._log()[self._said_before :]
 
     def stop(self, with_signal: signal.Signals | None = None) -> None:
         """End the server; its files stay."""
