@@ -186,6 +186,10 @@ class LoadRun:
         try:
             for turn, picture in iter(self._next_job, None):
                 self._outcomes.put(send_one(self._transport, picture, self._options, turn))
+        except Exception:
+            # After the run's end the transport is closed under whoever still sends: no news.
+            if not self._stop.is_set():
+                raise
         finally:
             self._outcomes.put(None)
 
