@@ -27,7 +27,7 @@ from library.sync.open_storage import open_storage
 from runtime import sqlite_files
 from settings.config import Config, load_config
 from settings.library import LibraryConfig
-from terminal.options import PATH, everywhere, json_option
+from terminal.options import config_everywhere, json_option
 
 DONE, FAILED = 0, 1
 
@@ -47,9 +47,7 @@ class Desk:
         return KeyStore(self.library)
 
 
-OF_ALL, _OF_EACH = everywhere(
-    "--config", "config.yml", type=PATH, metavar="FILE", help="Settings of the service."
-)
+OF_ALL, _OF_EACH = config_everywhere()
 
 
 def with_desk(command: Callable[..., int]) -> Callable[..., int]:

@@ -41,11 +41,13 @@ def json_option(function: _Decorated) -> _Decorated:
     return click.option("--json", "as_json", is_flag=True, help="One JSON document.")(function)
 
 
+_CONFIG: dict[str, Any] = {"type": PATH, "metavar": "FILE", "help": "Settings of the service."}
+_CONFIG_FILE = "config.yml"
+
+
 def config_option(function: _Decorated) -> _Decorated:
     """`--config FILE`, as `config`."""
-    return click.option(
-        "--config", type=PATH, metavar="FILE", default="config.yml", help="Settings of the service."
-    )(function)
+    return click.option("--config", default=_CONFIG_FILE, **_CONFIG)(function)
 
 
 def everywhere(name: str, default: Any, **more: Any) -> tuple[Option, Option]:
@@ -66,6 +68,11 @@ def everywhere(name: str, default: Any, **more: Any) -> tuple[Option, Option]:
         click.option(name, default=default, **common),
         click.option(name, default=None, show_default=shown, **common),
     )
+
+
+def config_everywhere() -> tuple[Option, Option]:
+    """`--config FILE` for a group and for its commands, see `everywhere`."""
+    return everywhere("--config", _CONFIG_FILE, **_CONFIG)
 
 
 def at_most_one(*names: str) -> None:

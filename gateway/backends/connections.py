@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from paddle_fence.messages import METHOD, pipeline_messages
+from client.pipeline.messages import METHOD, Response
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -55,11 +55,10 @@ class Connection:
         self.address = address
         self.under_way = 0
         self.turn = 0
-        messages = pipeline_messages()
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self._inference = self._channel.unary_unary(
             METHOD,
-            response_deserializer=messages.Response.FromString,
+            response_deserializer=Response.FromString,
         )
 
     @property

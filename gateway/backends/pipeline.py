@@ -15,11 +15,11 @@ import orjson
 import pybase64
 
 from client.errors import numbered
+from client.pipeline.messages import Request
 from client.pipeline.wire import PictureSeen, read_document
 from gateway.backends.connections import Connections
 from gateway.errors import ApiError, ErrorCode
 from ops.errors import PICTURE_CODES, ErrorKind
-from paddle_fence.messages import pipeline_messages
 
 _LOGGER = logging.getLogger(__name__)
 # Seconds that a call waits for a connection while there is none: a lost one is back within that.
@@ -66,7 +66,6 @@ class Pipeline:
         self.models: dict[str, str] = {}
         self.last_success = 0.0
         self._message_bytes = message_bytes
-        self._request = pipeline_messages().Request
         self._connections = Connections(addresses, connections)
 
     async def see(
@@ -96,7 +95,7 @@ class Pipeline:
         if aligned:
             options["aligned"] = True
         # Only its bytes are kept while it is waited for: the message would hold the pictures, too.
-        request = self._request(
+        request = Request(
             key=["image"] * len(pictures) + ["options"],
             value=[*pictures, orjson.dumps(options).decode("ascii")],
         ).SerializeToString()

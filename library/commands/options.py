@@ -10,16 +10,14 @@ import click
 
 from library.commands.session import Session
 from settings.config import ConfigError, load_config
-from terminal.options import PATH, Count, Number, everywhere
+from terminal.options import Count, Number, config_everywhere, everywhere
 
 
 class SettingsError(Exception):
     """Settings that no command can work with."""
 
 
-_CONFIG, _CONFIG_OF_EACH = everywhere(
-    "--config", "config.yml", type=PATH, metavar="FILE", help="Settings of the service."
-)
+_CONFIG, _CONFIG_OF_EACH = config_everywhere()
 _NO_PROGRESS, _NO_PROGRESS_OF_EACH = everywhere(
     "--no-progress", False, is_flag=True, help="No progress bar."
 )

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from inference.scores import Recogniser
-from library.errors import IndexUnavailableError, LibraryError
+from library.errors import LibraryError
 from library.library import Library
 from tests.support.libraries.databases import Server
 from tests.support.libraries.faces import enrolment, vectors
 from tests.support.libraries.in_folder import (
     RECOGNISER,
+    found_users,
     library_config,
     open_library,
     snapshots,
@@ -32,14 +33,6 @@ SOON_S = 20
 
 def best(library, seed, app="shop"):
     return users(library.search(app, vectors(1, seed))[0])
-
-
-def found(library, seed, app="shop"):
-    """As `best`; nobody while the index is being filled."""
-    try:
-        return best(library, seed, app)
-    except IndexUnavailableError:
-        return []
 
 
 def code_of(call):
@@ -73,9 +66,9 @@ def test_two_processes_see_each_others_changes(tmp_path, kind):
         assert wait_until(lambda: other.best(1) == ["ann"], SOON_S)
         other.enrol("bob", 2)
         assert other.best(2)[0] == "bob"
-        assert wait_until(lambda: found(library, 2)[:1] == ["bob"], SOON_S)
+        assert wait_until(lambda: found_users(library, 2)[:1] == ["bob"], SOON_S)
         other.delete("ann")
-        assert wait_until(lambda: found(library, 1) == ["bob"], SOON_S)
+        assert wait_until(lambda: found_users(library, 1) == ["bob"], SOON_S)
         other.end()
         assert other.process.exitcode == 0
 
@@ -84,7 +77,7 @@ def test_an_app_that_another_process_makes_is_searched(tmp_path):
     with open_library(tmp_path) as library, open_library(tmp_path) as other:
         other.create_group("bank", "staff")
         other.enrol("bank", [enrolment("staff", "ann", 1)])
-        assert wait_until(lambda: found(library, 1, "bank") == ["ann"], SOON_S)
+        assert wait_until(lambda: found_users(library, 1, "bank") == ["ann"], SOON_S)
 
 
 def test_a_start_takes_the_snapshot_and_reads_only_what_came_after_it(tmp_path):
@@ -198,10 +191,10 @@ def test_a_restored_backup_is_searched_without_a_restart(tmp_path):
         library.store.backup(tmp_path / "backup")
         library.enrol("shop", [enrolment("staff", "bob", 2)])
         library.delete_user("shop", "ann")
-        assert wait_until(lambda: found(other, 1) == ["bob"], SOON_S)
+        assert wait_until(lambda: found_users(other, 1) == ["bob"], SOON_S)
         library.store.restore(tmp_path / "backup", replace=True)
         for one in (library, other):
-            assert wait_until(lambda one=one: found(one, 2) == ["ann"], SOON_S)
+            assert wait_until(lambda one=one: found_users(one, 2) == ["ann"], SOON_S)
 
 
 def test_a_library_that_was_moved_to_another_recogniser_is_searched_with_that_one(tmp_path):

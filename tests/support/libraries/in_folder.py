@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from inference.scores import Recogniser, Scores
+from library.errors import IndexUnavailableError
 from library.library import Hit, Library
 from settings.library import LibraryConfig
-from tests.support.libraries.faces import DIM, MODEL
+from tests.support.libraries.faces import DIM, MODEL, vectors
 
 RECOGNISER = Recogniser(MODEL, DIM, Scores(impostor_mean=0.0, threshold=0.5))
 # Other processes' changes are seen after so long.
@@ -30,6 +31,14 @@ def open_library(folder: Path, **settings: Any) -> Library:
 def users(hits: list[Hit]) -> list[str]:
     """Who was found, best first."""
     return [hit.user for hit in hits]
+
+
+def found_users(library: Library, seed: int, app: str = "shop") -> list[str]:
+    """Who is found by the face of a seed, best first; nobody while the index is being filled."""
+    try:
+        return users(library.search(app, vectors(1, seed))[0])
+    except IndexUnavailableError:
+        return []
 
 
 def snapshots(folder: Path) -> list[Path]:

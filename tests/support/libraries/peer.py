@@ -9,10 +9,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from library.errors import IndexUnavailableError
-from library.library import Library
-from tests.support.libraries.faces import enrolment, vectors
-from tests.support.libraries.in_folder import open_library, users
+from tests.support.libraries.faces import enrolment
+from tests.support.libraries.in_folder import found_users, open_library
 
 APP, GROUP = "shop", "staff"
 
@@ -84,7 +82,7 @@ def _serve(folder: Path, settings: dict[str, Any], pipe: Connection) -> None:
             if what == "end":
                 return
             if what == "best":
-                pipe.send(_best(library, seed))
+                pipe.send(found_users(library, seed, APP))
             elif what == "delete":
                 library.delete_user(APP, user)
                 pipe.send(None)
@@ -96,11 +94,3 @@ def _serve(folder: Path, settings: dict[str, Any], pipe: Connection) -> None:
                     library.enrol(APP, [enrolment(GROUP, f"u{seed}", seed)])
                     pipe.send(f"u{seed}")
                     seed += 1
-
-
-def _best(library: Library, seed: int) -> list[str]:
-    """Who is found; nobody while the index is being filled."""
-    try:
-        return users(library.search(APP, vectors(1, seed))[0])
-    except IndexUnavailableError:
-        return []
