@@ -9,21 +9,20 @@ pictures also go through the running service, whose embeddings must be the same.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
-import httpx
 import numpy as np
 from rich.console import Console
 
 from bench.frame import CONFIG, GALLERY, Bench, benchmark
-from client.errors import ClientError
 from client.pictures import SUFFIXES
-from client.pipeline.answer import read_answer
+from client.pipeline.answer import Options
+from client.pipeline.http import HttpTransport
 from ops.errors import ServiceError
 from ops.local import LocalPipeline
 from ops.pictures.picture import PictureLimits, decode_picture
@@ -143,20 +142,12 @@ def library_embedding(pipeline: LocalPipeline, data: bytes) -> np.ndarray | None
     return faces[0].embedding if faces else None
 
 
-def service_embedding(client: httpx.Client, url: str, data: bytes) -> np.ndarray | None:
-    """The same from the running service. Raises RuntimeError for an answer that is an error."""
-    options = {"max_faces": 1, "min_score": MIN_SCORE, "embedding_format": "list"}
-    picture = base64.b64encode(data).decode("ascii")
-    body = {"key": ["image", "options"], "value": [picture, json.dumps(options)]}
-    response = client.post(url, json=body)
-    response.raise_for_status()
-    answer = response.json()
-    try:
-        image = read_answer(*(answer[name] for name in ("err_no", "err_msg", "key", "value"))).image
-    except ClientError as error:
-        raise RuntimeError(f"{url}: {error.code} {error.message}") from None
+def service_embedding(transport: HttpTransport, data: bytes) -> np.ndarray | None:
+    """The same from the running service. Raises ClientError where it does not take the picture."""
+    options = Options(max_faces=1, min_score=MIN_SCORE, embedding_format="list")
+    image = transport.predict(base64.b64encode(data).decode("ascii"), options).image
     if image.error is not None:
-        raise RuntimeError(f"{url}: {image.error.message}")
+        raise image.error
     return image.faces[0].embedding if image.faces else None
 
 
@@ -174,7 +165,10 @@ def measure(bench: Bench, pipeline: LocalPipeline, models: dict[str, str]) -> Re
     report = Report(models, len(files), len(names), missed=[], unreadable=[])
     found: list[np.ndarray] = []
     people: list[int] = []
-    with httpx.Client(timeout=60, trust_env=False) as client:
+    with ExitStack() as stack:
+        transport = None
+        if service is not None:
+            transport = stack.enter_context(HttpTransport(service, timeout=60))
         for person, file in bench.track(files, "Embedding"):
             name = f"{person}/{file.name}"
             data = file.read_bytes()
@@ -183,8 +177,8 @@ def measure(bench: Bench, pipeline: LocalPipeline, models: dict[str, str]) -> Re
             except ServiceError:
                 report.unreadable.append(name)
                 continue
-            if service is not None:
-                cosine = agreement(embedding, service_embedding(client, service, data))
+            if transport is not None:
+                cosine = agreement(embedding, service_embedding(transport, data))
                 least = report.service_min_cosine
                 report.service_min_cosine = cosine if least is None else min(cosine, least)
                 if cosine < SAME:

@@ -37,7 +37,7 @@ class Desk:
 
     def __init__(self, config: Config, library: LibraryConfig) -> None:
         self.library = library
-        self.token_file = config.path.parent / config.gateway.token_file
+        self.token_file = config.token_file()
         # No command may read or replace them as if they were files of the operator's.
         sqlite_files.note(self.token_file)
 

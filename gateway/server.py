@@ -121,9 +121,7 @@ def _make_components(config: Config) -> Components:
         library=library,
         keys=keys,
         searches=SearchBatcher(library, settings.request_timeout_ms / 1000.0),
-        face_tokens=FaceTokens(
-            config.path.parent / settings.token_file, settings.token_s, settings.tokens
-        ),
+        face_tokens=FaceTokens(config.token_file(), settings.token_s, settings.tokens),
         face_names=FaceNames(library),
         urls=urls,
         picture_bytes=config.limits.picture_bytes,

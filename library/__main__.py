@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -45,10 +44,6 @@ def main(argv: Sequence[str]) -> int:
         return FAILED
     except (CommandError, ManifestError) as error:
         print(f"library: {error}", file=sys.stderr)
-        return FAILED
-    except BrokenPipeError:
-        # The reader has gone (``| head``); the interpreter would complain at its last flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except KeyboardInterrupt:
         print("library: interrupted; what was committed stays", file=sys.stderr)

@@ -66,7 +66,7 @@ def data_files(config: Config) -> list[Path]:
     """What a service with these settings has for itself: its tokens, and SQLite's database."""
     if not config.gateway.port:
         return []
-    tokens = Path(os.path.realpath(config.path.parent / config.gateway.token_file))
+    tokens = Path(os.path.realpath(config.token_file()))
     database = config.library_config().database_file()
     return [tokens] if database is None else [tokens, database]
 

@@ -96,6 +96,10 @@ class Config(Section):
         """The section `library`, its relative paths starting at the file's folder."""
         return self.library.model_copy(update={"folder": self.path.parent})
 
+    def token_file(self) -> Path:
+        """Where the gateway keeps the tokens of detected faces."""
+        return self.path.parent / self.gateway.token_file
+
     def model_dir(self, name: str) -> Path:
         """Directory of a model named in the file."""
         return self.path.parent / self.models_dir / name

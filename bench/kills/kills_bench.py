@@ -92,7 +92,7 @@ async def _pipeline(
     about = write_pipeline(settings, folder)
     process = await supervisor("pipeline", about.config, folder / "log")
     if not await process.is_ready():
-        raise SystemExit((folder / "log").read_text(encoding="utf-8", errors="replace"))
+        raise RuntimeError((folder / "log").read_text(encoding="utf-8", errors="replace"))
     return process, about
 
 

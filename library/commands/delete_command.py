@@ -47,7 +47,7 @@ def run(session: Session, user: str, group: str | None, compact: bool, app: str)
 
 def _clean_tokens(session: Session, store: Store, app: str, user: str, group: str | None) -> None:
     """The gateway's tokens of the same pictures; it drops them from memory within half a minute."""
-    path = session.config.path.parent / session.config.gateway.token_file
+    path = session.config.token_file()
     if not path.exists():
         return
     try:

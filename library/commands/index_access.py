@@ -33,7 +33,7 @@ def open_index(
         storage.drop(index)
         index = storage.open(collection, state.entries)
     try:
-        yield OpenIndex(index, update(index, storage, store, state, app, advance))
+        yield OpenIndex(index, update(index, storage, store, state, advance))
     finally:
         index.close()
 
@@ -43,7 +43,6 @@ def update(
     storage: IndexStorage,
     store: Store,
     state: AppState,
-    app: str,
     advance: Advance,
 ) -> AppState:
     """Update an index to the database's present state; which that is."""

@@ -52,7 +52,7 @@ class Session:
 
     def __post_init__(self) -> None:
         # No command may read or replace them as if they were files of the operator's.
-        sqlite_files.note(self.config.path.parent / self.config.gateway.token_file)
+        sqlite_files.note(self.config.token_file())
         database = self.library.database_file()
         if database is not None:
             sqlite_files.note(database)

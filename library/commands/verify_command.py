@@ -93,7 +93,7 @@ def _compare(opened: OpenIndex, storage: IndexStorage, store: Store, app: str) -
         faults = seen if number == 0 else faults & seen
         if not faults:
             break
-        state = update(index, storage, store, store.versions(app)[app], app, lambda *_: None)
+        state = update(index, storage, store, store.versions(app)[app], lambda *_: None)
     return [Problem(kind, app, id_, INDEX_KINDS[kind]) for kind, id_ in sorted(faults)]
 
 

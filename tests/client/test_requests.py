@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -25,8 +24,6 @@ from tests.client.fake_service import (
     result,
     slowly,
 )
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def json_lines(capsys):

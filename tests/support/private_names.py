@@ -61,6 +61,7 @@ class Inherited:
 
     def found(self) -> set[tuple[str, str]]:
         """Of each such name the class that uses it, and the name."""
+        ours = {kind: self._ours(kind) for kind in self._classes}
         return {
             (kind, node.attr)
             for kind, several in self._classes.items()
@@ -70,7 +71,7 @@ class Inherited:
             and isinstance(node.value, ast.Name)
             and node.value.id in ("self", "cls")
             and _is_private(node.attr)
-            and node.attr not in self._ours(kind)
+            and node.attr not in ours[kind]
         }
 
     def _ours(self, kind: str, seen: frozenset[str] = frozenset()) -> set[str]:

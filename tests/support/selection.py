@@ -32,6 +32,7 @@ STARTERS = (
     Commands, Peer, Raw, started, start_writer,
 )  # fmt: skip
 _CLASSES = tuple(one for one in STARTERS if isinstance(one, type))
+_STARTING = tuple(one for one in STARTERS if not isinstance(one, type))
 # Their files are one worker's, as each worker that has one of them starts the servers.
 _OF_ONE_WORKER = ("tests/library/index/test_milvus", "tests/library/store/")
 # Seconds, roughly, that a test takes; only the order of the files depends on them.
@@ -57,19 +58,24 @@ def _functions(item: pytest.Function) -> Iterator[tuple[Any, bool]]:
 
 
 def _reaches_a_starter(function: Any) -> bool:
-    return isinstance(function, FunctionType) and _reaches(function, frozenset())
+    return isinstance(function, FunctionType) and _reaches(function)
 
 
 @cache
-def _reaches(function: FunctionType, above: frozenset[FunctionType]) -> bool:
-    for name in _names(function.__code__):
-        value = function.__globals__.get(name)
-        is_start = value is started or value is start_writer
-        if is_start or (isinstance(value, type) and issubclass(value, _CLASSES)):
-            return True
-        own = isinstance(value, FunctionType) and value.__module__.startswith("tests.")
-        if own and value not in above and _reaches(value, above | {function}):
-            return True
+def _reaches(function: FunctionType) -> bool:
+    seen, waiting = {function}, [function]
+    while waiting:
+        one = waiting.pop()
+        for value in map(one.__globals__.get, _names(one.__code__)):
+            if isinstance(value, type) and issubclass(value, _CLASSES):
+                return True
+            if not isinstance(value, FunctionType) or value in seen:
+                continue
+            if value in _STARTING:
+                return True
+            if value.__module__.startswith("tests."):
+                seen.add(value)
+                waiting.append(value)
     return False
 
 
