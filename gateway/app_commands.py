@@ -100,7 +100,7 @@ def show(desk: Desk, as_json: bool) -> int:
                     "app": one.app,
                     "created": one.created,
                     "groups": len(numbers.groups),
-                    "users": sum(group.users for group in numbers.groups),
+                    "users": numbers.users,
                     "faces": numbers.faces,
                     "keys": good[one.app],
                 }

@@ -114,6 +114,11 @@ class Statistics:
     entries: int
     groups: tuple[GroupStatistics, ...]
 
+    @property
+    def users(self) -> int:
+        """In all groups; who is in two of them counts twice."""
+        return sum(group.users for group in self.groups)
+
 
 @dataclass(frozen=True)
 class AppState:

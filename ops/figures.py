@@ -39,8 +39,9 @@ _WORK = ("prep", "midp", "postp")
 ACTIONS = ("in", *_WORK, "out")
 _REPLICA = ["replica"]
 _STAGE = ["replica", "stage"]
-_LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+# Seconds that a request takes, and what is a part of one.
+REQUEST_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+STEP_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 # The time of each counter's making would double the number of series.
@@ -95,13 +96,13 @@ class Figures:
             "requests", "Requests by their outcome: ok is answered without error.", "outcome"
         )
         self._latency = self._histogram(
-            "latency_seconds", "From arrival to answer in the pipeline.", _REPLICA, _LATENCY_BUCKETS
+            "latency_seconds", "From arrival to answer in the pipeline.", _REPLICA, REQUEST_BUCKETS
         ).labels(self._replica)
         self._time = self._histogram(
             "stage_seconds",
             "Of a batch: in is waiting for input, prep, midp (inference) and postp are work.",
             [*_STAGE, "action"],
-            _STAGE_BUCKETS,
+            STEP_BUCKETS,
         )
         self._batches = self._histogram(
             "stage_batch_size", "Requests in a batch.", _STAGE, _BATCH_BUCKETS

@@ -56,7 +56,7 @@ def library_families(statistics: Sequence[Statistics] | None) -> list[Metric]:
     sizes: dict[str, list[int]] = {}
     ranked = sorted(statistics or (), key=lambda one: one.faces, reverse=True)
     for place, one in enumerate(ranked):
-        users = sum(group.users for group in one.groups)
+        users = one.users
         figures = (len(one.groups), users, one.faces)
         total = sizes.setdefault(one.app if place < MOST_APPS else OTHER, [0, 0, 0])
         total[:] = [a + b for a, b in zip(total, figures)]

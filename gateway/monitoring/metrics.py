@@ -13,7 +13,6 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
-    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import Metric
@@ -31,18 +30,13 @@ from gateway.monitoring.gauges import (
     model_families,
 )
 from library.records import Statistics
-from ops.figures import Written
+from ops.figures import REQUEST_BUCKETS, STEP_BUCKETS, Written
 from settings.config import Config
 
 MOST_PATHS = 200  # the API has fewer; more would be a caller's invention
 PIPELINE_S = 10.0  # how old the pipeline's figures may be,
 LIBRARY_S = 30.0  # and the library's: counting takes the database some time
 LIBRARY_TIMEOUT_S = 5.0  # half of what Prometheus waits by default
-_REQUEST_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_SEARCH_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
-
-# The time of each counter's making would double the number of series.
-disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -67,7 +61,7 @@ class Metrics:
             "face_gateway_request_seconds",
             "From a request's arrival to its answer.",
             ["path"],
-            buckets=_REQUEST_BUCKETS,
+            buckets=REQUEST_BUCKETS,
             registry=self.registry,
         )
         self._faces = Counter(
@@ -76,7 +70,7 @@ class Metrics:
         self._search = Histogram(
             "face_gateway_search_seconds",
             "Of a search in the library, waiting for a thread included.",
-            buckets=_SEARCH_BUCKETS,
+            buckets=STEP_BUCKETS,
             registry=self.registry,
         )
         self._in_flight = Gauge(

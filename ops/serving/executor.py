@@ -229,7 +229,7 @@ def build_dag(
             inputs = [make(source) for source in op.inputs] or [entry]
             workers = [factory.worker(name, number) for number in range(op.concurrency)]
             after = finished if name == LAST else None
-            made[name] = StageOp(name, inputs, workers, op.batch_size, scheduler, after, figures)
+            made[name] = StageOp(name, inputs, workers, op.batch_size, scheduler, figures, after)
         return made[name]
 
     return ResponseOp(input_ops=[make(LAST)]), list(made.values())

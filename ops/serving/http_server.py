@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 import orjson
@@ -85,7 +85,8 @@ class PipelineApp:
         if is_of_elsewhere(headers) or (self._needs_own_host and not is_own_host(headers)):
             raise _RefusedError(403, ServiceError(ErrorKind.FOREIGN_PAGE))
         if (scope["path"], scope["method"]) == ("/metrics", "GET"):
-            await _send_text(send, await asyncio.to_thread(self._figures.text))
+            text = await asyncio.to_thread(self._figures.text)
+            await _respond(send, 200, MEDIA_TYPE, text)
             return
         if scope["path"] != self._path:
             raise _RefusedError(404, ServiceError(ErrorKind.NO_SUCH_SERVICE))
@@ -179,15 +180,6 @@ async def _unless_gone(work: Any, receive: Receive) -> Answer | None:
         gone.cancel()
 
 
-async def _send_text(send: Send, body: bytes) -> None:
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode("ascii")),
-        (b"content-length", str(len(body)).encode("ascii")),
-    ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 async def _send(send: Send, status: int, answer: Answer, close: bool) -> None:
     error = answer.error
     body = orjson.dumps(
@@ -199,13 +191,19 @@ async def _send(send: Send, status: int, answer: Answer, close: bool) -> None:
             "tensors": [],
         }
     )
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode("ascii")),
-    ]
-    if status in _HEADERS:
-        headers.append(_HEADERS[status])
+    more = [_HEADERS[status]] if status in _HEADERS else []
     if close:
-        headers.append((b"connection", b"close"))
+        more.append((b"connection", b"close"))
+    await _respond(send, status, "application/json", body, more)
+
+
+async def _respond(
+    send: Send, status: int, media_type: str, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    headers = [
+        (b"content-type", media_type.encode("ascii")),
+        (b"content-length", str(len(body)).encode("ascii")),
+        *more,
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -52,8 +52,8 @@ class StageOp(Op):
         workers: Sequence[Worker],
         batch_size: int,
         scheduler: Scheduler,
+        figures: Figures,
         finished: Callable[[], None] | None = None,
-        figures: Figures | None = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -74,7 +74,7 @@ class StageOp(Op):
         self._held_lock = threading.Lock()
         self._held_has_turn = False
         self._ended = {worker: time.perf_counter() for worker in workers}
-        self._figures = figures.stage(name, len(workers), self.waiting) if figures else None
+        self._figures = figures.stage(name, len(workers), self.waiting)
 
     def start_with_thread(self) -> list[threading.Thread]:
         """Join the scheduler or start a thread a worker; called by Paddle Serving's DAG."""
@@ -153,8 +153,7 @@ class StageOp(Op):
                 "postp": timing.decode + max(worked - taken - spent, 0.0),
                 "out": ended - worked,
             }
-            if self._figures is not None:
-                self._figures.step(len(concerned), seconds)
+            self._figures.step(len(concerned), seconds)
             if self._trace is not None:
                 # At least a microsecond: the tracer divides by the sum, and its thread would die.
                 actions = {name: max(int(s * 1e6), 1) for name, s in seconds.items()}

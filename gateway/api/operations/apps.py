@@ -64,7 +64,7 @@ async def statistics_of_apps(call: Call, asked: StatApp) -> StatAppResult:
     return {
         one.app: {
             "group_num": len(one.groups),
-            "user_num": sum(group.users for group in one.groups),
+            "user_num": one.users,
             "face_num": one.faces,
         }
         for one in await call.read(work)

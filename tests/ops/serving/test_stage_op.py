@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from inference.runner import Timing
 from ops.errors import ErrorKind
+from ops.figures import Figures
 from ops.request_state import Picture, RequestState
 from ops.serving.executor import Executor
 from ops.serving.http_server import PipelineApp
@@ -32,7 +33,7 @@ def request_of(width: int) -> RequestState:
 
 
 def test_one_failing_request_does_not_take_the_batch_along():
-    op = StageOp("Breaking", [], [Breaking()], 8, Scheduler(1))
+    op = StageOp("Breaking", [], [Breaking()], 8, Scheduler(1), Figures(0))
     requests = [request_of(1), request_of(13), request_of(2)]
     op._work(Breaking(), requests, Timing())
     assert [t.document for t in requests] == ["done", "", "done"]
@@ -43,8 +44,8 @@ def test_one_failing_request_does_not_take_the_batch_along():
 
 def test_an_op_knows_how_deep_in_the_dag_it_is():
     scheduler = Scheduler(1)
-    first = StageOp("First", [], [Breaking()], 1, scheduler)
-    second = StageOp("Second", [first], [Breaking()], 1, scheduler)
+    first = StageOp("First", [], [Breaking()], 1, scheduler, Figures(0))
+    second = StageOp("Second", [first], [Breaking()], 1, scheduler, Figures(0))
     assert second.depth == first.depth + 1
 
 
@@ -90,7 +91,7 @@ def run_all(op, worker):
 
 
 def op_of(worker, requests):
-    op = StageOp("Postponing", [], [worker], 1, Scheduler(1))
+    op = StageOp("Postponing", [], [worker], 1, Scheduler(1), Figures(0))
     op._input, op._outputs, op._trace = Channel(requests), [Channel()], None
     return op, op._outputs[0].items
 
@@ -153,7 +154,7 @@ def test_work_that_finds_no_memory_makes_the_service_busy():
         def run(self, requests, timing):
             raise MemoryError
 
-    op = StageOp("Hungry", [], [Hungry()], 8, Scheduler(1))
+    op = StageOp("Hungry", [], [Hungry()], 8, Scheduler(1), Figures(0))
     requests = [request_of(1), request_of(2)]
     op._work(Hungry(), requests, Timing())
     assert {t.error.kind for t in requests} == {ErrorKind.BUSY}
