@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,13 +51,20 @@ _API = ("/face-api/", "/rest/")
 _UNLIMITED = ("/health", "/metrics")
 
 
-def make_app(components: Components) -> ASGIApp:
-    """The whole application."""
+async def _nothing_more() -> None:
+    pass
+
+
+def make_app(
+    components: Components, started: Callable[[], Awaitable[None]] = _nothing_more
+) -> ASGIApp:
+    """The whole application. started: awaited when all is open, before a request is accepted."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await components.backends.library.start()
         try:
+            await started()
             yield
         finally:
             await components.close()

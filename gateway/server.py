@@ -27,7 +27,7 @@ from inference.manifest import ManifestError
 from inference.recogniser import load_recogniser
 from inference.scores import Recogniser
 from ops.stages.liveness import thresholds
-from runtime.heartbeat import say_ready
+from runtime.heartbeat import say_ready, wait_for_place
 from runtime.listening import gateway_place, inherited, listen
 from runtime.process import (
     allow_many_connections,
@@ -68,14 +68,15 @@ async def _serve(config: Config) -> None:
     socket = inherited() or listen(config, gateway_place(config), shared=False)
     components = _make_components(config)
     _warn_of_trust(settings)
-    http = HttpServer(make_app(components), settings.request_timeout_ms, lifespan="on")
-    serving = asyncio.ensure_future(http.serve(sockets=[socket]))
-    while not http.started and not serving.done():
-        await asyncio.sleep(0.01)
-    if not serving.done():
+
+    async def started() -> None:
         LOG.info("serving on %s:%d", settings.host, settings.port)
         give_memory_back()
         say_ready()
+        await wait_for_place()
+
+    http = HttpServer(make_app(components, started), settings.request_timeout_ms, lifespan="on")
+    serving = asyncio.ensure_future(http.serve(sockets=[socket]))
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

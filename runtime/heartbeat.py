@@ -9,7 +9,9 @@ from collections.abc import Callable
 READY = "FACE_SERVICE_READY"  # the environment's name for the pipe to the parent
 NOTICE = "FACE_SERVICE_NOTICE"  # and for the parent's notice
 BEAT_S = 1.0
+_LOOK_S = 0.02
 _NOTICE_BYTES = 512
+_STANDING_IN = b"\1"  # behind the line, while the parent answers in the gateway's place
 
 
 def say_ready(is_well: Callable[[], bool] = lambda: True) -> None:
@@ -48,6 +50,10 @@ class Notice:
         data = text.encode()[: _NOTICE_BYTES - 1]
         os.pwrite(self.file, data.ljust(_NOTICE_BYTES, b"\0"), 0)
 
+    def stand_in(self, is_standing_in: bool) -> None:
+        """Tell the gateway whether its parent accepts connections in its place."""
+        os.pwrite(self.file, _STANDING_IN if is_standing_in else b"\0", _NOTICE_BYTES)
+
 
 def read_notice() -> str:
     """The line as the parent has it now; empty without a parent, or without anything to tell."""
@@ -55,3 +61,14 @@ def read_notice() -> str:
     if file is None:
         return ""
     return os.pread(int(file), _NOTICE_BYTES, 0).rstrip(b"\0").decode(errors="replace")
+
+
+async def wait_for_place() -> None:
+    """Return once the parent, having heard that this process is ready, stands in for it no more.
+
+    Whoever accepts before that shares the port with the parent: of two connections the second
+    might still be told that nobody is there.
+    """
+    file = os.environ.get(NOTICE)
+    while file is not None and os.pread(int(file), 1, _NOTICE_BYTES) == _STANDING_IN:
+        await asyncio.sleep(_LOOK_S)

@@ -162,6 +162,7 @@ class Supervisor:
         self._notice.write(" ".join(self._reasons.values()))
         if child.title == GATEWAY and self._unavailable is not None:
             self._unavailable.stop() if child.ready else self._unavailable.start()
+            self._notice.stand_in(not child.ready)
 
     def _why(self) -> str:
         return " ".join(self._reasons.values()) or "The service is being started."

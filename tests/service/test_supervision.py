@@ -16,7 +16,15 @@ from bench.attacks import calls as attack_grpc
 from ops.errors import ErrorKind
 from runtime import child as children
 from runtime.child import Child, Program
-from runtime.heartbeat import BEAT_S, NOTICE, READY, Notice, read_notice, say_ready
+from runtime.heartbeat import (
+    BEAT_S,
+    NOTICE,
+    READY,
+    Notice,
+    read_notice,
+    say_ready,
+    wait_for_place,
+)
 from tests.support.pictures import ONE
 from tests.support.service import ROOT, Service, faces, wait_until
 
@@ -200,3 +208,24 @@ def test_a_notice_is_read_as_it_was_written_last(monkeypatch):
     assert read_notice() == "The pipeline is away."
     notice.write("")
     assert read_notice() == ""
+
+
+def test_who_is_started_again_accepts_nothing_until_the_parent_stands_in_for_it_no_more(
+    monkeypatch,
+):
+    notice = Notice()
+    monkeypatch.setenv(NOTICE, str(notice.file))
+
+    async def start() -> bool:
+        notice.stand_in(True)
+        waiting = asyncio.ensure_future(wait_for_place())
+        await asyncio.sleep(0.1)
+        waited = not waiting.done()
+        notice.write("x" * 1000)
+        notice.stand_in(False)
+        await waiting
+        return waited
+
+    assert asyncio.run(start())
+    monkeypatch.delenv(NOTICE)
+    asyncio.run(wait_for_place())
