@@ -72,5 +72,6 @@ def test_a_service_that_does_not_start_is_an_error_and_nothing_is_left(tmp_path)
         pytest.fail("it cannot be ready without models")
 
 
+@pytest.mark.slow
 def test_the_default_configuration_stays_within_the_memory_limit(models):
     assert memory.main(["--requests", "24", "--config", str(ROOT / "config.yml")]) == 0

@@ -58,6 +58,7 @@ def test_sizes_that_do_not_fit_are_extrapolated_and_marked() -> None:
     assert more[-1].mb["exact"] == pytest.approx(1000)
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_shows_and_plots(tmp_path: Path, capsys) -> None:
     plot, file = tmp_path / "growth.png", tmp_path / "figures.json"
     options = "--faces 12000 --probes 64 --runs 1 --seconds 0.01 --rate 1000 --growth 30000"
