@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +19,26 @@ ANY = ("0.0.0.0", "::", "*", "")  # noqa: S104 - looked for, not listened on
 
 @dataclass(frozen=True)
 class Place:
-    """A port that has to be free. key: the setting, or the tenant's, that names it."""
+    """A port that has to be free. key: the setting that names it. tenant: whose, or ""."""
 
     key: str
     host: str
     port: int
+    tenant: str = ""
 
     @property
     def is_wide(self) -> bool:
         """Whether other machines can reach it."""
         return not is_loopback(self.host)
+
+    def is_of(self, settings: Path, config: Path) -> bool:
+        """Whether a service with these settings is whom the port is for. config: the server's.
+
+        A tenant's settings have its name in their path, wherever they are kept.
+        """
+        if self.tenant:
+            return self.tenant in (*settings.parts, settings.stem)
+        return settings == config
 
 
 @dataclass(frozen=True)
@@ -75,10 +85,13 @@ class Needs:
 
     @property
     def all_places(self) -> tuple[Place, ...]:
-        """With a tenant file that of every tenant, else that of the settings."""
-        if not self.tenants:
-            return self.places
-        return tuple(place for one in self.tenants for place in one.places)
+        """The settings' and every tenant's."""
+        return (*self.places, *(place for one in self.tenants for place in one.places))
+
+    def of(self, tenants: tuple[TenantNeeds, ...]) -> Needs:
+        """What the server needs for tenants, who run in place of a service of the settings."""
+        folders = {name: path for name, path in self.folders.items() if name == "models"}
+        return replace(self, places=(), folders=folders, tenants=tenants)
 
 
 def has_role(role: str, roles: tuple[str, ...]) -> bool:
@@ -130,7 +143,5 @@ def _of_role(needs: Needs) -> Needs:
     left_out = () if is_gateway else ("data", "snapshots")
     folders = {name: path for name, path in needs.folders.items() if name not in left_out}
     devices = () if is_gateway else needs.devices
-    return Needs(
-        needs.role, needs.root, needs.config, places, folders, devices, needs.gpu,
-        needs.sqlite and is_gateway,
-    )  # fmt: skip
+    sqlite = needs.sqlite and is_gateway
+    return replace(needs, places=places, folders=folders, devices=devices, sqlite=sqlite)

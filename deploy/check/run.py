@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,7 +135,7 @@ def _with_tenants(needs: Needs, asked: Asked, installed: bool) -> tuple[Needs, l
         why = "it cannot be read before the packages are installed"
         return needs, [failed("tenants.file", why, "early", file=asked.expect)]
     try:
-        return replace(needs, tenants=tenants.load_needs(asked.expect, asked.role)), []
+        return needs.of(tenants.load_needs(asked.expect, asked.role)), []
     except tenants.TenantFileError as error:
         return needs, [failed("tenants.file", str(error))]
 

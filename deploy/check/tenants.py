@@ -105,7 +105,7 @@ def _places(name: str, ports: Any, role: str) -> tuple[Place, ...]:
             continue
         if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
             raise TenantFileError(f"{name}.ports.{key}: {port!r:.80} is not a port")
-        found.append(Place(f"{name} {key}", "127.0.0.1", port))
+        found.append(Place(f"{name} {key}", "127.0.0.1", port, name))
     return tuple(found)
 
 
@@ -119,10 +119,10 @@ def probe(machine: Machine, needs: Needs, kinds: disk.Kinds) -> Iterator[Finding
     yield from network.doubles(list(needs.all_places))
     yield _memory(machine, tenants)
     yield _cores(machine, tenants)
-    listening = listeners(machine)
+    listening, lowest = listeners(machine), network.lowest_port(machine)
     for one in tenants:
         for place in one.places:
-            yield network.port(listening, place, needs, f"{place.key} {place.port}")
+            yield network.port(listening, place, needs, lowest)
         for name, folder in one.folders.items():
             yield from disk.folder(machine, name, folder, needs.sqlite, kinds)
     yield _folders(tenants)

@@ -15,18 +15,25 @@ from deploy.check.probes.sockets import Listener, listeners
 def probe(machine: Machine, needs: Needs, wide_ports: Mapping[int, str]) -> Iterator[Finding]:
     """The items of the group network. wide_ports: of servers that applications need not reach."""
     listening = listeners(machine)
+    lowest = lowest_port(machine)
     for place in needs.places:
-        yield port(listening, place, needs)
+        yield port(listening, place, needs, lowest)
     yield from _own_addresses(needs)
     yield _other_addresses(listening, needs, wide_ports)
     yield from firewall.probe(machine, [place for place in needs.all_places if place.is_wide])
 
 
-def port(listening: list[Listener], place: Place, needs: Needs, subject: str = "") -> Finding:
-    """Whether a port is free, or its own service's already."""
-    item, subject = "network.port", subject or f"{place.key} {place.port}"
+def lowest_port(machine: Machine) -> int:
+    """The first port that a user other than root may listen on."""
+    text = (machine.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or "").strip()
+    return int(text) if text.isdigit() else 1024
+
+
+def port(listening: list[Listener], place: Place, needs: Needs, lowest: int) -> Finding:
+    """Whether a port is free, or its own service's already. lowest: see `lowest_port`."""
+    item, subject = "network.port", f"{place.key} {place.port}"
     facts = {"key": place.key, "port": place.port, "config": needs.config}
-    if place.port < 1024:
+    if place.port < lowest:
         return Finding(
             item, f"{place.host}:{place.port} is for root alone", False, None, subject, "low", facts
         )
@@ -35,8 +42,10 @@ def port(listening: list[Listener], place: Place, needs: Needs, subject: str = "
         return Finding(item, "free", True, subject=subject, facts=facts)
     by = ", ".join(dict.fromkeys(one.by for one in taken))
     owners = [holder.settings for one in taken for holder in one.holders]
-    if owners and all(owner == needs.config for owner in owners):
-        return passed(item, f"this service has it: {by}", subject)
+    own = [owner for owner in owners if owner is not None and place.is_of(owner, needs.config)]
+    if owners and len(own) == len(owners):
+        whose = f"tenant {place.tenant}" if place.tenant else "this service"
+        return passed(item, f"{whose} has it: {by}", subject)
     other = next((owner for owner in owners if owner is not None), None)
     words, case = f"{by} has it", ""
     if other is not None:
