@@ -40,17 +40,29 @@ def probe(config: LibraryConfig, patience_s: float = 2 * PATIENCE_S) -> Iterator
     """The items about the database. patience_s: for all of them together."""
     url = config.url()
     facts = {"place": place(url), "user": url.username or "", "file": config.database_file()}
+    # What has been found is told, whatever comes after it.
+    found: list[Finding] = []
+    case = words = ""
     try:
-        yield from within(
-            f"the database at {place(url)}", lambda: list(_look(config, url)), patience_s
+        within(
+            f"the database at {place(url)}", lambda: found.extend(_look(config, url)), patience_s
         )
     except HangsError as error:
-        yield failed("service.database", str(error), "hangs", "", **facts)
-        yield from _unknown(_LATER, "the database gives no answer")
+        case, words = "hangs", str(error)
     except (SQLAlchemyError, DatabaseError, OSError, sqlite3.Error) as error:
-        case = "file" if config.database_file() is not None else ""
-        yield failed("service.database", _said(error, url), case, "", **facts)
+        case, words = "file" if config.database_file() is not None else "", _said(error, url)
+    told = tuple(found)
+    yield from told
+    if not words:
+        return
+    if not told:
+        yield failed("service.database", words, case, "", **facts)
         yield from _unknown(_LATER, "the database cannot be reached")
+        return
+    # One item after the other is found, in this order.
+    left = _LATER[len(told) - 1 :]
+    yield warned(f"service.database_{left[0]}", words, "unseen")
+    yield from _unknown(left[1:], words)
 
 
 def place(url: URL) -> str:

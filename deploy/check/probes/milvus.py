@@ -36,22 +36,34 @@ def probe(config: LibraryConfig, patience_s: float = 2 * PATIENCE_S) -> Iterator
     if "://" not in uri:
         yield from _lite((config.folder / uri).resolve())
         return
+    # What has been found is told, whatever comes after it.
+    found: list[Finding] = []
+    case = words = ""
     try:
-        yield from within(f"Milvus at {uri}", lambda: list(_server(uri, token)), patience_s)
+        within(f"Milvus at {uri}", lambda: found.extend(_server(uri, token)), patience_s)
     except HangsError as error:
-        yield failed("service.milvus", str(error), "hangs", **facts)
-        yield from _unknown("Milvus gives no answer")
+        case, words = "hangs", str(error)
     except (MilvusException, grpc.RpcError, grpc.FutureTimeoutError, OSError) as error:
-        refused = _is_refusal(error)
-        said = "it refuses the token" if refused else f"it cannot be reached: {_said(error)}"
+        case = "token" if _is_refusal(error) else ""
         # pymilvus repeats no token, but what it repeats is not ours to know.
-        words = said.replace(token, "***") if token else said
-        yield failed("service.milvus", words, "token" if refused else "", **facts)
+        words = _said(error).replace(token, "***") if token else _said(error)
+    told = tuple(found)
+    yield from told
+    if not words:
+        return
+    if not told:
+        said = "it refuses the token" if case == "token" else f"it cannot be reached: {words}"
+        yield failed("service.milvus", words if case == "hangs" else said, case, "", **facts)
         yield from _unknown("Milvus cannot be reached")
+        return
+    # One item after the other is found, in this order.
+    left = _LATER[len(told) - 1 :]
+    yield failed(f"service.{left[0]}", words)
+    yield from _unknown(words, left[1:])
 
 
-def _unknown(why: str) -> Iterator[Finding]:
-    for name in _LATER:
+def _unknown(why: str, names: tuple[str, ...] = _LATER) -> Iterator[Finding]:
+    for name in names:
         yield not_applicable(f"service.{name}", why)
 
 
@@ -74,7 +86,7 @@ def _server(uri: str, token: str) -> Iterator[Finding]:
         version = str(utility.get_server_version(using=alias, timeout=_CONNECT_S)).lstrip("v")
         yield passed("service.milvus", f"at {uri}")
         yield Finding("service.milvus_version", version, version)
-        taken = []
+        taken: list[float] = []
         for _ in range(_TRIES):
             begun = time.perf_counter()
             names = utility.list_collections(using=alias, timeout=_CONNECT_S)
