@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deploy.check import needs as needed
 from deploy.check import tenants
@@ -16,9 +15,6 @@ from deploy.check.needs import Needs
 from deploy.check.probes import containers, disk, gpu, memory, network, processor, system
 from deploy.check.report import Report, Row
 from deploy.check.requirements import Requirements, load
-
-if TYPE_CHECKING:
-    from settings.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of each package that the settings, the models and the database need, what is imported.
@@ -44,17 +40,22 @@ def check(machine: Machine, asked: Asked, installed: bool | None = None) -> Repo
     """Look at a machine. installed: whether the service's packages are there; None: look."""
     requirements = load()
     there = is_installed() if installed is None else installed
-    config, settings = _settings(asked) if there else (None, None)
+    config, settings = None, failed("service.settings", _LATER)
+    if there:
+        # Late: a bare Python has none of its packages.
+        from deploy.check import installed as service
+
+        config, settings = service.settings(asked.config)
     if config is None:
         needs = needed.usual(asked.role, ROOT, asked.config.resolve(), requirements.defaults)
     else:
         needs = needed.of_settings(asked.role, ROOT, config)
     needs, file = _with_tenants(needs, asked, there)
-    if settings is None:
-        service = list(_not_yet(requirements))
+    if there:
+        parts = [settings, *_guarded("service", service.findings(machine, needs, config))]
     else:
-        service = [settings, *_service(machine, needs, config)]
-    return report(machine, needs, [*file, *service], asked.role)
+        parts = list(_not_yet(requirements))
+    return report(machine, needs, [*file, *parts], asked.role)
 
 
 def _not_yet(requirements: Requirements) -> Iterator[Finding]:
@@ -69,11 +70,10 @@ def report(machine: Machine, needs: Needs, parts: list[Finding], role: str) -> R
     requirements = load()
     findings: list[Finding] = []
     for group, look in _probes(machine, needs, requirements):
-        findings += _guarded(requirements, group, look)
+        findings += _guarded(group, look)
     if needs.tenants:
-        findings += _guarded(
-            requirements, "tenants", tenants.probe(machine, needs, requirements.file_systems)
-        )
+        look = tenants.probe(machine, needs, requirements.file_systems)
+        findings += _guarded("tenants", look)
     findings += parts
     return Report(role, tuple(_rows(requirements, findings, role)))
 
@@ -98,34 +98,21 @@ def _noted(findings: Iterable[Finding], found: list[Finding]) -> Iterator[Findin
         yield finding
 
 
-def _guarded(
-    requirements: Requirements, group: str, findings: Iterable[Finding]
-) -> Iterator[Finding]:
+def _guarded(group: str, findings: Iterable[Finding]) -> Iterator[Finding]:
     """A group's findings. What hangs is a failure, and the rest of its group is not looked at."""
-    told = set()
+    told: list[str] = []
     try:
         for finding in findings:
-            told.add(finding.item)
+            told.append(finding.item)
             yield finding
     except HangsError as error:
         left = [
-            item for item in requirements.items if item.startswith(f"{group}.") and item not in told
-        ]
-        yield failed(left[0] if left else f"{group}.{group}", str(error), "hangs")
+            item for item, requirement in load().items.items()
+            if item.startswith(f"{group}.") and item not in told and not requirement.quiet
+        ]  # fmt: skip
+        yield failed((left or told)[0], str(error), "hangs")
         for item in left[1:]:
             yield not_applicable(item, str(error))
-
-
-def _settings(asked: Asked) -> tuple[Config | None, Finding]:
-    """The settings, where they can be read; and the item about them."""
-    item = "service.settings"
-    from settings.config import ConfigError, load_config
-
-    try:
-        config = load_config(asked.config)
-    except ConfigError as error:
-        return None, failed(item, str(error))
-    return config, Finding(item, f"{config.path}: valid")
 
 
 def _with_tenants(needs: Needs, asked: Asked, installed: bool) -> tuple[Needs, list[Finding]]:
@@ -140,35 +127,6 @@ def _with_tenants(needs: Needs, asked: Asked, installed: bool) -> tuple[Needs, l
         return needs, [failed("tenants.file", str(error))]
 
 
-def _service(machine: Machine, needs: Needs, config: Config | None) -> list[Finding]:
-    from deploy.check.probes import service
-
-    device = "gpu" if needs.gpu else (machine.read(str(ROOT / ".venv/.device")) or "cpu").strip()
-    found = [service.packages(ROOT, "gpu" if device == "gpu" else "cpu")]
-    names = ("models", "licences", "database", "milvus", "health")
-    if config is None:
-        return found + [not_applicable(f"service.{name}", "no valid settings") for name in names]
-    found += service.models(config, needs.role)
-    found.append(service.licences(config))
-    if needs.role != needed.PIPELINE:
-        found += _databases(config)
-        found.append(service.health(machine, needs))
-    return found
-
-
-def _databases(config: Config) -> list[Finding]:
-    from deploy.check.probes import database
-
-    library = config.library_config()
-    found = list(database.probe(library))
-    if library.index.kind != "milvus":
-        return [*found, not_applicable("service.milvus", "the index is in memory")]
-    # It takes seconds to import.
-    from deploy.check.probes import milvus
-
-    return [*found, *milvus.probe(library)]
-
-
 def _rows(requirements: Requirements, findings: Iterable[Finding], role: str) -> Iterator[Row]:
     """A row for each finding that matters on a server of the role, in the order of the file."""
     order = {item: number for number, item in enumerate(requirements.items)}
@@ -178,7 +136,13 @@ def _rows(requirements: Requirements, findings: Iterable[Finding], role: str) ->
         if not needed.has_role(role, requirement.roles):
             continue
         outcome = requirement.outcome(finding)
+        found, do = requirement.found(finding), requirement.advised(finding, outcome)
         yield Row(
-            finding.item, finding.subject, requirement.name, requirement.words,
-            requirement.found(finding), outcome, requirement.advised(finding, outcome),
+            finding.item, printable(finding.subject), requirement.name, requirement.words,
+            printable(found), outcome, printable(do),
         )  # fmt: skip
+
+
+def printable(text: str) -> str:
+    """Text that may come from anybody's process, fit for a terminal and for one line."""
+    return "".join(one if one.isprintable() else "?" for one in text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 
 import pytest
 import yaml
@@ -12,6 +13,8 @@ from rich.console import Console
 from deploy.__main__ import main
 from deploy.check.finding import Outcome
 from deploy.check.report import Report, Row, plain_lines, show
+from deploy.check.run import printable, report
+from tests.support.recorded_machine import load
 from tests.support.texts import ROOT
 
 
@@ -148,3 +151,70 @@ def test_plain_lines_say_the_same():
     lines = "\n".join(plain_lines(Report("all", ROWS[:1])))
     assert "[bold]java[/] (process 7)" in " ".join(lines.split())
     assert lines.endswith("READY: no failures, no warnings; 1 item passed, 0 not applicable.")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"library__database": "postgresql://faces:open-sesame@127.0.0.1"},
+     {"library__database": "postgresql://faces:open@sesame@db/"},
+     {"library": {"index": {"milvus_token": "root:open-sesame", "probes": 0}}},
+     {"library": {"index": {"milvus_token": "root:open-sesame${NOBODY_HAS_THIS}"}}},
+     {"library": "postgresql://faces:open-sesame@127.0.0.1/faces"}],
+)  # fmt: skip
+def test_settings_that_cannot_be_used_show_no_secret(config, capsys, changes):
+    file = config(**changes)
+    status, document = checked(capsys, "--config", str(file))
+    assert status == 1
+    assert "sesame" not in json.dumps(document)
+
+
+def test_names_of_others_processes_cannot_reach_into_the_terminal():
+    assert printable("java\x1b[2J\n(process 7) 人") == "java?[2J?(process 7) 人"
+
+
+def test_a_probe_that_hangs_is_a_failure_and_the_others_go_on():
+    machine = load("no_gpu")
+    machine.hanging.update({"/proc/meminfo", "getconf", "/proc/net/tcp", "/dev/shm"})
+    made = report(machine, machine.carries(), [], "all")
+    found = {row.item: row for row in made.rows}
+    assert found["memory.total"].outcome is Outcome.FAIL
+    assert found["memory.total"].found == "/proc/meminfo gave no answer within 5 s"
+    assert found["memory.swap"].outcome is Outcome.NOT_APPLICABLE
+    assert found["system.glibc"].outcome is Outcome.FAIL
+    assert found["network.port"].outcome is Outcome.FAIL
+    assert found["processor.cores"].outcome is Outcome.PASS
+    assert found["disk.space"].outcome is Outcome.PASS
+    assert made.status == 1
+
+
+def test_a_package_that_cannot_be_imported_is_a_failure_that_names_it(config, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "deploy.check.probes.database", None)
+    monkeypatch.delattr("deploy.check.probes.database", raising=False)
+    monkeypatch.setitem(sys.modules, "deploy.check.probes.service", None)
+    monkeypatch.delattr("deploy.check.probes.service", raising=False)
+    status, document = checked(capsys, "--config", str(config()))
+    (packages,) = of(document, "service.packages")
+    assert (status, packages["outcome"]) == (1, "fail")
+    assert "deploy.check.probes.service" in packages["found"]
+
+
+def test_a_running_service_has_its_ports_and_is_well(service, capsys):
+    _, document = checked(capsys, "--config", str(service.config))
+    ports = {one["subject"].split()[0]: one for one in of(document, "network.port")}
+    assert set(ports) == {"rpc_port", "http_port", "gateway.port"}
+    for one in ports.values():
+        assert one["outcome"] == "pass"
+        assert one["found"].startswith("this service has it: ")
+    (health,) = of(document, "service.health")
+    assert (health["outcome"], health["found"]) == ("pass", "it says that it is well")
+    assert of(document, "service.database_tables")[0]["found"] == "as this release has them"
+
+
+def test_another_service_on_its_ports_is_told_with_its_settings(service, config, capsys):
+    file = config(rpc_port=service.rpc_port, http_port=0)
+    status, document = checked(capsys, "--config", str(file))
+    rpc, _ = of(document, "network.port")
+    assert (status, rpc["outcome"]) == (1, "fail")
+    assert rpc["found"].startswith("another service of this kind has it")
+    assert str(service.config) in rpc["found"]
+    assert str(service.config) in rpc["do"]
