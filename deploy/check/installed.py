@@ -6,6 +6,7 @@ Imported where the packages are there only.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,7 +75,10 @@ def _databases(config: Config) -> Iterator[Finding]:
     if library.index.kind != "milvus":
         yield not_applicable("service.milvus", "the index is in memory")
         return
-    # It takes seconds to import.
-    from deploy.check.probes import milvus
+    with warnings.catch_warnings():
+        # pymilvus looks its own version up with pkg_resources.
+        warnings.simplefilter("ignore")
+        # It takes seconds to import.
+        from deploy.check.probes import milvus
 
     yield from milvus.probe(library)

@@ -64,7 +64,8 @@ class Needs:
     role: all, pipeline or gateway. root: of the repository. config: the settings' file.
     places: to listen on. folders: what is kept there to its path. devices: GPU indexes and MIG
     UUIDs. gpu: whether one is asked for; None where nobody has said yet. sqlite: whether the
-    database is a file of this machine. tenants: of a tenant file.
+    database is a file of this machine. replicas: of the pipeline, 0 where nobody has said yet.
+    tenants: of a tenant file.
     """
 
     role: str = ALL
@@ -75,6 +76,7 @@ class Needs:
     devices: tuple[str, ...] = ()
     gpu: bool | None = None
     sqlite: bool = True
+    replicas: int = 0
     tenants: tuple[TenantNeeds, ...] = ()
 
     @property
@@ -91,7 +93,7 @@ class Needs:
     def of(self, tenants: tuple[TenantNeeds, ...]) -> Needs:
         """What the server needs for tenants, who run in place of a service of the settings."""
         folders = {name: path for name, path in self.folders.items() if name == "models"}
-        return replace(self, places=(), folders=folders, tenants=tenants)
+        return replace(self, places=(), folders=folders, replicas=0, tenants=tenants)
 
 
 def has_role(role: str, roles: tuple[str, ...]) -> bool:
@@ -129,7 +131,7 @@ def of_settings(role: str, root: Path, config: Config) -> Needs:
     return _of_role(
         Needs(
             role, root, config.path, tuple(place for place in places if place.port), folders,
-            tuple(devices), bool(devices) and role != GATEWAY, file is not None,
+            tuple(devices), bool(devices) and role != GATEWAY, file is not None, config.replicas,
         )
     )  # fmt: skip
 

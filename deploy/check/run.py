@@ -82,7 +82,7 @@ def _probes(
     machine: Machine, needs: Needs, requirements: Requirements
 ) -> Iterator[tuple[str, Iterable[Finding]]]:
     yield "processor", processor.probe(machine)
-    yield "memory", memory.probe(machine)
+    yield "memory", memory.probe(machine, needs.replicas)
     yield "disk", disk.probe(machine, needs, requirements.file_systems)
     yield "system", system.probe(machine, needs)
     yield "network", network.probe(machine, needs, requirements.wide_ports)

@@ -15,7 +15,7 @@ from deploy.check.machine import Machine
 from deploy.check.needs import Needs, Place, TenantNeeds
 from deploy.check.probes import disk, memory, network
 from deploy.check.probes.processor import numbers, usable
-from deploy.check.probes.sockets import listeners
+from deploy.check.probes.sockets import listeners, services
 
 _PORTS = ("pipeline_http", "pipeline_rpc", "gateway")
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -119,10 +119,11 @@ def probe(machine: Machine, needs: Needs, kinds: disk.Kinds) -> Iterator[Finding
     yield from network.doubles(list(needs.all_places))
     yield _memory(machine, tenants)
     yield _cores(machine, tenants)
-    listening, lowest = listeners(machine), network.lowest_port(machine)
+    listening, running = listeners(machine), services(machine)
+    lowest = network.lowest_port(machine)
     for one in tenants:
         for place in one.places:
-            yield network.port(listening, place, needs, lowest)
+            yield network.port(listening, running, place, needs, lowest)
         for name, folder in one.folders.items():
             yield from disk.folder(machine, name, folder, needs.sqlite, kinds)
     yield _folders(tenants)

@@ -10,7 +10,7 @@ A text has sections, each begun by a line `== KIND NAME`:
     == links              PATH TARGET, a line each
     == space              PATH TOTAL FREE INODES INODES_FREE, a line each; sizes as 100G
     == values             architecture, kernel, python, clock, sync
-    == needs              role, gpu, place, folder, device: what the machine is to carry
+    == needs              role, gpu, place, folder, device, replicas: what the machine is to carry
     == tenants            a tenant file
     == says               ITEM[, SUBJECT] | OUTCOME | FOUND: what the check says; of an item in
                           place of what the other text said of it, with `+ ` in front beside that,
@@ -108,11 +108,13 @@ class Recorded:
         places = [words[1:] for words in self.needs if words[0] == "place"]
         folders = [words[1:] for words in self.needs if words[0] == "folder"]
         devices = tuple(words[1] for words in self.needs if words[0] == "device")
+        replicas = int(said.get("replicas", ["0"])[0])
         gpu = {"yes": True, "no": False, "unknown": None}[said.get("gpu", ["unknown"])[0]]
         return Needs(
             said.get("role", ["all"])[0], ROOT, ROOT / "config.yml",
             tuple(Place(key, host, int(port)) for key, host, port in places),
-            {name: Path(path) for name, path in folders}, devices, gpu or bool(devices) or gpu,
+            {name: Path(path) for name, path in folders}, devices, gpu,
+            replicas=replicas,
         )  # fmt: skip
 
 
@@ -128,7 +130,7 @@ def load(name: str) -> Recorded:
     for heading, content in _sections((FOLDER / f"{name}.txt").read_text(encoding="utf-8")):
         kind, _, rest = heading.partition(" ")
         if kind == "like":
-            machine = replace(load(rest), name=name)
+            machine = replace(load(rest), name=name, advises=[])
         else:
             _take(machine, kind, rest, content, own_needs)
     return machine

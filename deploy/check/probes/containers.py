@@ -73,7 +73,7 @@ def _podman(machine: Machine) -> Finding:
         return not_applicable(item, "not installed")
     found = re.search(r"version (\S+)", answer.out)
     if not answer.ok or not found:
-        return warned(item, f"podman says: {answer.said}")
+        return warned(item, f"podman says: {answer.said}", "unseen")
     return Finding(item, found[1], found[1])
 
 
@@ -88,7 +88,7 @@ def _toolkit(machine: Machine, has_runtime: bool, has_gpu: bool) -> Finding:
         return failed(item, "not installed")
     found = re.search(r"version (\d[\d.]*)", answer.out)
     if not answer.ok or not found:
-        return warned(item, f"nvidia-ctk says: {answer.said}")
+        return warned(item, f"nvidia-ctk says: {answer.said}", "unseen")
     return Finding(item, found[1], found[1])
 
 

@@ -202,7 +202,9 @@ def _cuda(machine: Machine, there: Mapping[str, str], needs: Needs) -> Iterator[
         yield not_applicable("gpu.cuda", "no stage runs on a GPU")
         yield not_applicable("gpu.cudnn", "no stage runs on a GPU")
         return
-    yield Finding("gpu.cuda", "all there", frozenset(there))
+    version = version_of(machine, there.get("libcublas.so.11", ""))
+    words = f"all there, cuBLAS {version}" if "." in version else "all there"
+    yield Finding("gpu.cuda", words, frozenset(there))
     path = there.get("libcudnn.so.8")
     if path is None:
         other = sorted(name for name in there if name.startswith("libcudnn.so"))

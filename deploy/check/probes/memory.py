@@ -13,8 +13,8 @@ GIB = 1 << 30
 MIB = 1 << 20
 
 
-def probe(machine: Machine) -> Iterator[Finding]:
-    """The items of the group memory."""
+def probe(machine: Machine, replicas: int = 0) -> Iterator[Finding]:
+    """The items of the group memory. replicas: of the pipeline, 0 where nobody has said yet."""
     known = _meminfo(machine)
     if "MemTotal" not in known:
         yield warned("memory.total", "/proc/meminfo cannot be read")
@@ -24,6 +24,10 @@ def probe(machine: Machine) -> Iterator[Finding]:
     if limit is not None and limit < total:
         words = f"{sized(limit)}, the cgroup's limit, of {words}"
     yield Finding("memory.total", words, usable(machine) / GIB)
+    if replicas:
+        each = usable(machine) / replicas
+        words = f"{sized(each)} for each of {replicas}"
+        yield Finding("memory.replicas", words, each / GIB)
     available = known.get("MemAvailable", known.get("MemFree", 0))
     yield Finding("memory.available", sized(available), available / GIB)
     yield from _swap(known)

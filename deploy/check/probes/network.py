@@ -9,15 +9,16 @@ from deploy.check.finding import Finding, failed, not_applicable, passed, warned
 from deploy.check.machine import Machine
 from deploy.check.needs import Needs, Place, is_loopback
 from deploy.check.probes import firewall
-from deploy.check.probes.sockets import Listener, listeners
+from deploy.check.probes.sockets import Holder, Listener, listeners, services
 
 
 def probe(machine: Machine, needs: Needs, wide_ports: Mapping[int, str]) -> Iterator[Finding]:
     """The items of the group network. wide_ports: of servers that applications need not reach."""
     listening = listeners(machine)
     lowest = lowest_port(machine)
+    running = services(machine)
     for place in needs.places:
-        yield port(listening, place, needs, lowest)
+        yield port(listening, running, place, needs, lowest)
     yield from _own_addresses(needs)
     yield _other_addresses(listening, needs, wide_ports)
     yield from firewall.probe(machine, [place for place in needs.all_places if place.is_wide])
@@ -29,8 +30,13 @@ def lowest_port(machine: Machine) -> int:
     return int(text) if text.isdigit() else 1024
 
 
-def port(listening: list[Listener], place: Place, needs: Needs, lowest: int) -> Finding:
-    """Whether a port is free, or its own service's already. lowest: see `lowest_port`."""
+def port(
+    listening: list[Listener], running: list[Holder], place: Place, needs: Needs, lowest: int
+) -> Finding:
+    """Whether a port is free, or its own service's already.
+
+    running: processes of services of this kind. lowest: see `lowest_port`.
+    """
     item, subject = "network.port", f"{place.key} {place.port}"
     facts = {"key": place.key, "port": place.port, "config": needs.config}
     if place.port < lowest:
@@ -41,16 +47,30 @@ def port(listening: list[Listener], place: Place, needs: Needs, lowest: int) -> 
     if not taken:
         return Finding(item, "free", True, subject=subject, facts=facts)
     by = ", ".join(dict.fromkeys(one.by for one in taken))
-    owners = [holder.settings for one in taken for holder in one.holders]
-    own = [owner for owner in owners if owner is not None and place.is_of(owner, needs.config)]
-    if owners and len(own) == len(owners):
-        whose = f"tenant {place.tenant}" if place.tenant else "this service"
+    whose = f"tenant {place.tenant}" if place.tenant else "this service"
+    if is_own(taken, running, place, needs):
         return passed(item, f"{whose} has it: {by}", subject)
+    owners = [holder.settings for one in taken for holder in one.holders]
     other = next((owner for owner in owners if owner is not None), None)
     words, case = f"{by} has it", ""
     if other is not None:
         words, case = f"another service of this kind has it: {by}, {other}", "service"
     return Finding(item, words, False, None, subject, case, {**facts, "by": by, "other": other})
+
+
+def is_own(taken: list[Listener], running: list[Holder], place: Place, needs: Needs) -> bool:
+    """Whether those that have a port are of the service that the port is for.
+
+    Of another user's processes it cannot be seen who of them holds a socket: that the service
+    runs is then as good.
+    """
+    holders = [holder for one in taken for holder in one.holders]
+    settings = [holder.settings for holder in holders]
+    own = [one for one in settings if one is not None and place.is_of(one, needs.config)]
+    if holders or not taken:
+        return bool(own) and len(own) == len(holders)
+    known = [holder.settings for holder in running]
+    return any(one is not None and place.is_of(one, needs.config) for one in known)
 
 
 def _own_addresses(needs: Needs) -> Iterator[Finding]:

@@ -17,7 +17,8 @@ from pathlib import Path
 from deploy.check.finding import Finding, counted, failed, not_applicable, passed, warned
 from deploy.check.machine import HangsError, Machine, within
 from deploy.check.needs import GATEWAY, Needs, Place
-from deploy.check.probes.sockets import listeners
+from deploy.check.probes.network import is_own
+from deploy.check.probes.sockets import listeners, services
 from inference.manifest import Manifest, ManifestError
 from settings.config import Config, ConfigError
 
@@ -100,8 +101,7 @@ def health(machine: Machine, needs: Needs) -> Finding:
         return not_applicable(item, "no gateway in the settings")
     (place,) = places
     taken = [one for one in listeners(machine) if one.port == place.port and one.takes(place.host)]
-    owners = {holder.settings for one in taken for holder in one.holders}
-    if owners != {needs.config}:
+    if not is_own(taken, services(machine), place, needs):
         return not_applicable(item, "it does not run")
     try:
         return within("its /health", lambda: _health(place), _HEALTH_S + 1)

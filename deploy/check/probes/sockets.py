@@ -77,6 +77,12 @@ def listeners(machine: Machine) -> list[Listener]:
     return sorted(made, key=lambda one: (one.port, one.host))
 
 
+def services(machine: Machine) -> list[Holder]:
+    """Every process of a service of this kind, also of another user's."""
+    found = [_holder(machine, int(pid)) for pid in filter(str.isdigit, machine.entries("/proc"))]
+    return [holder for holder in found if holder.settings is not None]
+
+
 def _address(text: str) -> str:
     """An address as the kernel writes it: words of 32 bits, in this machine's order of bytes."""
     packed = b"".join(
