@@ -45,8 +45,9 @@ class Place:
 class TenantNeeds:
     """What a tenant file asks for one tenant. Zero and "" for what it leaves open.
 
-    devices: MIG UUIDs or GPU indexes. cores: numbers of processors. memory: bytes.
-    folders: what is kept there to its path.
+    devices: UUIDs of MIG instances and of GPUs, or GPU indexes. cores: numbers of processors.
+    memory: bytes. folders: what is kept there to its path. shares_device, shares_cores: whether
+    it may have them with other tenants that say so.
     """
 
     name: str
@@ -55,6 +56,8 @@ class TenantNeeds:
     cores: frozenset[int] = frozenset()
     memory: int = 0
     folders: Mapping[str, Path] = field(default_factory=dict)
+    shares_device: bool = False
+    shares_cores: bool = False
 
 
 @dataclass(frozen=True)

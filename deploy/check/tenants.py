@@ -20,7 +20,7 @@ from deploy.check.probes.sockets import listeners, services
 _PORTS = ("pipeline_http", "pipeline_rpc", "gateway")
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_MIG = re.compile(r"MIG-[A-Za-z0-9/-]{1,80}")
+_UUID = re.compile(r"(MIG|GPU)-[A-Za-z0-9/-]{1,80}")
 
 
 class TenantFileError(ValueError):
@@ -58,6 +58,7 @@ def _needs(key: str, entry: Any, path: Path, role: str) -> TenantNeeds:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise TenantFileError(f"{key}.name: {name!r:.80} is not allowed")
     devices, cores = _device(f"{name}.device", entry.get("device", ""))
+    cores |= _cores_of(f"{name}.cores", entry.get("cores", ""))
     folders = {}
     for kind in ("data", "log"):
         value = entry.get(kind)
@@ -66,24 +67,32 @@ def _needs(key: str, entry: Any, path: Path, role: str) -> TenantNeeds:
                 raise TenantFileError(f"{name}.{kind}: a folder is expected")
             folders[f"{name} {kind}"] = (path.parent / value).resolve()
     places = _places(name, entry.get("ports") or {}, role)
-    return TenantNeeds(
-        name, places, devices, cores, _bytes(f"{name}.memory", entry.get("memory")), folders
-    )
+    size = _bytes(f"{name}.memory", entry.get("memory"))
+    shares = (entry.get(key) is True for key in ("shared_device", "shared_cores"))
+    return TenantNeeds(name, places, devices, cores, size, folders, *shares)
 
 
 def _device(key: str, value: Any) -> tuple[tuple[str, ...], frozenset[int]]:
-    """GPU devices and cores: a MIG UUID, a GPU's index, or cores such as "0-1"."""
+    """GPU devices and cores: a UUID, a GPU's index, or cores such as "0-1"."""
     text = str(value).strip()
     if not text or text == "cpu":
         return (), frozenset()
-    if _MIG.fullmatch(text) or re.fullmatch(r"(gpu:)?\d+", text):
+    if _UUID.fullmatch(text) or re.fullmatch(r"(gpu:)?\d+", text):
         return (text.removeprefix("gpu:"),), frozenset()
     cores = numbers(text.removeprefix("cores:").strip())
     if not cores:
         raise TenantFileError(
-            f"{key}: {text!r:.80} is not a MIG UUID, the index of a GPU or cores such as 0-1"
+            f"{key}: {text!r:.80} is not a UUID, the index of a GPU or cores such as 0-1"
         )
     return (), cores
+
+
+def _cores_of(key: str, value: Any) -> frozenset[int]:
+    text = str(value).strip()
+    cores = numbers(text)
+    if text and not cores:
+        raise TenantFileError(f"{key}: {text!r:.80} is not cores such as 0-1")
+    return cores
 
 
 def _bytes(key: str, value: Any) -> int:
@@ -119,6 +128,7 @@ def probe(machine: Machine, needs: Needs, kinds: disk.Kinds) -> Iterator[Finding
     yield from network.doubles(list(needs.all_places))
     yield _memory(machine, tenants)
     yield _cores(machine, tenants)
+    yield _devices(tenants)
     listening, running = listeners(machine), services(machine)
     lowest = network.lowest_port(machine)
     for one in tenants:
@@ -152,17 +162,33 @@ def _cores(machine: Machine, tenants: tuple[TenantNeeds, ...]) -> Finding:
         if missing := sorted(cores - there):
             words = f"{name}: {', '.join(map(str, missing))} not there"
             return failed(item, words, count=len(there))
-    shared = _shared(named)
+    alone = {one.name for one in tenants if not one.shares_cores}
+    shared = _shared(named, alone)
     if shared:
         return warned(item, f"shared by {shared}", "shared")
-    total = sum(map(len, named.values()))
-    return passed(item, f"{counted(total, 'core')} of {len(there)}, none twice")
+    total = len(frozenset().union(*named.values()))
+    return passed(item, f"{counted(total, 'core')} of {len(there)}, none twice unasked")
 
 
-def _shared(named: Mapping[str, frozenset[int]]) -> str:
-    for name, cores in named.items():
-        others = [other for other, of in named.items() if other != name and of & cores]
-        if others:
+def _devices(tenants: tuple[TenantNeeds, ...]) -> Finding:
+    item = "tenants.devices"
+    named = {one.name: frozenset(one.devices) for one in tenants if one.devices}
+    if not named:
+        return not_applicable(item, "the file names none")
+    shared = _shared(named, {one.name for one in tenants if not one.shares_device})
+    if shared:
+        return warned(item, f"shared by {shared}")
+    return passed(item, f"{counted(len(named), 'tenant')} with one, none twice unasked")
+
+
+def _shared(named: Mapping[str, frozenset[Any]], alone: set[str]) -> str:
+    """Tenants that have something in common, one of which is to have its own; "" for none.
+
+    alone: those that did not say that they share.
+    """
+    for name, own in named.items():
+        others = [other for other, of in named.items() if other != name and of & own]
+        if others and alone & {name, *others}:
             return " and ".join((name, *others))
     return ""
 

@@ -43,7 +43,8 @@ def _docker(machine: Machine) -> Finding:
         told = json.loads(answer.out.splitlines()[0] if answer.out.strip() else "{}")
     except ValueError:
         told = {}
-    client, server = (_version(told.get(part)) for part in ("Client", "Server"))
+    parts = told if isinstance(told, dict) else {}
+    client, server = (_version(parts.get(part)) for part in ("Client", "Server"))
     if server:
         return Finding(item, f"{server}, client {client or 'unknown'}", server)
     if "permission denied" in answer.error:

@@ -161,18 +161,19 @@ def _mig(machine: Machine, cards: list[Card]) -> Iterator[Finding]:
             yield warned("gpu.mig", words, "pending", subject, **facts)
         elif card.mig != "Enabled":
             yield passed("gpu.mig", "off: the GPU is one device", subject)
-        elif own := [profile for index, profile, _ in instances if index == card.index]:
+        elif own := [name for index, name, _ in instances if name and index == card.index]:
             yield passed("gpu.mig", f"on: {', '.join(own)}", subject)
         else:
             yield failed("gpu.mig", "on, without an instance", "empty", subject, **facts)
 
 
 def _instances(machine: Machine) -> list[tuple[str, str, str]]:
-    """GPU's index, profile and UUID of each MIG instance."""
+    """GPU's index, profile and UUID of each MIG instance; without a profile of the GPU itself."""
     found, index = [], ""
     for line in machine.run("nvidia-smi", "-L").out.splitlines():
-        if card := re.match(r"GPU (\d+):", line):
+        if card := re.match(r"GPU (\d+):.*\(UUID: (GPU-[^)]+)\)", line):
             index = card[1]
+            found.append((index, "", card[2]))
         elif one := re.match(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)", line):
             found.append((index, one[1], one[2]))
     return found
@@ -183,18 +184,22 @@ def _devices(machine: Machine, needs: Needs, cards: list[Card]) -> Iterator[Find
     if not needs.all_devices:
         yield not_applicable("gpu.devices", "nothing asks for one")
         return
-    instances = {uuid: profile for _, profile, uuid in _instances(machine)}
+    told = _instances(machine)
+    instances = {uuid: profile for _, profile, uuid in told if profile}
     plain = {card.index: card for card in cards}
+    indexes = {uuid: index for index, profile, uuid in told if not profile}
     for device in needs.all_devices:
         facts = {"devices": ", ".join([*plain, *instances])}
         if device in instances:
             yield passed("gpu.devices", f"there, {instances[device]}", device)
-        elif device not in plain:
+            continue
+        card = plain.get(indexes.get(device, device))
+        if card is None:
             yield failed("gpu.devices", "not there", "", device, **facts)
-        elif plain[device].mig == "Enabled":
+        elif card.mig == "Enabled":
             yield failed("gpu.devices", "divided into MIG instances", "divided", device, **facts)
         else:
-            yield passed("gpu.devices", f"there, {plain[device].name}", device)
+            yield passed("gpu.devices", f"there, {card.name}", device)
 
 
 def _cuda(machine: Machine, there: Mapping[str, str], needs: Needs) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import pytest
 from tests.support.texts import ROOT
 
 # Without the packages beside it, an interpreter is as bare as on a new machine.
-BARE = (sys.executable, "-S", "-m", "deploy")
+BARE = (sys.executable, "-E", "-S", "-m", "deploy")
 
 
 def run(*arguments: str, python: tuple[str, ...] = BARE) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deploy.check import tenants
@@ -47,6 +49,29 @@ def test_a_failure_and_nothing_else_makes_the_exit_status_1(machine, tmp_path):
     fails = any(outcome == "fail" for _, _, outcome, _ in machine.says)
     assert made.status == int(fails)
     assert made.conclusion.startswith("NOT READY" if fails else "READY")
+
+
+GARBAGE = (
+    "", "\0\0", "x" * 5000, "0 0 0\n" * 50, "99999999999999999999999999 -1 1e9\n" * 3,
+    ": , :\n\t=> (\n", "[N/A], [N/A], [N/A], [N/A], [N/A]\n", "[]", "{}", '"text"',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["three_tenants_on_mig", "cgroups_v1", "nftables_dropping"])
+def test_answers_that_nobody_expects_stop_no_check(name, tmp_path):
+    machine = load(name)
+    kept = len(checked(machine, tmp_path).rows) // 2
+    for path, content in list(machine.files.items()):
+        for other in (*GARBAGE, content[: len(content) // 2]):
+            machine.files[path] = other
+            assert len(checked(machine, tmp_path).rows) > kept, (path, other)
+        machine.files[path] = content
+    for command, answer in list(machine.answers.items()):
+        for other in (*GARBAGE, answer.out[: len(answer.out) // 2]):
+            for status in (0, 1, -11):
+                machine.answers[command] = replace(answer, out=other, status=status)
+                assert len(checked(machine, tmp_path).rows) > kept, (command, other)
+        machine.answers[command] = answer
 
 
 def test_there_are_at_least_twelve_machines_that_differ():

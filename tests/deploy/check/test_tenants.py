@@ -27,9 +27,10 @@ tenants:
     quotas: {requests: 100}
   - {name: access, device: 1, ports: {gateway: 20013}, memory: 536870912}
   - {name: visitors, device: "0-1,4"}
+  - {name: gate, device: GPU-0b7f7d0e, cores: "2,8-9", shared_device: true}
 """,
     )
-    attendance, access, visitors = load_needs(file, "all")
+    attendance, access, visitors, gate = load_needs(file, "all")
     assert attendance.devices == ("MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f",)
     assert [place.port for place in attendance.places] == [20001, 20002, 20003]
     assert {place.tenant for place in attendance.places} == {"attendance"}
@@ -38,6 +39,8 @@ tenants:
     assert str(attendance.folders["attendance log"]) == "/var/log/attendance"
     assert (access.devices, access.memory, access.cores) == (("1",), 536870912, frozenset())
     assert (visitors.devices, visitors.cores) == ((), frozenset({0, 1, 4}))
+    assert (gate.devices, gate.cores) == (("GPU-0b7f7d0e",), frozenset({2, 8, 9}))
+    assert (gate.shares_device, gate.shares_cores) == (True, False)
 
 
 def test_a_role_has_its_ports_only(tmp_path):
@@ -59,6 +62,7 @@ def test_a_role_has_its_ports_only(tmp_path):
         ("tenants: [{name: a}, {name: a}]", "name: a stands there twice"),
         ("tenants: [{name: a, device: quantum}]", "a.device: 'quantum'"),
         ("tenants: [{name: a, device: 0-99999999}]", "a.device"),
+        ("tenants: [{name: a, cores: all}]", "a.cores: 'all'"),
         ("tenants: [{name: a, memory: much}]", "a.memory: 'much'"),
         ("tenants: [{name: a, memory: -4GiB}]", "a.memory"),
         ("tenants: [{name: a, ports: {gateway: 70000}}]", "a.ports.gateway: 70000"),
