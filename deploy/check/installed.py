@@ -16,7 +16,7 @@ from deploy.check.machine import Machine
 from deploy.check.needs import Needs
 from settings.config import Config, ConfigError, load_config
 
-_OF_SETTINGS = ("models", "licences", "database", "milvus", "health")
+_OF_SETTINGS = ("secrets", "models", "licences", "database", "milvus", "pipelines", "health")
 # What a message may repeat of the settings: the password in a URL, and Milvus' token.
 _PASSWORD = re.compile(r"(://[^:/@\s]*):[^\s'\"]+@")
 _TOKEN = re.compile(r"(milvus_token['\"]?: )('[^']*'|\"[^\"]*\"|\S+)")
@@ -60,10 +60,12 @@ def _findings(machine: Machine, needs: Needs, config: Config | None) -> Iterator
         for name in _OF_SETTINGS:
             yield not_applicable(f"service.{name}", "no valid settings")
         return
+    yield service.secrets(config)
     yield from service.models(config, needs.role)
     yield service.licences(config)
     if needs.role != needed.PIPELINE:
         yield from _databases(config)
+        yield from service.pipelines(config)
         yield service.health(machine, needs)
 
 

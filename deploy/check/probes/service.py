@@ -8,6 +8,9 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import re
+import socket
+import stat
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -24,6 +27,9 @@ from settings.config import Config, ConfigError
 
 _LOCKS = {"cpu": "requirements.lock", "gpu": "requirements-gpu.lock"}
 _HEALTH_S = 4.0
+_CONNECT_S = 3.0
+# One that stands there itself, and not ${NAME}.
+_WRITTEN_PASSWORD = re.compile(r"://[^/@]*:(?!\$\{)[^@]*@")
 # Models that a stage of the pipeline runs are read whole for their digests.
 _MODELS_S = 20.0
 
@@ -91,6 +97,39 @@ def _intact(config: Config, stage: str) -> str:
         count = counted(len(manifest.files), "file")
         words.append(f"{manifest.name}: {count} as its manifest says ({manifest.licence})")
     return "; ".join(words)
+
+
+def secrets(config: Config) -> Finding:
+    """Whether others than the service may read a password that stands in the settings' file."""
+    item = "service.secrets"
+    if not _WRITTEN_PASSWORD.search(config.library.database):
+        return passed(item, "no password of the database stands in it")
+    mode = stat.S_IMODE(config.path.stat().st_mode)
+    words = f"a password stands in it, and its mode is {mode:o}"
+    if mode & stat.S_IROTH:
+        return warned(item, f"{words}: anybody may read it", file=config.path)
+    return passed(item, words)
+
+
+def pipelines(config: Config) -> Iterator[Finding]:
+    """Whether the pipelines on other machines can be reached, and how fast."""
+    item = "service.pipelines"
+    if not config.gateway.pipelines:
+        yield not_applicable(item, "that of the same service")
+    for address in config.gateway.pipelines:
+        try:
+            took = within(address, partial(_connect_ms, address))
+        except (HangsError, OSError) as error:
+            yield failed(item, f"cannot be reached: {error}", "", address)
+        else:
+            yield Finding(item, f"takes connections, {took:.1f} ms", round(took, 1), None, address)
+
+
+def _connect_ms(address: str) -> float:
+    host, _, port = address.rpartition(":")
+    begun = time.perf_counter()
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+    return (time.perf_counter() - begun) * 1000
 
 
 def health(machine: Machine, needs: Needs) -> Finding:

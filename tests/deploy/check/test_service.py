@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import os
 import shutil
+import socket
 import threading
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from deploy.check.machine import ThisMachine
 from deploy.check.needs import Needs, Place, of_settings
 from deploy.check.probes import service
 from deploy.check.run import ROOT
+from runtime.ports import unused_ports
 from settings.config import load_config
 
 MACHINE = ThisMachine()
@@ -104,6 +106,52 @@ def test_a_model_for_research_only_is_a_warning(config):
         text = yaml.safe_dump({**manifest, "licence": licence})
         (directory / "model.yml").write_text(text)
         assert service.licences(config).outcome.value == outcome
+
+
+def with_changes(config, **changes):
+    """The settings of another file, with these lines of sections changed."""
+    document = yaml.safe_load(config.path.read_text())
+    for key, value in changes.items():
+        section, _, name = key.partition("__")
+        document[section][name] = value
+    config.path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return load_config(config.path)
+
+
+@pytest.mark.parametrize(
+    ("url", "mode", "outcome"),
+    [("sqlite:///data/faces.db", 0o644, "pass"),
+     ("postgresql://faces@db/faces", 0o644, "pass"),
+     ("postgresql://faces:${FACES_PASSWORD}@db/faces", 0o644, "pass"),
+     ("postgresql://faces:open-sesame@db/faces", 0o640, "pass"),
+     ("postgresql://faces:open-sesame@db/faces", 0o644, "warning")],
+)  # fmt: skip
+def test_a_password_that_anybody_may_read_is_a_warning(config, url, mode, outcome, monkeypatch):
+    monkeypatch.setenv("FACES_PASSWORD", "open-sesame")
+    changed = with_changes(config, library__database=url)
+    changed.path.chmod(mode)
+    one = service.secrets(changed)
+    assert one.outcome.value == outcome
+    assert "sesame" not in one.found
+
+
+def test_pipelines_on_other_machines_are_reached_or_not(config):
+    (closed,) = unused_ports(1)
+    with socket.create_server(("127.0.0.1", 0)) as pipeline:
+        there = f"127.0.0.1:{pipeline.getsockname()[1]}"
+        away = f"127.0.0.1:{closed}"
+        changed = with_changes(config, gateway__pipelines=[there, away, "no.such.host.invalid:1"])
+        found = list(service.pipelines(changed))
+    assert of(found, there).outcome is None
+    assert of(found, there).value > 0
+    assert of(found, away).outcome.value == "fail"
+    assert "refused" in of(found, away).found
+    assert of(found, "no.such.host.invalid:1").outcome.value == "fail"
+
+
+def test_a_gateway_with_its_own_pipeline_has_none_to_reach(config):
+    (one,) = service.pipelines(config)
+    assert one.outcome.value == "not applicable"
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
