@@ -6,16 +6,15 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from deploy.check import alone
+from client.terminal.command import INTERRUPTED, run_command
+from deploy.check import alone, options
 
 if __name__ == "__main__" and alone.is_needed():
     # Before an installation; what is imported below is not there yet.
-    sys.exit(alone.main(sys.argv[1:]))
+    sys.exit(run_command(lambda: alone.main(sys.argv[1:])))
 
 import click
 
-from client.terminal.command import INTERRUPTED, run_command
-from deploy.check import options
 from deploy.errors import DeployError
 from settings.config import ConfigError
 from terminal.options import SETTINGS, run_program

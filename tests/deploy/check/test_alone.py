@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -58,6 +59,15 @@ def test_wrong_usage_is_told_and_is_status_2(arguments):
     assert done.returncode == 2
     assert done.stderr
     assert done.stdout == ""
+
+
+def test_an_output_that_nobody_reads_is_no_complaint():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [*BARE, "check", "--json"]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_other_commands_say_what_has_to_be_done_first():
