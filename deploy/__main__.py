@@ -6,9 +6,15 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from client.terminal.command import INTERRUPTED, run_command
+from deploy.check import alone, options
+
+if __name__ == "__main__" and alone.is_needed():
+    # Before an installation; what is imported below is not there yet.
+    sys.exit(run_command(lambda: alone.main(sys.argv[1:])))
+
 import click
 
-from client.terminal.command import INTERRUPTED, run_command
 from deploy.errors import DeployError
 from settings.config import ConfigError
 from terminal.options import SETTINGS, run_program
@@ -17,7 +23,9 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 _EPILOG = "Exit status: 0 done, 1 not or not all, 2 wrong usage, 130 stopped by Ctrl-C."
 # Commands by name: module with it, its attribute, and its line in the list of all.
-_COMMANDS: dict[str, tuple[str, str, str]] = {}
+_COMMANDS: dict[str, tuple[str, str, str]] = {
+    "check": ("deploy.check.command", "run", options.SHORT),
+}
 
 
 class _Commands(click.Group):

@@ -40,6 +40,8 @@ from client.pipeline.answer import Answer, FaceAnswer, ImageAnswer
 from client.rest.answers import FoundFace, FoundUser, Location
 from convert import terminal as convert
 from convert.catalog import load_catalog
+from deploy.check import report as checking
+from deploy.check.finding import Outcome as CheckOutcome
 from gateway import __main__ as keys
 from gateway.auth.keys import Key
 from library.commands import import_command, search_command, stats_command, verify_command
@@ -273,6 +275,17 @@ def catalog(console, monkeypatch):
     return ["mobilefacenet_128 *", "converted"]
 
 
+def of_check(console):
+    words = "another service of this kind has it: python (process 4194303), /srv/face/other.yml"
+    rows = [
+        checking.Row("network.port", "gateway.port 65535", "port", "free, or this service's", words,
+                     outcome, "End that one, or write another port at gateway.port.")
+        for outcome in CheckOutcome
+    ]  # fmt: skip
+    checking.show(checking.Report("all", tuple(rows)), console)
+    return ["not applicable", "gateway.port 65535", "(process 4194303)", "NOT READY: 1 failure"]
+
+
 SHOWN = {
     "bench throughput": throughput, "bench throughput --latency": latency,
     "bench throughput --overload": overload, "bench enrol": enrolment, "bench search": search,
@@ -281,4 +294,5 @@ SHOWN = {
     "bench replicas": of_replicas, "bench attacks": of_attacks, "bench kills": of_kills,
     "clients": clients, "demo": of_demo, "tracer": of_tracer,
     "library": of_library, "gateway keys": of_keys, "convert --list": catalog,
+    "deploy check": of_check,
 }  # fmt: skip

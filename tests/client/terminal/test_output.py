@@ -22,7 +22,7 @@ from client.terminal.table import FittingTable
 from tests.support import terminal_tables
 from tests.support.service import ROOT
 
-PACKAGES = ("bench", "client", "convert", "gateway", "library", "ops", "tracer")
+PACKAGES = ("bench", "client", "convert", "deploy", "gateway", "library", "ops", "tracer")
 OURS = ROOT / "client" / "terminal" / "table.py"
 WIDTHS = (80, PIPED_WIDTH)
 

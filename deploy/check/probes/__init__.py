@@ -1,0 +1,1 @@
+"""What is looked at, a subject a file; none of them judges but by a requirement's data."""
