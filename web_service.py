@@ -53,11 +53,11 @@ def serve(config: Config, role: Role = Role.ALL) -> int:
     lock = DataLock(data_files(config))
     was_killed = take(lock)
     try:
-        if role.has_pipeline:
+        if config.replicas:
             say_models(config)
         if was_killed:
-            wait_for_ports(config, role)
-        return Supervisor(config, role).run()
+            wait_for_ports(config)
+        return Supervisor(config).run()
     finally:
         lock.release()
 
@@ -76,12 +76,12 @@ def take(lock: DataLock) -> bool:
         return False
 
 
-def wait_for_ports(config: Config, role: Role) -> None:
+def wait_for_ports(config: Config) -> None:
     """Wait for the ports of a service that was killed; whoever needs them says what is wrong."""
     give_up = time.monotonic() + _CHILDREN_END_S
     while time.monotonic() < give_up:
         try:
-            check_places(config, role)
+            check_places(config)
         except ConfigError:
             time.sleep(0.1)
         else:

@@ -6,7 +6,6 @@ import os
 import socket
 from dataclasses import dataclass
 
-from runtime.roles import Role
 from settings.config import Config, ConfigError
 
 LISTENING = "FACE_SERVICE_LISTENING"  # the environment's name for a socket from the parent
@@ -47,13 +46,13 @@ def gateway_place(config: Config) -> Place:
     return Place("gateway.port", config.gateway.host, config.gateway.port)
 
 
-def check_places(config: Config, role: Role = Role.ALL) -> None:
+def check_places(config: Config) -> None:
     """Raise ConfigError if something listens on a port already, or it may not be used.
 
     Replicas share their port with whoever asks for that, so a second service has to look first.
     """
-    places = [rpc_place(config), http_place(config)] if role.has_pipeline else []
-    for place in (*places, gateway_place(config)):
+    pipelines = (rpc_place(config), http_place(config)) if config.replicas else ()
+    for place in (*pipelines, gateway_place(config)):
         if not place.port:
             continue
         with socket.socket(place.family) as probe:

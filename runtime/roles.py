@@ -14,15 +14,11 @@ class Role(StrEnum):
     PIPELINE = "pipeline"
     GATEWAY = "gateway"
 
-    @property
-    def has_pipeline(self) -> bool:
-        """Whether the pipeline's processes are started."""
-        return self is not Role.GATEWAY
-
 
 def with_role(config: Config, role: Role) -> Config:
     """The settings as they are for a role: one file serves machines of different roles.
 
+    Without a gateway its port is 0, without a pipeline there are 0 replicas.
     Raises ConfigError where they do not go with it.
     """
     if role is Role.PIPELINE:
@@ -36,4 +32,5 @@ def with_role(config: Config, role: Role) -> Config:
                 raise ConfigError(
                     f"{config.path}: gateway.{key}: {value} is not allowed with --role gateway"
                 )
+        return config.model_copy(update={"replicas": 0})
     return config

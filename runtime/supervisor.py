@@ -16,7 +16,6 @@ from runtime.heartbeat import NOTICE, Notice
 from runtime.listening import LISTENING, check_places, gateway_place, listen
 from runtime.probe import PIXEL
 from runtime.process import child_environment
-from runtime.roles import Role
 from runtime.unavailable_server import UnavailableServer
 from settings.config import Config
 
@@ -46,11 +45,9 @@ class Supervisor:
     it is killed with SIGKILL.
     """
 
-    def __init__(self, config: Config, role: Role = Role.ALL) -> None:
-        """config: as `runtime.roles.with_role` made it for the role."""
+    def __init__(self, config: Config) -> None:
         self._config = config
-        self._role = role
-        self._children = [Child(program) for program in programs(config, role)]
+        self._children = [Child(program) for program in programs(config)]
         self._notice = Notice()
         self._listening: socket.socket | None = None
         self._unavailable: UnavailableServer | None = None
@@ -62,7 +59,7 @@ class Supervisor:
         """Serve until a signal; the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        check_places(self._config, self._role)
+        check_places(self._config)
         if self._config.gateway.port:
             # Held here, so that it outlives every gateway.
             self._listening = listen(self._config, gateway_place(self._config), shared=False)
@@ -92,10 +89,8 @@ class Supervisor:
         for child in self._children:
             self._spawn(child)
         self._until(lambda: all(child.ready for child in self._children))
-        addresses = []
-        if self._role.has_pipeline:
-            addresses.append(f"gRPC {config.rpc_host}:{config.rpc_port}")
-        if self._role.has_pipeline and config.http_port:
+        addresses = [f"gRPC {config.rpc_host}:{config.rpc_port}"] if config.replicas else []
+        if config.replicas and config.http_port:
             self._until(lambda: _answers(config))
             host = f"{config.http_host}:{config.http_port}"
             addresses.insert(0, f"HTTP http://{host}/{config.name}/prediction")
@@ -193,10 +188,10 @@ class Supervisor:
                 child.wait(give_up - spared - time.monotonic())
 
 
-def programs(config: Config, role: Role = Role.ALL) -> list[Program]:
+def programs(config: Config) -> list[Program]:
     """The children of a service: a pipeline a replica, and the gateway."""
     found = []
-    for replica in range(config.replicas if role.has_pipeline else 0):
+    for replica in range(config.replicas):
         title = f"pipeline {replica}" if config.replicas > 1 else "pipeline"
         found.append(Program(title, "ops.serving", (str(config.path), str(replica))))
     if config.gateway.port:

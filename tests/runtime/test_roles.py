@@ -20,7 +20,7 @@ def with_gateway(config, **settings):
 
 
 def titles(config, role):
-    return [program.title for program in programs(with_role(config, role), role)]
+    return [program.title for program in programs(with_role(config, role))]
 
 
 def test_a_role_starts_its_part_alone(config):
