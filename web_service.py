@@ -1,5 +1,6 @@
 """Start the face recognition service: ``python web_service.py [--config config.yml]``.
 
+With ``--role pipeline`` or ``--role gateway`` only that part, where the other is elsewhere.
 It starts the pipeline and the gateway, prints ``ready`` when they answer, and ends them on SIGTERM
 or Ctrl-C, after the requests under way. Exit status 0 after a clean end, 1 when a process died
 before the service was ready or it was not ready in time, 2 for a configuration that cannot be used,
@@ -17,6 +18,7 @@ import click
 from client.terminal.command import outlive_readers
 from runtime.data_lock import DataLock, data_files
 from runtime.listening import check_places
+from runtime.roles import Role, with_role
 from runtime.supervisor import Supervisor
 from settings.config import Config, ConfigError, load_config
 from terminal.options import SETTINGS, config_option, run_program
@@ -32,22 +34,27 @@ def main() -> int:
 
 @click.command(context_settings=SETTINGS, help="The face recognition service.")
 @config_option
-def program(config: Path) -> int:
+@click.option("--role", type=click.Choice([one.value for one in Role]), default=Role.ALL.value,
+              help="What runs here. pipeline: no gateway; gateway: no pipeline, those of "
+              "gateway.pipelines are asked; all: both.")  # fmt: skip
+def program(config: Path, role: str) -> int:
     """Serve until a signal; the exit status."""
     outlive_readers()
     try:
-        return serve(load_config(config))
+        return serve(load_config(config), Role(role))
     except ConfigError as error:
         print(f"web_service: {error}", file=sys.stderr)
         return 2
 
 
-def serve(config: Config) -> int:
-    """The same with these settings. Raises ConfigError."""
+def serve(config: Config, role: Role = Role.ALL) -> int:
+    """The same with these settings, or the part of it. Raises ConfigError."""
+    config = with_role(config, role)
     lock = DataLock(data_files(config))
     was_killed = take(lock)
     try:
-        say_models(config)
+        if config.replicas:
+            say_models(config)
         if was_killed:
             wait_for_ports(config)
         return Supervisor(config).run()

@@ -25,6 +25,7 @@ _EPILOG = "Exit status: 0 done, 1 not or not all, 2 wrong usage, 130 stopped by 
 # Commands by name: module with it, its attribute, and its line in the list of all.
 _COMMANDS: dict[str, tuple[str, str, str]] = {
     "check": ("deploy.check.command", "run", options.SHORT),
+    "sbom": ("deploy.sbom.command", "sbom", "What is installed here, and under which licences."),
 }
 
 

@@ -51,7 +51,8 @@ def check_places(config: Config) -> None:
 
     Replicas share their port with whoever asks for that, so a second service has to look first.
     """
-    for place in (rpc_place(config), http_place(config), gateway_place(config)):
+    pipelines = (rpc_place(config), http_place(config)) if config.replicas else ()
+    for place in (*pipelines, gateway_place(config)):
         if not place.port:
             continue
         with socket.socket(place.family) as probe:

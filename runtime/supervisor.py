@@ -89,8 +89,8 @@ class Supervisor:
         for child in self._children:
             self._spawn(child)
         self._until(lambda: all(child.ready for child in self._children))
-        addresses = [f"gRPC {config.rpc_host}:{config.rpc_port}"]
-        if config.http_port:
+        addresses = [f"gRPC {config.rpc_host}:{config.rpc_port}"] if config.replicas else []
+        if config.replicas and config.http_port:
             self._until(lambda: _answers(config))
             host = f"{config.http_host}:{config.http_port}"
             addresses.insert(0, f"HTTP http://{host}/{config.name}/prediction")

@@ -99,10 +99,10 @@ def make_service(models, tmp_path):
     """Start further services; all are gone when the test ends."""
     made: list[Service] = []
 
-    def make(change=None, start=True, ready=True, gateway=False) -> Service:
+    def make(change=None, start=True, ready=True, gateway=False, role="all") -> Service:
         directory = tmp_path / str(len(made))
         directory.mkdir()
-        made.append(Service(directory, change, gateway))
+        made.append(Service(directory, change, gateway, role))
         if start:
             made[-1].start(ready)
         return made[-1]

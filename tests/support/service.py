@@ -53,7 +53,7 @@ class Service:
     """``python web_service.py`` with a configuration of its own below `directory`.
 
     change: called with the settings of the repository's config.yml, to change them.
-    gateway: whether the REST gateway is started, too.
+    gateway: whether the REST gateway is started, too. role: as of its option.
     program: what Python is given to start it.
     """
 
@@ -64,7 +64,9 @@ class Service:
         directory: Path,
         change: Callable[[dict[str, Any]], None] | None = None,
         gateway: bool = False,
+        role: str = "all",
     ) -> None:
+        self.role = role
         settings = yaml.safe_load((ROOT / "config.yml").read_text())
         self.rpc_port, self.http_port = free_ports()
         self.gateway_port, _ = free_ports() if gateway else (0, 0)
@@ -85,7 +87,7 @@ class Service:
     def start(self, ready: bool = True) -> Service:
         """Start it; with `ready`, wait until it says so."""
         self.process = subprocess.Popen(
-            [sys.executable, *self.program, "--config", str(self.config)],
+            [sys.executable, *self.program, "--config", str(self.config), "--role", self.role],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import grpc
-from milvus_lite.server import Server as LiteServer
 from pymilvus import MilvusException, Status, connections
 from pymilvus.exceptions import ConnectionNotExistException
 
@@ -169,8 +168,9 @@ class _LiteProcess:
             )
         if file.is_dir():
             raise _unavailable(f"{file} is to be a file for Milvus Lite, and is a directory.")
+        lite = _lite(file)
         self._lock = _locked(file.with_name(f".{file.name}.owner"), file)
-        self._server = LiteServer(str(file))
+        self._server = lite(str(file))
         if not self._started():
             self.stop()
             raise _unavailable(f"Milvus Lite cannot use {file}; is it a file of another kind?")
@@ -256,6 +256,19 @@ def _from_code(code: int, text: str | None) -> IndexUnavailableError:
 def _short(text: str | None) -> str:
     line = " ".join((text or "nothing").split()).rstrip(".")
     return line if len(line) <= 300 else f"{line[:300]}..."
+
+
+def _lite(file: Path) -> type[Any]:
+    """Milvus Lite's server, which is a large package and only needed for a file."""
+    try:
+        from milvus_lite.server import Server
+    except ImportError:
+        # An image of the service has the client for servers alone.
+        raise _unavailable(
+            f"Milvus Lite is not installed here: a server's URL is needed in place of {file}."
+        ) from None
+    server: type[Any] = Server
+    return server
 
 
 def _unavailable(detail: str) -> IndexUnavailableError:

@@ -265,6 +265,15 @@ def test_files_that_milvus_lite_cannot_have_are_refused(tmp_path, open_index):
     assert (tmp_path / "text.db").read_text().startswith("no database")
 
 
+def test_where_milvus_lite_is_not_installed_a_servers_url_is_asked_for(
+    tmp_path, open_index, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "milvus_lite.server", None)
+    with pytest.raises(IndexUnavailableError, match="not installed here: a server's URL"):
+        open_index(str(tmp_path / "faces.db"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_closed_index_does_not_connect_again(tmp_path, open_index):
     index = open_index(str(tmp_path / "faces.db"))
     index.close()

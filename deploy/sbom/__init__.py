@@ -1,0 +1,1 @@
+"""What is installed here, with its licences, as a CycloneDX document (a bill of materials)."""

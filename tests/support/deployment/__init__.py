@@ -1,0 +1,1 @@
+"""What tests of deploy/ need: other programs, images, a chart's objects."""
