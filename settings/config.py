@@ -16,6 +16,8 @@ from settings.yaml_file import YamlError, parse_as_written, parse_yaml, read_con
 
 # Characters of a wrong value, which may be a whole section, in the line that tells of it.
 _LONGEST_VALUE = 200
+# Whose values may hold a password, which no message repeats.
+_SECRET = ("library.database", "library.index.milvus_uri", "library.index.milvus_token")
 
 
 class ConfigError(ValueError):
@@ -217,7 +219,7 @@ def _first_problem(path: Path, error: ValidationError) -> str:
         return f"{path}: {key}: unknown key"
     if problem["type"] == "missing":
         return f"{path}: {key}: missing"
-    value = f"{problem['input']!r:.{_LONGEST_VALUE}}"
+    value = "what stands there" if key in _SECRET else f"{problem['input']!r:.{_LONGEST_VALUE}}"
     return f"{path}: {key}: {value} is not allowed: {problem['msg']}"
 
 
