@@ -83,7 +83,7 @@ class Config(Section):
     rpc_port: int = Field(18091, ge=1, le=65535)
     http_host: str = Field("127.0.0.1", min_length=1)
     http_port: int = Field(9998, ge=0, le=65535)
-    replicas: int = Field(1, ge=1, le=64)
+    replicas: int = Field(1, ge=0, le=64)
     cores: int = Field(0, ge=0, le=1024)
     models_dir: str = "models"
     reduce_jpegs_to: int = Field(1920, ge=0, le=65535)
@@ -158,6 +158,7 @@ def load_config(path: str | Path = "config.yml") -> Config:
     except ValidationError as error:
         raise ConfigError(_first_problem(path, error)) from None
     _check_limits(config)
+    _check_pipelines(config)
     try:
         check_ops(config.op)
     except ValueError as error:
@@ -229,6 +230,15 @@ def _check_limits(config: Config) -> None:
         raise ConfigError(
             f"{config.path}: limits.pixels_in_memory: {limits.pixels_in_memory} is not allowed: "
             f"a single picture may have {limits.picture_pixels} (limits.picture_pixels)"
+        )
+
+
+def _check_pipelines(config: Config) -> None:
+    """Without pipelines of its own a service is a gateway to those of other machines."""
+    if config.replicas == 0 and not (config.gateway.port and config.gateway.pipelines):
+        raise ConfigError(
+            f"{config.path}: replicas: 0 is not allowed: without pipelines of its own a service "
+            "needs gateway.port, and gateway.pipelines of other machines"
         )
 
 
