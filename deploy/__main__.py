@@ -17,7 +17,15 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 _EPILOG = "Exit status: 0 done, 1 not or not all, 2 wrong usage, 130 stopped by Ctrl-C."
 # Commands by name: module with it, its attribute, and its line in the list of all.
-_COMMANDS: dict[str, tuple[str, str, str]] = {}
+_COMMANDS: dict[str, tuple[str, str, str]] = {
+    "upgrade": ("deploy.bundling.commands", "upgrade", "Let another release run."),
+    "rollback": ("deploy.bundling.commands", "rollback", "Let the release from before run again."),
+    "bundle": ("deploy.bundling.commands", "bundle", "Make a file to install from offline."),
+    "backup": ("deploy.life.commands", "backup", "Write a backup; the oldest go."),
+    "drill": ("deploy.life.commands", "run_drill", "Restore the newest backup, and compare."),
+    "migrate": ("deploy.life.commands", "migrate", "Bring the database's tables up or down."),
+    "reload": ("deploy.life.commands", "reload", "Take over settings while serving."),
+}
 
 
 class _Commands(click.Group):
