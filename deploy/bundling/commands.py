@@ -16,11 +16,12 @@ from terminal.options import PATH
 
 DONE = 0
 _VERSIONS = ("3.11", "3.12", "3.13")
+_OWN = f"3.{sys.version_info[1]}"
 
 
 @click.command("bundle")
 @click.option("--out", type=PATH, required=True, metavar="FILE", help="The bundle, a tar.")
-@click.option("--python", type=click.Choice(_VERSIONS), default=f"3.{sys.version_info[1]}",
+@click.option("--python-version", "python", type=click.Choice(_VERSIONS), default=_OWN,
               help="Of the machine that it is installed on.")  # fmt: skip
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", help="Of the packages.")
 @click.option("--models-dir", type=PATH, metavar="DIR", default=ROOT / "models",

@@ -24,6 +24,7 @@ _PROJECT = Path(__file__).resolve().parents[2]
 _PASSWORD = "database-password"  # noqa: S105 - a file's name
 _TOKEN = "milvus-token"  # noqa: S105 - a file's name
 _ADDRESS = re.compile(r"[A-Za-z0-9.:_-]{1,200}")
+VERSIONS = ("3.11", "3.12", "3.13")
 _DATABASE = re.compile(r"[A-Za-z]+://[^\s\"#]{1,500}")
 
 
@@ -60,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--dry-run", action="store_true", help="Say what would be done.")
     add("--role", choices=ROLES, help="all; or pipeline and gateway on different machines.")
     add("--device", choices=DEVICES, help="gpu for an NVIDIA GPU.")
-    add("--python", metavar="VERSION", default="", help="3.12, 3.11 or 3.13.")
+    add("--python-version", dest="python", metavar="VERSION", default="",
+        choices=("", *VERSIONS), help="3.12, 3.11 or 3.13.")  # fmt: skip
     add("--bundle", type=Path, metavar="FILE", help="Everything from a bundle; no network.")
     add("--packages", action="store_true", help="Install what is missing of the system, too.")
     add("--listen", metavar="ADDRESS", help="Of this machine, for others to reach.")

@@ -89,7 +89,9 @@ class Switch:
 
     def _link(self, current: str, previous: str | None) -> None:
         replace_link(self._layout.current, f"releases/{current}")
-        if previous is not None:
+        if previous is None:
+            self._layout.previous.unlink(missing_ok=True)
+        else:
             replace_link(self._layout.previous, f"releases/{previous}")
 
     def _write_units(self, name: str) -> None:

@@ -11,9 +11,10 @@ import httpx
 import pytest
 import yaml
 
+from deploy.__main__ import main
 from runtime.service_state import read_state
 from tests.support.pictures import ONE
-from tests.support.service import Service, document, wait_until
+from tests.support.service import ROOT, Service, document, wait_until
 
 SOON_S = 150
 
@@ -63,17 +64,13 @@ def change(service: Service, **settings) -> None:
     service.config.write_text(yaml.safe_dump(content))
 
 
-def renewed(service: Service) -> str:
-    """Ask for a renewal, wait until it is over; what went wrong."""
-    before = state(service).renewals
-    service.process.send_signal(signal.SIGHUP)
-
-    def is_over() -> bool:
-        now = state(service)
-        return now.renewals == before + 1 and not now.renewing
-
-    assert wait_until(is_over, SOON_S)
-    return state(service).problem
+def renewed(service: Service, capsys) -> str:
+    """Have the settings taken over; what went wrong."""
+    capsys.readouterr()
+    status = main(["reload", "--config", str(service.config), "--timeout", str(SOON_S)])
+    problem = capsys.readouterr().err
+    assert (status == 0) == (not problem)
+    return problem
 
 
 class Load:
@@ -129,7 +126,7 @@ def test_systemd_is_told_when_the_service_is_ready_and_fed_while_it_is_well(runn
 
 
 def test_another_model_is_taken_over_replica_by_replica_and_no_request_fails(
-    running, systemd, models, tmp_path_factory
+    running, systemd, models, tmp_path_factory, capsys
 ):
     old = {p.pid for p in running.processes()}
     before = document(running.post(ONE))["models"]["Detection"]
@@ -145,7 +142,7 @@ def test_another_model_is_taken_over_replica_by_replica_and_no_request_fails(
     running.config.write_text(yaml.safe_dump(content))
     with Load(running) as load:
         assert wait_until(lambda: load.answers > 4, SOON_S)
-        assert renewed(running) == ""
+        assert renewed(running, capsys) == ""
         answered = load.answers
         assert wait_until(lambda: load.answers > answered + 4, SOON_S)
     assert load.failures == []
@@ -166,12 +163,14 @@ def test_another_model_is_taken_over_replica_by_replica_and_no_request_fails(
         ({"cores": "many"}, "cores: 'many' is not allowed"),
     ],
 )
-def test_settings_that_cannot_be_taken_over_change_nothing_and_are_told(running, changes, said):
+def test_settings_that_cannot_be_taken_over_change_nothing_and_are_told(
+    running, changes, said, capsys
+):
     content = running.config.read_text()
     processes = {p.pid for p in running.processes()}
     change(running, **changes)
     try:
-        assert said in renewed(running)
+        assert said in renewed(running, capsys)
     finally:
         running.config.write_text(content)
     assert wait_until(lambda: any(said in line for line in running.output), SOON_S)
@@ -179,7 +178,7 @@ def test_settings_that_cannot_be_taken_over_change_nothing_and_are_told(running,
     assert document(running.post(ONE))["images"][0]["faces"]
 
 
-def test_a_replica_that_does_not_come_up_leaves_the_old_ones_at_work(running, tmp_path):
+def test_a_replica_that_does_not_come_up_leaves_the_old_ones_at_work(running, tmp_path, capsys):
     content = running.config.read_text()
     old = {p.pid for p in running.processes()}
     # Intact by its manifest, but no model.
@@ -191,7 +190,7 @@ def test_a_replica_that_does_not_come_up_leaves_the_old_ones_at_work(running, tm
     settings["op"]["Detection"]["model"] = str(broken)
     running.config.write_text(yaml.safe_dump(settings))
     try:
-        assert "the old one goes on" in renewed(running)
+        assert "the old one goes on" in renewed(running, capsys)
     finally:
         running.config.write_text(content)
     assert old <= {p.pid for p in running.processes()}
@@ -206,3 +205,10 @@ def test_an_end_in_the_middle_of_a_renewal_leaves_nobody_behind(running, systemd
     assert wait_until(lambda: not any(p.is_running() for p in processes), 30)
     assert wait_until(lambda: "STOPPING=1" in systemd.said, 30)
     assert state(running) is None
+
+
+def test_without_a_running_service_a_reload_says_so(tmp_path, capsys):
+    config = tmp_path / "config.yml"
+    config.write_text((ROOT / "config.yml").read_text())
+    assert main(["reload", "--config", str(config)]) == 1
+    assert "no service runs with these settings" in capsys.readouterr().err

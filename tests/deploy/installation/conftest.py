@@ -23,7 +23,7 @@ ls "$PIP_FIND_LINKS" >>.told
 ln -sfn {ROOT}/.venv .venv
 """
 # A project as large as has to be installed, without what makes it slow to copy.
-_LEFT_OUT = ("bench", "docs")
+_LEFT_OUT = ("bench", "docs", "convert", "ops", "tracer", "vision", "web", "client/demo")
 
 
 def system_python() -> str:

@@ -137,10 +137,10 @@ def test_a_damaged_bundle_leaves_what_runs_alone(install, make_bundle, project):
     (project / "README.md").open("a").write("another line\n")
     file = make_bundle("next.tar")
     content = bytearray(file.read_bytes())
-    content[-20_000] ^= 1
+    content[content.index(b"a package")] ^= 1
     file.write_bytes(content)
     status, said = install("--bundle", str(file))
-    assert (status, "damaged" in said or "missing" in said) == (1, True), said
+    assert (status, "is damaged" in said) == (1, True), said
     assert os.readlink(install.root / "opt" / NAME / "current") == f"releases/{first}"
 
 
@@ -239,7 +239,7 @@ def test_wrong_usage_is_refused_before_anything_is_done(install, options, said):
 
 
 def test_what_is_missing_is_named(install, tmp_path):
-    assert "needs --pipelines" in install("--role", "gateway", "--dry-run")[1] or True
+    assert "needs --pipelines HOST:PORT" in install("--role", "gateway", "--dry-run")[1]
     status, said = install("--bundle", str(tmp_path / "none.tar"))
     assert (status, "no bundle" in said) == (1, True)
     assert "nothing is installed in" in install("--rollback")[1]
