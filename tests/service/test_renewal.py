@@ -170,10 +170,12 @@ def test_settings_that_cannot_be_taken_over_change_nothing_and_are_told(
     processes = {p.pid for p in running.processes()}
     change(running, **changes)
     try:
+        # Asked for by the signal, the service says it; the command says it before it asks.
+        running.process.send_signal(signal.SIGHUP)
+        assert wait_until(lambda: any(said in line for line in running.output), SOON_S)
         assert said in renewed(running, capsys)
     finally:
         running.config.write_text(content)
-    assert wait_until(lambda: any(said in line for line in running.output), SOON_S)
     assert processes <= {p.pid for p in running.processes()}
     assert document(running.post(ONE))["images"][0]["faces"]
 
