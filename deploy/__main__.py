@@ -26,6 +26,13 @@ _EPILOG = "Exit status: 0 done, 1 not or not all, 2 wrong usage, 130 stopped by 
 _COMMANDS: dict[str, tuple[str, str, str]] = {
     "check": ("deploy.check.command", "run", options.SHORT),
     "sbom": ("deploy.sbom.command", "sbom", "What is installed here, and under which licences."),
+    "upgrade": ("deploy.bundling.commands", "upgrade", "Let another release run."),
+    "rollback": ("deploy.bundling.commands", "rollback", "Let the release from before run again."),
+    "bundle": ("deploy.bundling.commands", "bundle", "Make a file to install from offline."),
+    "backup": ("deploy.life.commands", "backup", "Write a backup; the oldest go."),
+    "drill": ("deploy.life.commands", "run_drill", "Restore the newest backup, and compare."),
+    "migrate": ("deploy.life.commands", "migrate", "Bring the database's tables up or down."),
+    "reload": ("deploy.life.commands", "reload", "Take over settings while serving."),
 }
 
 

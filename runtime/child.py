@@ -15,6 +15,9 @@ from runtime.heartbeat import READY
 
 # A child that says nothing for so long has stopped or hangs. Long: a machine may be very busy.
 SILENCE_S = 30.0
+# One that has not served for so long, whether silent, dying again and again or not coming up, is a
+# case for whoever watches the whole service.
+WELL_S = 60.0
 # One that is being started has so long until it serves.
 START_TIMEOUT_S = 300.0
 # Seconds before a child that died is started again: at once, then longer each time, and at once
@@ -49,6 +52,7 @@ class Child:
         self.killed = False
         self._pipe: int | None = None
         self._silence = 0.0
+        self._unheard = 0.0
         self._looked = 0.0
         self._started = 0.0
         self._deaths = 0
@@ -80,13 +84,15 @@ class Child:
     def listen(self) -> None:
         """Hear what it says; to be called several times a second."""
         now = time.monotonic()
-        self._silence += min(now - self._looked, _MOST_A_LOOK_S)
+        passed = min(now - self._looked, _MOST_A_LOOK_S)
+        self._silence += passed
+        self._unheard += passed
         self._looked = now
         if self._pipe is None:
             return
         with contextlib.suppress(BlockingIOError):
             while said := os.read(self._pipe, 4096):
-                self.ready, self._silence = True, 0.0
+                self.ready, self._silence, self._unheard = True, 0.0, 0.0
                 if len(said) < 4096:
                     break
 
@@ -94,6 +100,16 @@ class Child:
     def is_silent(self) -> bool:
         """Whether it should have said something long ago."""
         return self._silence > (SILENCE_S if self.ready else START_TIMEOUT_S)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it has served not long ago; one that was replaced a moment ago is well."""
+        return self._unheard < WELL_S
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has no process that runs."""
+        return self.process is None or self.process.poll() is not None
 
     def ended(self) -> int | None:
         """The exit status of a process that has just ended; None otherwise."""

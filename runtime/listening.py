@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from settings.config import Config, ConfigError
 
 LISTENING = "FACE_SERVICE_LISTENING"  # the environment's name for a socket from the parent
+_BACKLOG = 1024
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ def listen(config: Config, place: Place, shared: bool) -> socket.socket:
 
     Raises ConfigError where the port is taken.
     """
+    return begin_to_listen(config, place, bind(config, place, shared))
+
+
+def bind(config: Config, place: Place, shared: bool) -> socket.socket:
+    """The same, but nobody is let in before `begin_to_listen`. Raises ConfigError."""
     # Named as TCP, or asyncio leaves Nagle's algorithm on: answers would wait 40 ms for an
     # acknowledgement that the client's system holds back.
     made = socket.socket(place.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -86,9 +92,18 @@ def listen(config: Config, place: Place, shared: bool) -> socket.socket:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         made.bind((place.host, place.port))
-        made.listen(1024)
     except OSError as error:
         made.close()
         raise place.refusal(config, str(error.strerror)) from None
     made.setblocking(False)
     return made
+
+
+def begin_to_listen(config: Config, place: Place, bound: socket.socket) -> socket.socket:
+    """The socket, which clients can reach now, if they could not before. Raises ConfigError."""
+    try:
+        bound.listen(_BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise place.refusal(config, str(error.strerror)) from None
+    return bound

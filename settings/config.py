@@ -16,6 +16,8 @@ from settings.yaml_file import YamlError, parse_as_written, parse_yaml, read_con
 
 # Characters of a wrong value, which may be a whole section, in the line that tells of it.
 _LONGEST_VALUE = 200
+# Whose values may hold a password, which no message repeats.
+_SECRET = ("library.database", "library.index.milvus_uri", "library.index.milvus_token")
 
 
 class ConfigError(ValueError):
@@ -81,7 +83,7 @@ class Config(Section):
     rpc_port: int = Field(18091, ge=1, le=65535)
     http_host: str = Field("127.0.0.1", min_length=1)
     http_port: int = Field(9998, ge=0, le=65535)
-    replicas: int = Field(1, ge=1, le=64)
+    replicas: int = Field(1, ge=0, le=64)
     cores: int = Field(0, ge=0, le=1024)
     models_dir: str = "models"
     reduce_jpegs_to: int = Field(1920, ge=0, le=65535)
@@ -156,6 +158,7 @@ def load_config(path: str | Path = "config.yml") -> Config:
     except ValidationError as error:
         raise ConfigError(_first_problem(path, error)) from None
     _check_limits(config)
+    _check_pipelines(config)
     try:
         check_ops(config.op)
     except ValueError as error:
@@ -217,7 +220,7 @@ def _first_problem(path: Path, error: ValidationError) -> str:
         return f"{path}: {key}: unknown key"
     if problem["type"] == "missing":
         return f"{path}: {key}: missing"
-    value = f"{problem['input']!r:.{_LONGEST_VALUE}}"
+    value = "what stands there" if key in _SECRET else f"{problem['input']!r:.{_LONGEST_VALUE}}"
     return f"{path}: {key}: {value} is not allowed: {problem['msg']}"
 
 
@@ -227,6 +230,15 @@ def _check_limits(config: Config) -> None:
         raise ConfigError(
             f"{config.path}: limits.pixels_in_memory: {limits.pixels_in_memory} is not allowed: "
             f"a single picture may have {limits.picture_pixels} (limits.picture_pixels)"
+        )
+
+
+def _check_pipelines(config: Config) -> None:
+    """Without pipelines of its own a service is a gateway to those of other machines."""
+    if config.replicas == 0 and not (config.gateway.port and config.gateway.pipelines):
+        raise ConfigError(
+            f"{config.path}: replicas: 0 is not allowed: without pipelines of its own a service "
+            "needs gateway.port, and gateway.pipelines of other machines"
         )
 
 

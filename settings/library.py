@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 
 from pydantic import Field, field_validator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from settings.secrets import filled_in, filled_in_parts
 from settings.section import Section
 
 # The database systems, and the driver that each is spoken to with.
@@ -19,7 +18,6 @@ DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class LibraryLimits(Section):
@@ -54,7 +52,7 @@ class IndexConfig(Section):
     snapshot_dir: empty for none. snapshot_interval_s: between two snapshots of a changed index.
     poll_ms: between two looks for other processes' changes.
     milvus_uri: a file's name (Milvus Lite) or http://HOST:PORT. milvus_token: as Milvus takes
-    it, USER:PASSWORD for instance; ${NAME} stands for an environment variable in both.
+    it, USER:PASSWORD for instance; `settings.secrets` says what may stand for it, in both.
     """
 
     kind: str = Field("exact", pattern="^(exact|approximate|milvus)$")
@@ -71,13 +69,25 @@ class IndexConfig(Section):
     @field_validator("milvus_uri", "milvus_token")
     @classmethod
     def _expanded(cls, value: str) -> str:
-        return with_environment(value)
+        return filled_in(value)
+
+
+class BackupConfig(Section):
+    """Backups that are made by themselves, see `deploy.backups`.
+
+    dir: where they go. keep: so many of them. bytes: of all of them together, 0 for any number;
+    the oldest go first, the newest never.
+    """
+
+    dir: str = Field("data/backups", min_length=1)
+    keep: int = Field(14, ge=1, le=10_000)
+    bytes: int = Field(0, ge=0)
 
 
 class LibraryConfig(Section):
     """Settings of the library. Relative paths start at `folder`, that of the settings' file.
 
-    database: URL of the database; ${NAME} in it stands for an environment variable.
+    database: URL of the database; `settings.secrets` says what may stand for parts of it.
     database_timeout_s: how long a call waits for a connection or for others' locks.
     database_check_s: between two looks at SQLite's pages while a service runs; 0 for none.
     store_crops: keep the aligned pictures, which moving to another recogniser needs.
@@ -93,6 +103,7 @@ class LibraryConfig(Section):
     keep_removals_days: float = Field(7.0, ge=0.01, le=3650.0, strict=False)
     limits: LibraryLimits = LibraryLimits()
     index: IndexConfig = IndexConfig()
+    backups: BackupConfig = BackupConfig()
 
     @field_validator("database")
     @classmethod
@@ -120,31 +131,23 @@ class LibraryConfig(Section):
         name = self.index.snapshot_dir
         return (self.folder / name).resolve() if name else None
 
-
-def with_environment(text: str) -> str:
-    """Text with every ${NAME} replaced; ValueError names a variable that is not set."""
-
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in os.environ:
-            raise ValueError(f"the environment variable {name} is not set")
-        return os.environ[name]
-
-    return _VARIABLE.sub(value, text)
+    def backup_dir(self) -> Path:
+        """Where backups that are made by themselves go."""
+        return (self.folder / self.backups.dir).resolve()
 
 
 def _database_url(text: str) -> URL:
     """The URL with the project's driver; ValueError where it is none."""
+    written, filled = filled_in_parts(text)
     try:
-        # Variables go in after parsing: a password may hold any character.
-        url = make_url(text)
+        url = make_url(written)
     except (ArgumentError, ValueError):
         raise ValueError("a database URL is expected, such as sqlite:///data/faces.db") from None
     url = url.set(
-        username=with_environment(url.username) if url.username else None,
-        password=with_environment(str(url.password)) if url.password else None,
-        host=with_environment(url.host) if url.host else None,
-        database=with_environment(url.database) if url.database else None,
+        username=filled(url.username) if url.username else None,
+        password=filled(str(url.password)) if url.password else None,
+        host=filled(url.host) if url.host else None,
+        database=filled(url.database) if url.database else None,
     )
     backend = url.get_backend_name()
     if backend not in DRIVERS:

@@ -141,6 +141,12 @@ def _finish(file: Path) -> None:
     _sync(file)
 
 
+def forget(database: Database, path: Path) -> None:
+    """No longer know of a backup that was written, since its file is gone for good."""
+    query = delete(backup_table).where(backup_table.c.path == str(path.absolute()))
+    database.write(lambda connection: connection.execute(query))
+
+
 def _note(connection: Connection, path: str) -> None:
     connection.execute(delete(backup_table).where(backup_table.c.path == path))
     connection.execute(insert(backup_table).values(path=path, created=now_ms()))

@@ -39,7 +39,8 @@ class Database:
         once one was. damage: what was met of SQLite's file; only a look at all of it takes it back.
     """
 
-    def __init__(self, config: LibraryConfig) -> None:
+    def __init__(self, config: LibraryConfig, bring_up: bool = True) -> None:
+        """bring_up: False leaves the tables as they are, for whoever moves them; see `move`."""
         self._timeout_s = config.database_timeout_s
         self._process = os.getpid()
         self.written = float("-inf")
@@ -55,7 +56,8 @@ class Database:
             self.engine = _server_engine(url, self._timeout_s, self._pool())
         self._turn = self._new_turn()
         try:
-            self.bring_up(schema.LIBRARY)
+            if bring_up:
+                self.bring_up(schema.LIBRARY)
         except BaseException:
             self.close()
             raise
@@ -64,6 +66,16 @@ class Database:
         """Make tables, or bring them up to date; those of the library are so already."""
         with self._translating():
             schema.upgrade(self.engine, self._timeout_s, tables)
+
+    def revision(self, tables: schema.Schema) -> str | None:
+        """The newest migration that the database has; None before the first."""
+        with self.reading() as connection:
+            return schema.revision(connection, tables)
+
+    def move(self, tables: schema.Schema, target: str) -> None:
+        """Run migrations up or down to one of them."""
+        with self._translating():
+            schema.move(self.engine, self._timeout_s, tables, target)
 
     def _new_turn(self) -> AbstractContextManager[Any]:
         """SQLite has one writer at a time: the threads of this process queue up for it here."""
@@ -200,6 +212,12 @@ class _Turn:
         self._lock.release()
 
 
+def _options(url: URL) -> str:
+    """Settings of PostgreSQL that the address asks for, such as ``-c search_path=...``."""
+    given = url.query.get("options", ())
+    return "".join(f"{one} " for one in ([given] if isinstance(given, str) else given))
+
+
 def _server_engine(url: URL, timeout_s: float, pool: dict[str, Any]) -> Engine:
     """An engine for PostgreSQL, MySQL or MariaDB.
 
@@ -212,7 +230,8 @@ def _server_engine(url: URL, timeout_s: float, pool: dict[str, Any]) -> Engine:
             pool_pre_ping=True,
             connect_args={
                 "connect_timeout": max(2, seconds),
-                "options": f"-c lock_timeout={round(timeout_s * 1000)} -c client_encoding=UTF8",
+                "options": f"{_options(url)}-c lock_timeout={round(timeout_s * 1000)} "
+                "-c client_encoding=UTF8",
                 # A server that vanished without a word is noticed within about this time.
                 "tcp_user_timeout": seconds * 1000,
                 "keepalives_idle": seconds,

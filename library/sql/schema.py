@@ -63,17 +63,54 @@ def upgrade(engine: Engine, timeout_s: float, schema: Schema = LIBRARY) -> None:
             command.upgrade(config, "head")
 
 
+def move(engine: Engine, timeout_s: float, schema: Schema, target: str) -> None:
+    """Run migrations up or down to one of them, in one transaction where the database can.
+
+    Down is for going back to an earlier release; tables that it does not know are dropped. Raises
+    DatabaseError database_version for a migration that this software does not know.
+    """
+    writing = engine.execution_options(writes=True)
+    with writing.begin() as connection, _lock(connection, timeout_s):
+        now = revision(connection, schema)
+        if now == target:
+            return
+        config = schema.config()
+        config.attributes["connection"] = connection
+        known = [one.revision for one in _scripts(schema).walk_revisions()]
+        if target not in known:
+            raise DatabaseError("database_version", f"There is no migration {target}.")
+        # From the newest to the oldest.
+        is_up = now is None or known.index(target) < known.index(now)
+        (command.upgrade if is_up else command.downgrade)(config, target)
+
+
+def head(schema: Schema) -> str:
+    """The newest migration that this software knows."""
+    return str(_scripts(schema).get_current_head())
+
+
+def revision(connection: Connection, schema: Schema) -> str | None:
+    """The newest migration that a database has; None before the first.
+
+    Raises DatabaseError database_version for one that this software does not know.
+    """
+    options = {"version_table": schema.version_table}
+    found = MigrationContext.configure(connection, opts=options).get_current_revision()
+    if found not in {None, *(one.revision for one in _scripts(schema).walk_revisions())}:
+        raise DatabaseError("database_version", f"The database is at {found}.")
+    return found
+
+
 def is_current(connection: Connection, schema: Schema = LIBRARY) -> bool:
     """Whether all migrations have been run.
 
     Raises DatabaseError database_version where others have been, too.
     """
-    scripts = ScriptDirectory.from_config(schema.config())
-    options = {"version_table": schema.version_table}
-    revision = MigrationContext.configure(connection, opts=options).get_current_revision()
-    if revision not in {None, *(script.revision for script in scripts.walk_revisions())}:
-        raise DatabaseError("database_version", f"The database is at {revision}.")
-    return revision == scripts.get_current_head()
+    return revision(connection, schema) == head(schema)
+
+
+def _scripts(schema: Schema) -> ScriptDirectory:
+    return ScriptDirectory.from_config(schema.config())
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import Connection
 
 from library.backup import backup
 from library.backup.backup import BackupRecord, Progress
@@ -78,6 +80,14 @@ class Maintenance:
     def backups(self) -> list[BackupRecord]:
         """Files that backups were written to, also those that are no longer there."""
         return backup.records(self._database)
+
+    def reader(self) -> AbstractContextManager[Connection]:
+        """A connection for reading, all of whose statements see the same moment."""
+        return self._database.reading(consistent=True)
+
+    def forget_backup(self, path: Path) -> None:
+        """No longer list a backup whose file is gone for good."""
+        backup.forget(self._database, path)
 
     def compact(self) -> None:
         """Give deleted rows' space back to the file system.

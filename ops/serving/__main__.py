@@ -12,7 +12,7 @@ import sys
 from ops.worker import StageError
 from paddle_fence.internals import set_up_logs
 from runtime.heartbeat import say_ready
-from runtime.listening import http_place, listen
+from runtime.listening import begin_to_listen, bind, http_place, inherited
 from runtime.process import (
     allow_many_connections,
     die_with_parent,
@@ -82,7 +82,9 @@ async def _serve(config: Config, replica: int) -> None:
     http = HttpServer(PipelineApp(config, executor), config.limits.request_timeout_ms)
     serving = None
     if config.http_port:
-        socket = listen(config, http_place(config), shared)
+        place = http_place(config)
+        # The parent's outlives this process, and so do the connections that wait in it.
+        socket = begin_to_listen(config, place, inherited() or bind(config, place, shared))
         serving = asyncio.ensure_future(http.serve(sockets=[socket]))
     _LOGGER.info("serving with models %s", executor.models)
     give_memory_back()

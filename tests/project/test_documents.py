@@ -40,8 +40,11 @@ _PATH = re.compile(r"\.?\w[\w.-]*(/[\w.*-]+)+/?|\.?\w[\w.-]*/")
 
 
 def words_of(command: str) -> list[str]:
-    """A command's words, those in brackets as well."""
-    return shlex.split(command.replace("[", "").replace("]", ""))
+    """A command's words, those in brackets as well; whoever runs it is left out."""
+    words = shlex.split(command.replace("[", "").replace("]", ""))
+    if words[:2] == ["sudo", "-u"]:
+        return words[3:]
+    return words[1:] if words[:1] == ["sudo"] else words
 
 
 def named_paths(text: Text) -> set[str]:
@@ -97,7 +100,7 @@ def test_every_command_is_there(text):
                 assert find_spec(f"bench.{words[3]}") is not None, command
         elif words[:1] == [PYTHON]:
             assert (ROOT / words[1]).is_file(), command
-        elif words[:1] and re.match(r"scripts/|\.ci/", words[0]):
+        elif words[:1] and re.match(r"scripts/|\.ci/|deploy/", words[0]):
             assert os.access(ROOT / words[0], os.X_OK), command
 
 
@@ -139,6 +142,8 @@ def test_commands_are_taken_as_they_are_written(chinese, package, program, monke
 def asks_for_help(command: str) -> tuple[str, ...] | None:
     """The command that tells what a command takes; None for one that is not the product's."""
     words = words_of(command)
+    if words[:1] == ["deploy/install"]:
+        return ("-m", "deploy.installation", "--help")
     if words[:2] == [PYTHON, "-m"]:
         if words[2].partition(".")[0] not in PACKAGES:
             return None

@@ -30,3 +30,8 @@ def upgrade() -> None:
         mariadb_charset="utf8mb4",
         mariadb_collate="utf8mb4_bin",
     )
+
+
+def downgrade() -> None:
+    """Drop it: faces keep their tokens, and new ones are made with another key."""
+    op.drop_table("token_key")
