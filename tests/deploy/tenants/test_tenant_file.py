@@ -98,7 +98,7 @@ def test_two_tenants_share_a_device_or_cores_only_where_both_say_so(tmp_path):
 
 def test_a_password_in_a_database_url_is_refused_and_not_shown(tmp_path):
     url = "postgresql://faces:hunter2@db.example.org/faces"
-    with pytest.raises(ConfigError, match="front-desk.database: not allowed") as caught:
+    with pytest.raises(ConfigError, match=r"front-desk\.database: not allowed") as caught:
         load_tenants(write_tenants(tmp_path, two(database=url)))
     assert "hunter2" not in str(caught.value)
     good = url.replace("hunter2", "${FACES_PASSWORD}")
