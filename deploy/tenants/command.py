@@ -206,7 +206,7 @@ def _document(tenant: Tenant, state: State, keeper: int | None) -> dict[str, Any
     return {
         "tenant": tenant.name,
         **asdict(state),
-        "keeper": keeper,
+        "keeper": keeper or None,
         "memory_limit": tenant.memory_bytes,
         "ports": tenant.ports.model_dump(),
     }

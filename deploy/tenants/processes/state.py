@@ -24,7 +24,7 @@ class State:
     state: starting, ready, waiting (to be started again), failed (it cannot be started), down,
     killed (its keeper was). pid: of the service's parent process, 0 for none. restarts: since the
     keeper began, and reason: of the last. since: seconds since 1970. memory: bytes in use. cpu:
-    cores' worth of time of late. limits: what holds it to its memory.
+    cores' worth of time of late. limits: what holds it to its memory. keeper: who wrote it.
     """
 
     state: str = DOWN
@@ -35,10 +35,12 @@ class State:
     memory: int = 0
     cpu: float = 0.0
     limits: str = ""
+    keeper: int = 0
 
 
 def write_state(folder: Path, state: State) -> None:
-    """Replace the file as a whole."""
+    """Replace the file as a whole, as this process's."""
+    state.keeper = os.getpid()
     fresh = folder / f".{_STATE}.new"
     fresh.write_text(json.dumps(asdict(state)) + "\n", encoding="ascii")
     os.replace(fresh, folder / _STATE)
@@ -52,6 +54,8 @@ def read_state(folder: Path) -> State:
         state = State(**content)
     except (OSError, ValueError, TypeError):
         return State(STARTING if keeper else DOWN)
+    if keeper is not None and keeper != state.keeper:
+        return State(STARTING)  # it has told nothing yet
     if keeper is None and state.state not in (DOWN, FAILED):
         state.state, state.pid, state.memory, state.cpu = KILLED, 0, 0, 0.0
     return state

@@ -34,7 +34,7 @@ class _Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815 - the server looks for it
 
     def log_message(self, *_: object) -> None:
         pass
