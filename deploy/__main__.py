@@ -19,6 +19,7 @@ _EPILOG = "Exit status: 0 done, 1 not or not all, 2 wrong usage, 130 stopped by 
 # Commands by name: module with it, its attribute, and its line in the list of all.
 _COMMANDS: dict[str, tuple[str, str, str]] = {
     "tenants": ("deploy.tenants.command", "tenants", "Several services on one machine."),
+    "mig": ("deploy.mig.command", "mig", "GPUs that several tenants share."),
 }
 
 

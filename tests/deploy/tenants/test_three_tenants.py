@@ -102,9 +102,7 @@ def test_a_key_of_one_opens_nothing_in_another(three):
 def test_nginx_serves_them_over_tls_below_their_names(three):
     certificate, key = make_certificate(three.folder)
     port = unused_ports(1)[0]
-    three.write(
-        proxy={"port": port, "certificate": str(certificate), "certificate_key": str(key)}
-    )
+    three.write(proxy={"port": port, "certificate": str(certificate), "certificate_key": str(key)})
     out = three.folder / "out"
     write(rendered(three.file, out), out)
     nginx = Nginx(three.folder / "nginx", out / "nginx" / "face-tenants.conf", port)
@@ -179,16 +177,13 @@ def test_one_that_is_killed_is_back_and_the_others_go_on(three):
 
 def test_one_that_takes_more_than_its_memory_is_restarted_alone(three):
     others = [three.state(name).pid for name in ("attendance", "visitors")]
-    restarts = three.state("access").restarts
-    # Less than the service takes when it has started: it has to be noticed while it serves.
-    three.change("access", memory="256MiB")
     before = three.keeper("access")
+    # Less than the service takes.
+    three.change("access", memory="256MiB")
     three.run("restart", "access", "--wait", "0")
     assert three.keeper("access") != before
-    over = "took more than its memory of 256 MiB"
-    assert wait_until(lambda: three.state("access").reason == over, 120), three.state("access")
-    assert three.state("access").restarts >= 1
-    assert restarts >= 0
+    assert wait_until(lambda: three.state("access").restarts > 0, 200), three.state("access")
+    assert three.state("access").reason == "took more than its memory of 256 MiB"
     assert [three.state(name).pid for name in ("attendance", "visitors")] == others
     assert three.ask("attendance", "app/list")["error_code"] == 0
     three.change("access", memory="2GiB")
@@ -205,11 +200,11 @@ def test_after_the_death_of_all_processes_one_command_brings_everything_back(thr
     assert output.count("killed") == 3
     three.done("up")
     for name in NAMES:
-        assert f"{name}_1" in users(three, name) or name == "attendance"
         found = three.ask(
             name, "face/identify", image=FACE, image_type="BASE64", group_id_list="all"
         )
         assert found["result"]["user_list"][0]["score"] > 99
+        assert users(three, name)
 
 
 def test_down_ends_them_and_status_says_so(three):
