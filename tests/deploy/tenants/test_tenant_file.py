@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from deploy.tenants.tenant_file import load_tenants
+from deploy.tenants.tenant import Ports, Quotas, Tenant
+from deploy.tenants.tenant_file import Proxy, TenantFile, load_tenants
 from settings.config import ConfigError
-from tests.support.tenants import entry, write_tenants
+from tests.support.tenants import ROOT, entry, write_tenants
 
 MIG = "MIG-5a2b1c3d-0000-4000-8000-00000000000a"
 
@@ -131,3 +132,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 def test_a_tenant_that_is_not_there_is_named_with_those_that_are(tmp_path):
     with pytest.raises(ConfigError, match="no tenant 'access'; there are attendance, front-desk"):
         load_tenants(write_tenants(tmp_path, two())).tenant("access")
+
+
+def test_the_example_is_good_and_the_document_names_every_key():
+    file = load_tenants(ROOT / "deploy" / "tenants" / "example.yml")
+    assert [one.name for one in file.tenants] == ["attendance", "access", "visitors"]
+    for name in ("docs/tenants.md", "docs/zh/tenants.md"):
+        text = (ROOT / name).read_text()
+        named = set(re.findall(r"`([a-z_]+)`", text))
+        assert set(Tenant.model_fields) <= named
+        assert set(TenantFile.model_fields) - {"path", "tenants"} <= named
+        assert {*Proxy.model_fields, *Ports.model_fields, *Quotas.model_fields} <= named
