@@ -17,6 +17,9 @@ _MOUNTS = Path("/proc/self/mounts")
 _PARENT = "face-tenants"
 _CONTROLLERS = ("memory", "cpu", "cpuset", "pids")
 _PERIOD_US = 100_000
+# Of all tenants together against what else runs on the machine, in units of one process: without
+# it they would have as much of a busy core as one other process, however many they are.
+_WEIGHT = 16
 _EMPTY_S = 10.0
 
 
@@ -159,8 +162,10 @@ def _limit(folder: Path, controller: str, version: int, limits: Limits) -> None:
         quota = limits.core_count * _PERIOD_US
         if version == 2:
             (folder / "cpu.max").write_text(f"{quota or 'max'} {_PERIOD_US}")
+            (folder.parent / "cpu.weight").write_text(str(100 * _WEIGHT))
         else:
             (folder / "cpu.cfs_quota_us").write_text(str(quota or -1))
+            (folder.parent / "cpu.shares").write_text(str(1024 * _WEIGHT))
     elif controller == "cpuset":
         # Version 1 takes nothing over from above.
         if version == 1:

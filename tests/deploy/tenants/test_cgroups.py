@@ -41,6 +41,7 @@ def test_a_group_of_version_2_has_all_limits_and_ends_as_one(tmp_path):
     assert (folder / "memory.swap.max").read_text() == "0"
     assert (folder / "memory.oom.group").read_text() == "1"
     assert (folder / "cpu.max").read_text() == "100000 100000"
+    assert (folder.parent / "cpu.weight").read_text() == "1600"
     assert (folder / "cpuset.cpus").read_text() == "0"
     assert (folder / "pids.max").read_text() == "100"
 
