@@ -14,7 +14,7 @@ from deploy.tenants.processes.kept import Kept
 from deploy.tenants.settings_file import secrets_of, settings_of, text_of
 from deploy.tenants.tenant import Tenant
 from deploy.tenants.tenant_file import ROOT, TenantFile
-from settings.config import Config, load_config
+from settings.config import Config, ConfigError, load_config
 
 _PROGRAM = "web_service.py"
 LOG = "service.log"
@@ -56,6 +56,7 @@ def prepare(file: TenantFile, tenant: Tenant) -> Config:
 
     Raises ConfigError, and DeployError for what cannot be written.
     """
+    _check_cores(file, tenant)
     folder = folder_of(file, tenant)
     try:
         for one in (folder, tenant.data, tenant.log, tenant.keys.parent):
@@ -74,6 +75,15 @@ def prepare(file: TenantFile, tenant: Tenant) -> Config:
         for stage in config.op:
             config.chosen_models(stage)
     return config
+
+
+def _check_cores(file: TenantFile, tenant: Tenant) -> None:
+    count = os.cpu_count() or 1
+    if any(core >= count for core in tenant.core_numbers):
+        raise ConfigError(
+            f"{file.path}: tenants.{tenant.name}.cores: {tenant.cores!r} is not allowed: this "
+            f"machine has {count}, from 0 on"
+        )
 
 
 @contextlib.contextmanager

@@ -26,6 +26,8 @@ _END_S = 90.0
 _KEEPER = "deploy.tenants.processes.keep"
 _OUTPUT = "keeper.log"
 _LOG_TAIL = 2000
+# So often a service that has never served is started before `up` stops waiting for it.
+_STARTS = 3
 
 Say = Callable[[str], None]
 
@@ -49,7 +51,7 @@ def up(file: TenantFile, tenants: Sequence[Tenant], seconds: float, say: Say) ->
         else:
             say(f"{tenant.name}: runs already")
     give_up = time.monotonic() + seconds
-    results = [_until_ready(file, tenant, give_up, say) for tenant in tenants]
+    results = [_until_ready(file, tenant, tenant in waiting, give_up, say) for tenant in tenants]
     return all(results)
 
 
@@ -89,7 +91,9 @@ def _start(file: TenantFile, tenant: Tenant) -> None:
         time.sleep(_POLL_S / 4)
 
 
-def _until_ready(file: TenantFile, tenant: Tenant, give_up: float, say: Say) -> bool:
+def _until_ready(
+    file: TenantFile, tenant: Tenant, is_fresh: bool, give_up: float, say: Say
+) -> bool:
     folder = folder_of(file, tenant)
     while True:
         state = read_state(folder)
@@ -99,6 +103,9 @@ def _until_ready(file: TenantFile, tenant: Tenant, give_up: float, say: Say) -> 
         if state.state == READY:
             say(f"{tenant.name}: ready at http://127.0.0.1:{tenant.ports.gateway}")
             return True
+        if is_fresh and state.restarts >= _STARTS:
+            say(f"{tenant.name}: {state.reason}, {_STARTS} times; see {log_of(tenant)}")
+            return False
         if state.state not in (STARTING, WAITING) or time.monotonic() > give_up:
             say(f"{tenant.name}: not ready in time ({state.state}); see {log_of(tenant)}")
             return False

@@ -8,6 +8,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deploy.errors import DeployError
+
 # Of the file that `runtime.data_lock.DataLock` puts its lock beside.
 LOCKED = "keeper"
 _STATE = "state.json"
@@ -62,11 +64,18 @@ def read_state(folder: Path) -> State:
 
 
 def holder(folder: Path) -> int | None:
-    """The process that keeps the tenant of this folder now; None for nobody."""
+    """The process that keeps the tenant of this folder now; None for nobody.
+
+    Raises DeployError where this user may not know.
+    """
     try:
         descriptor = os.open(folder / f"{LOCKED}.lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise DeployError(
+            f"{folder}: {error.strerror}; ask as the user that runs the tenants"
+        ) from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -7,12 +7,14 @@ from typing import Any
 
 import yaml
 
-from deploy.tenants.render.paths import NOTE
+from deploy.tenants.render.paths import NOTE, ROOT
 from deploy.tenants.render.proxies import access_log
 from deploy.tenants.tenant import Tenant
 from deploy.tenants.tenant_file import TenantFile
 
-JOB = "face-serving"
+# As the rules and dashboards of deploy/monitoring/ know the gateways.
+JOB = "face-gateway"
+_RULES = ROOT / "deploy" / "monitoring" / "rules"
 
 
 def prometheus(file: TenantFile) -> Iterator[tuple[str, str]]:
@@ -22,7 +24,11 @@ def prometheus(file: TenantFile) -> Iterator[tuple[str, str]]:
     the tenant's key, and so one job a tenant.
     """
     jobs = [_job(tenant) for tenant in file.tenants]
-    document = {"global": {"scrape_interval": "15s"}, "scrape_configs": jobs}
+    document = {
+        "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
+        "rule_files": [str(_RULES / "*.yml")],
+        "scrape_configs": jobs,
+    }
     yield "prometheus/prometheus.yml", _yaml(document)
     for tenant in file.tenants:
         yield f"prometheus/targets/{tenant.name}.yml", _yaml([_target(tenant)])

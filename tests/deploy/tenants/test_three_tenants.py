@@ -140,7 +140,7 @@ def test_prometheus_tells_them_apart_by_their_label(three):
          f"--storage.tsdb.path={three.folder}/tsdb", f"--web.listen-address=127.0.0.1:{port}"],
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    query = {"query": "sum by (tenant) (up{job='face-serving'})"}
+    query = {"query": "sum by (tenant) (up{job='face-gateway'})"}
     found: dict[str, str] = {}
 
     def scraped() -> bool:
