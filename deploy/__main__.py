@@ -33,6 +33,8 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "drill": ("deploy.life.commands", "run_drill", "Restore the newest backup, and compare."),
     "migrate": ("deploy.life.commands", "migrate", "Bring the database's tables up or down."),
     "reload": ("deploy.life.commands", "reload", "Take over settings while serving."),
+    "tenants": ("deploy.tenants.command", "tenants", "Several services on one machine."),
+    "mig": ("deploy.mig.command", "mig", "GPUs that several tenants share."),
 }
 
 

@@ -6,6 +6,7 @@ corrupts tensors under load and then ends the process; clones share the weights 
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ import numpy as np
 from inference.manifest import Manifest, ManifestError
 
 _LOAD = threading.Lock()
+# What CUDA shows this process, in order, where it is set; see `Config.visible_devices`.
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Paddle warns of a compiler's cache that nothing here would use.
 warnings.filterwarnings("ignore", "No ccache found")
 
@@ -24,8 +27,22 @@ class DeviceError(ValueError):
     """The device that was asked for is not there; the text says what is."""
 
 
+def gpu_number(device: str) -> int:
+    """The number under which this process has a GPU: of "gpu:N" or "gpu:UUID".
+
+    Raises DeviceError for a UUID that CUDA_VISIBLE_DEVICES does not name.
+    """
+    identifier = device.partition(":")[2]
+    if identifier.isdigit():
+        return int(identifier)
+    visible = os.environ.get(_VISIBLE, "").split(",")
+    if identifier not in visible:
+        raise DeviceError(f"{device} was asked for, but {_VISIBLE} of this process has it not")
+    return visible.index(identifier)
+
+
 def check_device(device: str) -> None:
-    """Raise DeviceError unless this Paddle can run on `device` ("cpu" or "gpu:N")."""
+    """Raise DeviceError unless this Paddle can run on `device` ("cpu", "gpu:N" or "gpu:UUID")."""
     if device == "cpu":
         return
     import paddle
@@ -35,9 +52,9 @@ def check_device(device: str) -> None:
             f"{device} was asked for, but this Paddle has no GPU support; "
             "install it with: make setup DEVICE=gpu"
         )
-    number, count = int(device.partition(":")[2]), paddle.device.cuda.device_count()
+    number, count = gpu_number(device), paddle.device.cuda.device_count()
     if number >= count:
-        raise DeviceError(f"{device} was asked for, but this machine has {count} GPU(s)")
+        raise DeviceError(f"{device} was asked for, but this process sees {count} GPU(s)")
 
 
 class Predictor:
@@ -79,7 +96,7 @@ class Model:
     def load(cls, model_dir: str | Path, device: str = "cpu", threads: int = 1) -> Model:
         """Load models/NAME as `convert` wrote it.
 
-        device: "cpu" or "gpu:N". threads: math threads on the CPU.
+        device: "cpu", "gpu:N" or "gpu:UUID". threads: math threads on the CPU.
         Raises ManifestError where files are missing or cannot be loaded, DeviceError for a device
         that is not there.
         """
@@ -102,7 +119,7 @@ class Model:
             # fault. Batch sizes are few, so the cache stays small without a bound.
             config.set_mkldnn_cache_capacity(0)
         else:
-            config.enable_use_gpu(100, int(device.partition(":")[2]))
+            config.enable_use_gpu(100, gpu_number(device))
         try:
             with _LOAD:
                 predictor = inference.create_predictor(config)

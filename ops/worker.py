@@ -92,7 +92,7 @@ class ModelPool:
         self._models: dict[str, list[Model]] = {}
 
     def runners(self, device: str) -> list[Runner]:
-        """A runner for each model, on "cpu" or "gpu:N"."""
+        """A runner for each model, on "cpu", "gpu:N" or "gpu:UUID"."""
         if device not in self._models:
             self._models[device] = [Model.load(d, device, self._threads) for d in self._dirs]
         return [Runner(model, self._batch_size) for model in self._models[device]]

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from settings import device_names
 from settings.dag import OpConfig, check_ops
 from settings.gateway import GatewayConfig
 from settings.library import LibraryConfig
@@ -111,6 +112,19 @@ class Config(Section):
         directory = self.path.parent / self.log.dir
         return directory / f"replica-{replica}" if replica else directory
 
+    def identifiers(self, replica: int = 0) -> list[str]:
+        """The GPUs that a replica's stages have, as `devices` names them, each once."""
+        each = [one for op in self.op.values() for one in op.identifiers(replica)]
+        return list(dict.fromkeys(each))
+
+    def visible_devices(self, replica: int = 0) -> str | None:
+        """CUDA_VISIBLE_DEVICES for a replica whose GPUs are named by UUIDs; None otherwise.
+
+        The process then has them as 0, 1 and so on, in this order.
+        """
+        found = self.identifiers(replica)
+        return ",".join(found) if found and device_names.is_uuid(found[0]) else None
+
     def chosen_models(self, stage: str) -> list[Path]:
         """Directories of the models that a stage runs, its fallback where that is needed.
 
@@ -161,6 +175,10 @@ def load_config(path: str | Path = "config.yml") -> Config:
     _check_pipelines(config)
     try:
         check_ops(config.op)
+        device_names.check(
+            {name: op.devices for name, op in config.op.items()},
+            [config.identifiers(replica) for replica in range(config.replicas)],
+        )
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from None
     _check_ports(config)

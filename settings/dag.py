@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from settings import device_names
 from settings.section import Section
 from settings.stages import FIRST, LAST, REQUIRED, STAGES
 
@@ -16,7 +17,8 @@ class OpConfig(Section):
     inputs: stages whose output it takes. concurrency: threads, each with its own clone of
     the predictor. batch_size: model inputs a run. models: directories below `models_dir`,
     or paths. fallback: used instead of a single model that has not been converted.
-    devices: "" for the CPU, else GPU numbers ("0" or "0,1"), shared out over the threads.
+    devices: "" for the CPU, else GPU numbers ("0" or "0,1"), UUIDs of GPUs ("GPU-...") or of MIG
+    instances ("MIG-..."), shared out over the threads; MIG instances over the replicas.
     threads: math threads a predictor on the CPU.
     """
 
@@ -25,15 +27,24 @@ class OpConfig(Section):
     batch_size: int = Field(1, ge=1, le=256)
     models: tuple[str, ...] = ()
     fallback: str | None = None
-    devices: str = Field("", pattern=r"^(\d+(,\d+)*)?$")
+    devices: str = Field("", pattern=device_names.SEVERAL)
     threads: int = Field(1, ge=1, le=256)
 
     def device(self, worker: int, replica: int = 0) -> str:
-        """The device of a thread, "cpu" or "gpu:N"; replicas go on where the one before ended."""
-        if not self.devices:
-            return "cpu"
-        numbers = self.devices.split(",")
-        return f"gpu:{numbers[(replica * self.concurrency + worker) % len(numbers)]}"
+        """The device of a thread: "cpu", "gpu:N" or "gpu:UUID".
+
+        Replicas go on where the one before ended.
+        """
+        found = device_names.chosen(self.devices, worker, replica, self.concurrency)
+        return f"gpu:{found}" if found else "cpu"
+
+    def identifiers(self, replica: int = 0) -> list[str]:
+        """The GPUs that its threads have in a replica, as `devices` names them, each once."""
+        each = [
+            device_names.chosen(self.devices, worker, replica, self.concurrency)
+            for worker in range(self.concurrency)
+        ]
+        return list(dict.fromkeys(filter(None, each)))
 
 
 def check_ops(ops: Mapping[str, OpConfig]) -> None:

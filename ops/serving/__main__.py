@@ -34,6 +34,10 @@ def main(argv: list[str]) -> int:
     die_with_parent()
     config = load_config(argv[0])
     replica = int(argv[1]) if len(argv) > 1 else 0
+    visible = config.visible_devices(replica)
+    if visible is not None:
+        # CUDA reads it once, at its first call in a process.
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible
     _set_up_logs(config, replica)
     allow_many_connections()
     take_turns_quickly()

@@ -20,6 +20,7 @@ from tests.support import pictures
 from tests.support.service import MESSAGES, ROOT, Service, document, faces, is_free, wait_until
 
 ONE = pictures.base64_of(pictures.encode(pictures.astronaut()))
+MIG = "MIG-5a2b1c3d-0000-4000-8000-00000000000a"
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -149,6 +150,7 @@ def test_a_second_service_on_the_ports_ends_with_one_line(make_service):
         (lambda s: s.update(models_dir="/nowhere"), "make it with: .venv/bin/python -m convert"),
         (lambda s: s["op"]["Detection"].update(concurrency=0), "op.Detection.concurrency"),
         (lambda s: s["op"]["Detection"].update(devices="0"), "op.Detection.devices: gpu:0"),
+        (lambda s: s["op"]["ArcFace"].update(devices=MIG), f"op.ArcFace.devices: gpu:{MIG}"),
         (lambda s: s["op"]["Detection"].update(model="facemesh"), "is for landmark"),
     ],
 )

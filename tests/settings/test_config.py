@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,61 @@ def test_the_fallback_is_chosen_when_only_it_is_there(settings, load, tmp_path):
     directory.mkdir(parents=True)
     (directory / "model.yml").touch()
     assert config.chosen_models("ArcFace") == [directory]
+
+
+MIG_A = "MIG-5a2b1c3d-0000-4000-8000-00000000000a"
+MIG_B = "MIG-5a2b1c3d-0000-4000-8000-00000000000b"
+GPU_A = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
+GPU_B = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f7"
+OLD_MIG = f"MIG-{GPU_A}/1/0"
+
+
+def with_devices(settings, devices, replicas=1):
+    settings["replicas"] = replicas
+    for stage, op in settings["op"].items():
+        if "devices" in op:
+            op["devices"] = devices.get(stage, "") if isinstance(devices, dict) else devices
+    return settings
+
+
+@pytest.mark.parametrize("device", [MIG_A, GPU_A, OLD_MIG])
+def test_a_gpu_and_a_mig_instance_go_by_their_uuid(settings, load, device):
+    config = load(with_devices(settings, device))
+    assert config.op["ArcFace"].device(1) == f"gpu:{device}"
+    assert config.visible_devices() == device
+
+
+def test_numbers_and_no_gpu_leave_alone_what_cuda_shows_a_process(settings, load):
+    assert load(settings).visible_devices() is None
+    assert load(with_devices(settings, "0,2")).visible_devices() is None
+
+
+def test_a_process_is_shown_the_gpus_of_its_stages_in_the_order_of_their_use(settings, load):
+    config = load(with_devices(settings, {"ArcFace": GPU_B, "Detection": f"{GPU_A},{GPU_B}"}))
+    assert config.visible_devices() == f"{GPU_B},{GPU_A}"
+
+
+def test_each_replica_has_a_mig_instance_of_its_own(settings, load):
+    config = load(with_devices(settings, f"{MIG_A},{MIG_B}", replicas=2))
+    assert [config.visible_devices(replica) for replica in range(2)] == [MIG_A, MIG_B]
+    op = config.op["ArcFace"]
+    assert op.concurrency > 1
+    assert {op.device(thread, 1) for thread in range(op.concurrency)} == {f"gpu:{MIG_B}"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "words"),
+    [
+        ("MIG-1234", "is not allowed"),
+        ("mig-5a2b1c3d-0000-4000-8000-00000000000a", "is not allowed"),
+        (f"{MIG_A},", "is not allowed"),
+        (f"{MIG_A},0", "beside"),
+        ({"Detection": "0", "ArcFace": MIG_A}, "is not allowed beside"),
+        ({"Detection": GPU_A, "ArcFace": MIG_A}, "beside"),
+        ({"Detection": MIG_A, "ArcFace": MIG_B}, "one MIG instance only"),
+    ],
+)
+def test_devices_that_do_not_go_together_are_refused(settings, load, devices, words):
+    with pytest.raises(ConfigError, match=re.escape(words)) as caught:
+        load(with_devices(settings, devices))
+    assert ".devices: " in str(caught.value)

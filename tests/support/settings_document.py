@@ -21,7 +21,8 @@ _CHECKED = {
     "library.database": "a URL of SQLite, PostgreSQL, MySQL or MariaDB",
     "log.level": "DEBUG, INFO, WARNING, ERROR",
     "op.STAGE.inputs": "a list of stages",
-    "op.STAGE.devices": "empty for the CPU, or numbers of GPUs: `0`, `0,1`",
+    "op.STAGE.devices": "empty for the CPU, or GPUs: numbers (`0`, `0,1`), or UUIDs of GPUs or "
+    "of MIG instances (`GPU-...`, `MIG-...`) as `nvidia-smi -L` prints them",
     "op.STAGE.models": "a list of directories below `models_dir`; one of them as `model`",
 }
 

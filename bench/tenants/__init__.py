@@ -1,0 +1,1 @@
+"""What tenants of one machine do to each other."""

@@ -1,0 +1,1 @@
+"""Several services on one machine, each with its own processes, data, limits and keys."""

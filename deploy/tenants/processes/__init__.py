@@ -1,0 +1,1 @@
+"""Tenants as processes of this machine: started, watched, limited and ended."""

@@ -1,0 +1,1 @@
+"""What a tenant file is for others: containers, systemd, proxies, Prometheus, logrotate."""

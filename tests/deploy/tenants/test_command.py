@@ -1,0 +1,167 @@
+"""The commands of tenants, as far as no service has to run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+
+import pytest
+
+from deploy.__main__ import main
+from deploy.errors import DeployError
+from deploy.tenants import admin_key
+from deploy.tenants.admin_key import ensure_key
+from gateway.auth.key_store import KeyStore
+from settings.config import load_config
+from tests.support.tenants import ROOT, Tenants, entry, write_tenants
+
+
+@pytest.fixture
+def order(tmp_path, capsys):
+    """Run a command; its exit status and what it says."""
+    path = write_tenants(
+        tmp_path, [entry("attendance"), entry("access", (9201, 9202, 9203))]
+    )  # fmt: skip
+
+    def run(*words: str) -> tuple[int, str]:
+        status = main(["tenants", *words, "--tenants", str(path)])
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    return run
+
+
+def test_render_names_what_it_has_written_and_writes_nothing_twice(order, tmp_path):
+    out = tmp_path / "out"
+    status, said = order("render", "--out", str(out))
+    assert status == 0
+    assert str(out / "nginx" / "face-tenants.conf") in said
+    assert order("render", "--out", str(out)) == (0, "18 files, 0 of them new or changed\n")
+
+
+def test_tenants_that_do_not_run_are_down(order):
+    status, said = order("status")
+    assert status == 1
+    assert said.count("down") == 2
+    status, said = order("status", "access", "--json")
+    (document,) = json.loads(said)
+    assert (document["tenant"], document["state"], document["keeper"]) == ("access", "down", None)
+    assert order("down") == (0, "attendance: does not run\naccess: does not run\n")
+
+
+@pytest.mark.parametrize("words", [["status", "nobody"], ["logs", "nobody"], ["up", "nobody"]])
+def test_a_tenant_that_is_not_there_is_named(order, words):
+    status, said = order(*words)
+    assert status == 2
+    assert "there is no tenant 'nobody'; there are attendance, access" in said
+
+
+def test_logs_of_a_tenant_that_never_ran_say_where_they_would_be(order):
+    status, said = order("logs", "access")
+    assert status == 1
+    assert "tenants/access/log/service.log: cannot be read" in said
+
+
+def test_logs_show_the_end(order, tmp_path):
+    log = tmp_path / "tenants" / "access" / "log" / "service.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(f"line {n}\n" for n in range(200)))
+    assert order("logs", "access", "--lines", "2") == (0, "line 198\nline 199\n")
+
+
+@pytest.fixture
+def base(tmp_path, models):
+    """Settings in a folder that has the models."""
+    shutil.copy(ROOT / "config.yml", tmp_path / "config.yml")
+    os.symlink(models, tmp_path / "models")
+    return load_config(tmp_path / "config.yml")
+
+
+def test_a_key_is_made_once_for_its_owner_alone(base, tmp_path):
+    file = tmp_path / "admin.key"
+    assert ensure_key(base, file)
+    first = file.read_text()
+    assert os.stat(file).st_mode & 0o777 == 0o600
+    assert not ensure_key(base, file)
+    assert file.read_text() == first
+
+
+@pytest.mark.parametrize("spoil", ["revoked", "other", "empty", "gone"])
+def test_a_key_that_opens_nothing_is_replaced(base, tmp_path, spoil):
+    file = tmp_path / "admin.key"
+    ensure_key(base, file)
+    first = file.read_text()
+    if spoil == "revoked":
+        store = KeyStore(base.library_config())
+        store.revoke(first.partition(".")[0])
+        store.close()
+    elif spoil == "other":
+        file.write_text(first[:-4] + "0000")
+    elif spoil == "empty":
+        file.write_text("")
+    else:
+        file.unlink()
+    file.exists() and file.chmod(0o600)
+    assert ensure_key(base, file)
+    assert file.read_text() != first
+    assert not ensure_key(base, file)
+
+
+def test_a_key_that_others_may_read_is_refused(base, tmp_path):
+    file = tmp_path / "admin.key"
+    ensure_key(base, file)
+    file.chmod(0o644)
+    with pytest.raises(DeployError, match="chmod 600"):
+        ensure_key(base, file)
+
+
+def test_a_key_that_cannot_be_written_is_revoked(base, tmp_path, monkeypatch):
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(admin_key, "_write", fails)
+    with pytest.raises(DeployError, match="No space left"):
+        ensure_key(base, tmp_path / "admin.key")
+    store = KeyStore(base.library_config())
+    assert [key.revoked is not None for key in store.list()] == [True]
+    store.close()
+
+
+def test_nothing_is_started_where_one_tenants_model_is_missing(models, tmp_path):
+    made = Tenants(tmp_path, ["one", "two"], two={"models": {"ArcFace": "nothing"}})
+    status, said = made.run("up")
+    assert status == 2
+    assert "model nothing is not in" in said
+    assert not made.processes("one")
+
+
+def test_cores_that_are_not_there_are_named(models, tmp_path, capsys):
+    path = write_tenants(tmp_path, [entry("attendance", cores="0,4000")])
+    assert main(["tenants", "up", "--tenants", str(path)]) == 2
+    assert "tenants.attendance.cores: '0,4000' is not allowed" in capsys.readouterr().err
+
+
+def test_a_database_that_is_away_is_told_in_a_line(models, tmp_path, capsys):
+    away = entry("attendance", database="postgresql://faces@127.0.0.1:1/faces")
+    path = write_tenants(tmp_path, [away])
+    assert main(["tenants", "keys", "--tenants", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("deploy: ")
+    assert said.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_named_and_the_tenant_is_not_tried_for_ever(models, tmp_path):
+    made = Tenants(tmp_path, ["one"])
+    port = made.file.tenant("one").ports.gateway
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            status, said = made.run("up")
+        assert status == 1
+        assert f"one: not started: {tmp_path}" in said
+        assert f"gateway.port: cannot listen on 127.0.0.1:{port}" in said
+        assert made.state("one").state == "failed"
+        assert made.keeper("one") is None
+    finally:
+        made.close()
