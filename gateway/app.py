@@ -148,7 +148,7 @@ def _add_operation(app: FastAPI, components: Components) -> None:
         except ApiError as error:
             note_refusal(components.audit, request, "/metrics", "", request.state.key, error)
             return plain_failure(error)
-        text = await backends.metrics.render(backends.pipeline, backends.library)
+        text = await backends.metrics.render(backends.pipeline, backends.library, components.health)
         return Response(text, media_type=MEDIA_TYPE)
 
     async def index(_: Request) -> Response:
@@ -217,6 +217,7 @@ class Gate:
             self._check(scope)
             place = self._places.enter(scope["path"] in _UNLIMITED)
         except ApiError as error:
+            self._metrics.refused(error.code)
             note_refusal(self._audit, Request(scope), OTHER, "", "", error)
             is_api = scope["path"].startswith(_API)
             response = failure(Request(scope), error) if is_api else plain_failure(error)

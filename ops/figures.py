@@ -84,7 +84,8 @@ class Figures:
     the last two writings.
     """
 
-    def __init__(self, replica: int) -> None:
+    def __init__(self, replica: int, queue_limit: int = 0) -> None:
+        """queue_limit: most requests that the replica takes at a time."""
         self._registry = CollectorRegistry()
         self._replica = str(replica)
         self._stages: dict[str, StageFigures] = {}
@@ -93,8 +94,11 @@ class Figures:
         self._counted = dict(self._count)
         self._since = time.monotonic()
         self._requests = self._counter(
-            "requests", "Requests by their outcome: ok is answered without error.", "outcome"
+            "requests",
+            "Requests by their outcome: ok is answered without error, refused was not let in.",
+            "outcome",
         )
+        self._refused = self._requests.labels(self._replica, "refused")
         self._latency = self._histogram(
             "latency_seconds", "From arrival to answer in the pipeline.", _REPLICA, REQUEST_BUCKETS
         ).labels(self._replica)
@@ -111,12 +115,18 @@ class Figures:
         self._success = self._gauge("success_ratio", "Answered without error.", _REPLICA)
         self._load = self._gauge("stage_load", "Share of its time that it worked.", _STAGE)
         self._queue = self._gauge("queue_length", "Requests before the stage.", _STAGE)
+        limit = self._gauge("queue_limit", "Most requests in the replica.", _REPLICA)
+        limit.labels(self._replica).set(queue_limit)
 
     def request(self, seconds: float, success: bool) -> None:
         """Count an answered request; for one thread."""
         self._count[success] += 1
         self._requests.labels(self._replica, "ok" if success else "failed").inc()
         self._latency.observe(seconds)
+
+    def refused(self) -> None:
+        """Count a request that was not let in; for one thread."""
+        self._refused.inc()
 
     def stage(self, name: str, threads: int, waiting: Callable[[], int]) -> StageFigures:
         """A stage's figures, see there; before the first is written."""

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 from gateway.errors import ApiError, ErrorCode, of_library
 from inference.scores import Recogniser
 from library.errors import LibraryError, NotFoundError
 from library.library import Library
-from library.records import Statistics
+from library.records import IndexPlace, Statistics
 from settings.library import LibraryConfig
 
 LOG = logging.getLogger("gateway")
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LibraryFigures:
+    """The library in numbers.
+
+    apps: each of them. indexes: how far the index of each is. backup: when the newest backup was
+    written, in seconds since 1970; 0.0 for never.
+    """
+
+    apps: Sequence[Statistics]
+    indexes: Mapping[str, IndexPlace]
+    backup: float
+
 
 # Between two attempts to open a library whose database is away.
 _RETRY_S = 1.0
@@ -105,9 +120,9 @@ class LibraryCalls:
         """Raises ApiError DATABASE unless the database, and the index of every app, answers."""
         await self.call(Library.check, _PING_S)
 
-    async def statistics(self) -> list[Statistics]:
-        """Every app in numbers. Raises ApiError."""
-        return await self.call(statistics)
+    async def figures(self) -> LibraryFigures:
+        """The library in numbers. Raises ApiError."""
+        return await self.call(figures)
 
 
 def _tell_late(doing: Future[T], late: Callable[[ApiError | None], None] | None) -> None:
@@ -124,6 +139,12 @@ def _tell_late(doing: Future[T], late: Callable[[ApiError | None], None] | None)
             late(ApiError(ErrorCode.UNKNOWN))
 
     doing.add_done_callback(tell)
+
+
+def figures(library: Library) -> LibraryFigures:
+    """The library in numbers."""
+    backups = (one.created.timestamp() for one in library.store.backups())
+    return LibraryFigures(statistics(library), library.index_places(), max(backups, default=0.0))
 
 
 def statistics(library: Library) -> list[Statistics]:

@@ -66,10 +66,12 @@ class Executor(DAGExecutor):
         # Half of the places are left to pictures that do not take long.
         waiting = max(limits.queue_length // 2, 1)
         decoders = DecoderPool(cores, waiting, limits.picture_pixels, self._scheduler.wake)
-        self.admission = Admission(limits.queue_length, lambda: decoders.requests)
+        self.figures = Figures(replica, limits.queue_length)
+        self.admission = Admission(
+            limits.queue_length, lambda: decoders.requests, self.figures.refused
+        )
         factory = WorkerFactory(config, self._budget, replica, decoders)
         self.models = factory.models
-        self.figures = Figures(replica)
         response_op, ops = build_dag(
             config, factory, self._scheduler, self._call_collect, self.figures
         )

@@ -102,6 +102,7 @@ class PipelineService(grpc.GenericRpcHandler):
             raise ServiceError(ErrorKind.INTERNAL) from None
 
     async def _refuse(self, messages: Any, context: Any) -> Any:
+        self._executor.figures.refused()
         self.calls.leave(self.calls.enter(context))
         ended = await aborted(context, ServiceError(ErrorKind.BUSY))
         del messages, context

@@ -16,6 +16,7 @@ _NO_SETTINGS = {"path", "library.folder"}
 # What a check in the code allows, which no schema tells.
 _CHECKED = {
     "gateway.pipelines": "a list of HOST:PORT",
+    "gateway.tls_address": "empty, or HOST:PORT",
     "gateway.trusted_networks": "a list of addresses and networks",
     "gateway.trusted_proxies": "a list of addresses and networks",
     "library.database": "a URL of SQLite, PostgreSQL, MySQL or MariaDB",
