@@ -17,7 +17,9 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 _EPILOG = "Exit status: 0 done, 1 not or not all, 2 wrong usage, 130 stopped by Ctrl-C."
 # Commands by name: module with it, its attribute, and its line in the list of all.
-_COMMANDS: dict[str, tuple[str, str, str]] = {}
+_COMMANDS: dict[str, tuple[str, str, str]] = {
+    "dashboards": ("deploy.monitoring.command", "dashboards", "Write Grafana's dashboards."),
+}
 
 
 class _Commands(click.Group):

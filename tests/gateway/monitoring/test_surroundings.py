@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from gateway.backends.library_calls import figures
 from gateway.monitoring import surroundings
 from gateway.monitoring.certificate import CertificateError, expiry_of, not_after
 from gateway.monitoring.disks import Room, folders_of, rooms
@@ -22,24 +21,11 @@ from library.records import IndexPlace
 from runtime.ports import free_ports
 from settings.config import Config, load_config
 from settings.gateway import GatewayConfig
+from tests.support.gateway.certificates import der_of, made_certificate, tls_server
+from tests.support.libraries.in_folder import open_library
 from tests.support.service import ROOT
 
 DAY_S = 86_400
-
-
-def made_certificate(folder: Path, *options: str) -> Path:
-    """A key and a certificate of its own authority, in one file."""
-    file = folder / "proxy.pem"
-    key = folder / "key.pem"
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(file), *options],
-        capture_output=True, check=False,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip("openssl makes no certificate here")
-    file.write_bytes(file.read_bytes() + key.read_bytes())
-    return file
 
 
 def told_by_openssl(file: Path) -> float:
@@ -48,14 +34,6 @@ def told_by_openssl(file: Path) -> float:
         capture_output=True, check=True, text=True,
     ).stdout  # fmt: skip
     return float(ssl.cert_time_to_seconds(line.strip().partition("=")[2]))
-
-
-@contextlib.asynccontextmanager
-async def tls_server(file: Path, port: int) -> AsyncIterator[None]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    async with await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1", port, ssl=context):
-        yield
 
 
 @pytest.fixture
@@ -75,14 +53,14 @@ def values(families) -> dict[str, float]:
 @pytest.mark.parametrize("days", ["1", "90", "20000"])
 def test_the_end_of_a_certificate_is_what_openssl_says(tmp_path, days):
     file = made_certificate(tmp_path, "-days", days)
-    der = ssl.PEM_cert_to_DER_cert(file.read_text().partition("-----BEGIN PRIVATE")[0])
+    der = der_of(file)
     assert not_after(der) == told_by_openssl(file)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 5, 40, 90, 150])
 def test_what_is_no_certificate_is_said_to_be_none(tmp_path, cut):
     file = made_certificate(tmp_path, "-days", "2")
-    der = ssl.PEM_cert_to_DER_cert(file.read_text().partition("-----BEGIN PRIVATE")[0])
+    der = der_of(file)
     with pytest.raises(CertificateError):
         not_after(der[:cut])
     with pytest.raises(CertificateError):
@@ -91,15 +69,9 @@ def test_what_is_no_certificate_is_said_to_be_none(tmp_path, cut):
 
 def test_a_certificate_is_read_from_the_proxy_that_shows_it(tmp_path, config):
     file = made_certificate(tmp_path, "-days", "30")
-    port, _ = free_ports()
-    address = f"127.0.0.1:{port}"
-
-    async def look() -> dict[str, float]:
-        async with tls_server(file, port):
-            assert await expiry_of(address, 10) == told_by_openssl(file)
-            return values(await Surroundings(with_tls(config, address)).families())
-
-    found = asyncio.run(look())
+    with tls_server(file) as address:
+        assert asyncio.run(expiry_of(address, 10)) == told_by_openssl(file)
+        found = values(asyncio.run(Surroundings(with_tls(config, address)).families()))
     assert found["face_tls_up"] == 1
     assert 29 * DAY_S < found["face_tls_certificate_expiry_seconds"] - time.time() < 31 * DAY_S
 
@@ -109,19 +81,35 @@ def test_a_proxy_that_is_away_is_shown_and_its_last_certificate_is_remembered(
 ):
     monkeypatch.setattr(surroundings, "CERTIFICATE_S", 0.0)
     file = made_certificate(tmp_path, "-days", "30")
-    port, _ = free_ports()
 
     async def look() -> tuple[dict[str, float], dict[str, float]]:
-        looking = Surroundings(with_tls(config, f"127.0.0.1:{port}"))
-        before = values(await looking.families())
-        async with tls_server(file, port):
-            await looking.families()
-        return before, values(await looking.families())
+        with tls_server(file) as address:
+            looking = Surroundings(with_tls(config, address))
+            during = values(await looking.families())
+        return during, values(await looking.families())
 
-    before, after = asyncio.run(look())
-    assert before["face_tls_up"] == after["face_tls_up"] == 0
-    assert "face_tls_certificate_expiry_seconds" not in before
+    during, after = asyncio.run(look())
+    assert (during["face_tls_up"], after["face_tls_up"]) == (1, 0)
     assert after["face_tls_certificate_expiry_seconds"] == told_by_openssl(file)
+
+
+def test_of_a_proxy_that_was_never_there_no_certificate_is_known(config):
+    port, _ = free_ports()
+    found = values(asyncio.run(Surroundings(with_tls(config, f"127.0.0.1:{port}")).families()))
+    assert found["face_tls_up"] == 0
+    assert "face_tls_certificate_expiry_seconds" not in found
+
+
+def test_the_newest_backup_and_how_far_the_indexes_are_are_known(tmp_path):
+    with open_library(tmp_path) as library:
+        library.create_group("shop", "staff")
+        assert figures(library).backup == 0.0
+        before = time.time()
+        library.store.backup(tmp_path / "one.db")
+        library.store.backup(tmp_path / "two.db")
+        found = figures(library)
+    assert before - 1 < found.backup <= time.time()
+    assert found.indexes["shop"].reached == found.indexes["shop"].version
 
 
 def test_without_an_address_nothing_is_said_of_tls(config):
