@@ -35,11 +35,14 @@ from runtime.process import (
     give_memory_back,
     take_turns_quickly,
 )
+from runtime.supervisor import GATEWAY
+from runtime.telemetry.json_lines import formatter
 from settings.config import Config, ConfigError, load_config, own_address
 from settings.gateway import GatewayConfig
 from web.server import HttpServer
 
 LOG = logging.getLogger("gateway")
+_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def main(argv: list[str]) -> int:
@@ -160,7 +163,7 @@ def _set_up_log(config: Config) -> None:
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+            "formatters": {"line": formatter(config.log.format, GATEWAY, {"format": _LINE})},
             "handlers": {
                 "file": {
                     "class": "logging.handlers.RotatingFileHandler",

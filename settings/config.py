@@ -57,10 +57,14 @@ class Dag(Section):
 
 
 class Log(Section):
-    """Where and how much is logged; each file is rotated at `max_bytes`, `backups` are kept."""
+    """Where, how and how much is logged; each file is rotated at `max_bytes`, `backups` are kept.
+
+    format: of the lines of pipeline.log, pipeline.log.wf and gateway.log.
+    """
 
     dir: str = Field(".", min_length=1)
     level: str = "INFO"
+    format: str = Field("text", pattern="^(text|json)$")
     max_bytes: int = Field(10_000_000, ge=10_000)
     backups: int = Field(5, ge=1, le=100)
 

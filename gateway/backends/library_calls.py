@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -104,7 +105,8 @@ class LibraryCalls:
         library = self._library
         if library is None:
             raise ApiError(ErrorCode.DATABASE, "database_unavailable")
-        doing = self._pool.submit(work, library)
+        # In the request's context, so that lines of the log name it.
+        doing = self._pool.submit(copy_context().run, work, library)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(doing), timeout)
         except asyncio.CancelledError:

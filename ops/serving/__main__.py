@@ -19,6 +19,8 @@ from runtime.process import (
     give_memory_back,
     take_turns_quickly,
 )
+from runtime.supervisor import pipeline_title
+from runtime.telemetry.json_lines import formatter
 from settings.config import Config, ConfigError, load_config
 
 _LOGGER = logging.getLogger("ops")
@@ -109,7 +111,8 @@ def _set_up_logs(config: Config, replica: int) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["SERVING_LOG_PATH"] = str(directory)
     os.environ.setdefault("GLOG_minloglevel", "2")
-    set_up_logs(config.log.level, config.log.max_bytes, config.log.backups)
+    line = formatter(config.log.format, pipeline_title(config, replica), {})
+    set_up_logs(config.log.level, config.log.max_bytes, config.log.backups, line)
     for noisy in ("uvicorn", "asyncio", "grpc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
