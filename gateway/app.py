@@ -41,9 +41,11 @@ from gateway.errors import ApiError, ErrorCode
 from gateway.http.forms import MOST_FIELDS
 from gateway.http.places import Places
 from gateway.http.request_ids import RequestIds
+from gateway.http.traced import Traced
 from gateway.monitoring.health import TIMEOUT_S, HealthResult
 from gateway.monitoring.metrics import Metrics
 from ops.figures import MEDIA_TYPE
+from runtime.telemetry import tracing
 from web.origins import is_own_host
 
 VERSION = "1"
@@ -82,7 +84,9 @@ def make_app(components: Components) -> ASGIApp:
     add_docs(app, TITLE)
     app.add_exception_handler(HTTPException, _no_such_path)
     metrics = components.backends.metrics
-    gate = Gate(app, components.places, metrics, not config.needs_keys, components.audit)
+    gate: ASGIApp = Gate(app, components.places, metrics, not config.needs_keys, components.audit)
+    if tracing.is_on():
+        gate = Traced(gate, _UNLIMITED)
     return Proxied(RequestIds(gate), config.trusted_proxies)
 
 

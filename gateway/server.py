@@ -36,6 +36,7 @@ from runtime.process import (
     take_turns_quickly,
 )
 from runtime.supervisor import GATEWAY
+from runtime.telemetry import tracing
 from runtime.telemetry.json_lines import formatter
 from settings.config import Config, ConfigError, load_config, own_address
 from settings.gateway import GatewayConfig
@@ -50,6 +51,7 @@ def main(argv: list[str]) -> int:
     die_with_parent()
     config = load_config(argv[0])
     _set_up_log(config)
+    tracing.set_up(config.tracing, GATEWAY)
     allow_many_connections()
     take_turns_quickly()
     import uvloop
@@ -84,6 +86,7 @@ async def _serve(config: Config) -> None:
     stopping.cancel()
     http.should_exit = True
     await serving
+    await asyncio.to_thread(tracing.close)
     LOG.info("stopped")
 
 

@@ -26,6 +26,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from runtime.telemetry import tracing
 from settings.config import Config
 
 _LOGGER = logging.getLogger(__name__)
@@ -115,6 +116,10 @@ class Figures:
         self._success = self._gauge("success_ratio", "Answered without error.", _REPLICA)
         self._load = self._gauge("stage_load", "Share of its time that it worked.", _STAGE)
         self._queue = self._gauge("queue_length", "Requests before the stage.", _STAGE)
+        self._spans = self._counter(
+            "trace_spans", "The same of the pipeline as face_gateway_trace_spans.", "outcome"
+        )
+        self._spans_counted = dict.fromkeys(tracing.OUTCOMES, 0)
         limit = self._gauge("queue_limit", "Most requests in the replica.", _REPLICA)
         limit.labels(self._replica).set(queue_limit)
 
@@ -167,6 +172,10 @@ class Figures:
             self._success.labels(self._replica).set(good / (good + bad))
         else:
             self._success.clear()
+        for outcome, spans in tracing.counts().items():
+            grown = spans - self._spans_counted[outcome]
+            self._spans.labels(self._replica, outcome).inc(max(grown, 0))
+            self._spans_counted[outcome] = spans
         for name, stage in self._stages.items():
             worked_s = stage.worked_s
             load = (worked_s - self._worked_s.get(name, 0.0)) / (seconds * stage.threads)

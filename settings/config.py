@@ -76,6 +76,18 @@ class Log(Section):
         return value
 
 
+class Tracing(Section):
+    """Traces of requests, sent in OpenTelemetry's form (OTLP over HTTP).
+
+    endpoint: URL of the receiver; empty: no traces. sample_ratio: share of the requests that are
+    traced, of those that come without a trace of their own. service_name: what they are shown as.
+    """
+
+    endpoint: str = Field("", pattern=r"^(https?://[^/\s]+(/\S*)?)?$")
+    sample_ratio: float = Field(1.0, ge=0.0, le=1.0, strict=False)
+    service_name: str = Field("face-serving", min_length=1)
+
+
 class Config(Section):
     """All settings. `path` is the file they came from; relative paths start at its folder."""
 
@@ -92,6 +104,7 @@ class Config(Section):
     limits: Limits = Limits()
     dag: Dag = Dag()
     log: Log = Log()
+    tracing: Tracing = Tracing()
     library: LibraryConfig = LibraryConfig()
     gateway: GatewayConfig = GatewayConfig()
     op: dict[str, OpConfig]

@@ -15,6 +15,7 @@ from inference.scores import Recogniser
 from library.errors import LibraryError, NotFoundError
 from library.library import Library
 from library.records import IndexPlace, Statistics
+from runtime.telemetry import tracing
 from settings.library import LibraryConfig
 
 LOG = logging.getLogger("gateway")
@@ -93,22 +94,24 @@ class LibraryCalls:
         work: Callable[[Library], T],
         timeout: float | None = None,
         late: Callable[[ApiError | None], None] | None = None,
+        name: str = "",
     ) -> T:
         """What `work` returns for the library, done on a thread.
 
         timeout: seconds after which it is no longer waited for; it may still be done then.
         late: called on the thread when that has ended, with the error or None; not where it
-        was never begun.
+        was never begun. name: of the work, in traces.
         Raises ApiError: DATABASE while the database or the index cannot answer, or not in time;
         else the API's error for what the library says.
         """
         library = self._library
         if library is None:
             raise ApiError(ErrorCode.DATABASE, "database_unavailable")
-        # In the request's context, so that lines of the log name it.
-        doing = self._pool.submit(copy_context().run, work, library)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(doing), timeout)
+            with tracing.span("library call", {"code.function.name": name}):
+                # In the request's context, so that lines of the log name it.
+                doing = self._pool.submit(copy_context().run, work, library)
+                return await asyncio.wait_for(asyncio.wrap_future(doing), timeout)
         except asyncio.CancelledError:
             _tell_late(doing, late)
             raise

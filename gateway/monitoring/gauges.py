@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.monitoring.disks import Room
@@ -56,6 +56,18 @@ def health_families(parts: Mapping[str, bool]) -> list[Metric]:
     for part, is_well in parts.items():
         well.add_metric([part], float(is_well))
     return [well]
+
+
+def trace_families(counts: Mapping[str, int]) -> list[Metric]:
+    """counts: of the gateway's spans, by what became of them."""
+    spans = CounterMetricFamily(
+        "face_gateway_trace_spans",
+        "Parts of traces: sent to the receiver, failed to be, or dropped as too many waited.",
+        labels=["outcome"],
+    )
+    for outcome, count in counts.items():
+        spans.add_metric([outcome], count)
+    return [spans]
 
 
 def disk_families(rooms: Mapping[str, Room]) -> list[Metric]:

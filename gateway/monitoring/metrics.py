@@ -30,12 +30,14 @@ from gateway.monitoring.gauges import (
     health_families,
     library_families,
     model_families,
+    trace_families,
     upkeep_families,
 )
 from gateway.monitoring.health import Health
 from gateway.monitoring.index_lag import IndexLag
 from gateway.monitoring.surroundings import Surroundings
 from ops.figures import REQUEST_BUCKETS, STEP_BUCKETS, Written
+from runtime.telemetry import tracing
 from settings.config import Config
 
 MOST_PATHS = 200  # the API has fewer; more would be a caller's invention
@@ -152,6 +154,7 @@ class Metrics:
                 *of_library,
                 *around,
                 *health_families(parts),
+                *trace_families(tracing.counts()),
             ]
         )
         # Some thousand lines take milliseconds, in which the loop has other things to do.

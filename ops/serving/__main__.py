@@ -20,6 +20,7 @@ from runtime.process import (
     take_turns_quickly,
 )
 from runtime.supervisor import pipeline_title
+from runtime.telemetry import tracing
 from runtime.telemetry.json_lines import formatter
 from settings.config import Config, ConfigError, load_config
 
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> int:
     config = load_config(argv[0])
     replica = int(argv[1]) if len(argv) > 1 else 0
     _set_up_logs(config, replica)
+    tracing.set_up(config.tracing, pipeline_title(config, replica))
     allow_many_connections()
     take_turns_quickly()
     import cv2
@@ -54,6 +56,7 @@ def main(argv: list[str]) -> int:
         print(f"web_service: {_line(error)}", file=sys.stderr, flush=True)
         return 2
     _LOGGER.info("stopped")
+    tracing.close()
     logging.shutdown()
     return 0
 
@@ -101,6 +104,7 @@ async def _serve(config: Config, replica: int) -> None:
         await serving
     if not executor.stop(_LAST_BATCH_S):
         _LOGGER.warning("a stage has not come to its end")
+        tracing.close()
         logging.shutdown()
         os._exit(0)
 

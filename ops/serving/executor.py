@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ops.decoder_pool import DecoderPool
 from ops.errors import ErrorKind, ServiceError
@@ -16,6 +17,7 @@ from ops.figures import Figures
 from ops.pictures.pixel_budget import PixelBudget
 from ops.registry import WorkerFactory
 from ops.request_state import RequestState
+from ops.request_trace import RequestTrace
 from ops.serving.admission import Admission
 from ops.serving.scheduler import Scheduler
 from ops.serving.stage_op import Envelope, StageOp
@@ -30,6 +32,9 @@ from paddle_fence.internals import (
 from paddle_fence.pipeline import ChannelStopError, DAGExecutor, RequestOp, ResponseOp
 from settings.config import Config
 from settings.stages import LAST
+
+if TYPE_CHECKING:
+    from runtime.telemetry.spans import Span
 
 # Far more than one stage takes for one batch.
 _LONGEST_STEP_S = 120.0
@@ -110,11 +115,16 @@ class Executor(DAGExecutor):
         return not any(thread.is_alive() for thread in threads)
 
     async def answer(
-        self, keys: Sequence[str], values: Sequence[str], seconds: float | None = None
+        self,
+        keys: Sequence[str],
+        values: Sequence[str],
+        seconds: float | None = None,
+        span: Span | None = None,
     ) -> Answer:
         """Answer one request.
 
         keys, values: as in the wire format. seconds: how long the client waits, if it says so.
+        span: of the request, where it is traced; the stages' are below it.
         Raises ServiceError of a kind that has a gRPC status.
         """
         arrived = time.monotonic()
@@ -126,6 +136,8 @@ class Executor(DAGExecutor):
         request: RequestState | None = None
         try:
             request = parse_request(keys, values, self._config.limits, deadline)
+            if span is not None:
+                request.trace = RequestTrace(span)
             answer = await self._answer(request, number)
             success = answer.error is None
             return answer

@@ -21,6 +21,7 @@ _CHECKED = {
     "gateway.trusted_proxies": "a list of addresses and networks",
     "library.database": "a URL of SQLite, PostgreSQL, MySQL or MariaDB",
     "log.level": "DEBUG, INFO, WARNING, ERROR",
+    "tracing.endpoint": "empty, or a URL",
     "op.STAGE.inputs": "a list of stages",
     "op.STAGE.devices": "empty for the CPU, or numbers of GPUs: `0`, `0,1`",
     "op.STAGE.models": "a list of directories below `models_dir`; one of them as `model`",

@@ -271,6 +271,22 @@ _MACHINE = Row(
             [Line(gauge("face_disk_free_bytes"), "{{tenant}} {{instance}} {{folder}}")],
             width=6,
         ),
+        Panel(
+            "Parts of traces",
+            "ops",
+            [
+                Line(
+                    rate("face_gateway_trace_spans_total", by="tenant, outcome"),
+                    "{{tenant}} gateway {{outcome}}",
+                ),
+                Line(
+                    rate("face_pipeline_trace_spans_total", by="tenant, outcome"),
+                    "{{tenant}} pipeline {{outcome}}",
+                ),
+            ],
+            "Where tracing.endpoint is set.",
+            24,
+        ),
     ],
 )
 
