@@ -35,6 +35,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "reload": ("deploy.life.commands", "reload", "Take over settings while serving."),
     "tenants": ("deploy.tenants.command", "tenants", "Several services on one machine."),
     "mig": ("deploy.mig.command", "mig", "GPUs that several tenants share."),
+    "dashboards": ("deploy.monitoring.command", "dashboards", "Write Grafana's dashboards."),
 }
 
 

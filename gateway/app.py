@@ -41,9 +41,11 @@ from gateway.errors import ApiError, ErrorCode
 from gateway.http.forms import MOST_FIELDS
 from gateway.http.places import Places
 from gateway.http.request_ids import RequestIds
+from gateway.http.traced import Traced
 from gateway.monitoring.health import TIMEOUT_S, HealthResult
 from gateway.monitoring.metrics import Metrics
 from ops.figures import MEDIA_TYPE
+from runtime.telemetry import tracing
 from web.origins import is_own_host
 
 VERSION = "1"
@@ -89,7 +91,9 @@ def make_app(
     add_docs(app, TITLE)
     app.add_exception_handler(HTTPException, _no_such_path)
     metrics = components.backends.metrics
-    gate = Gate(app, components.places, metrics, not config.needs_keys, components.audit)
+    gate: ASGIApp = Gate(app, components.places, metrics, not config.needs_keys, components.audit)
+    if tracing.is_on():
+        gate = Traced(gate, _UNLIMITED)
     return Proxied(RequestIds(gate), config.trusted_proxies)
 
 
@@ -155,7 +159,7 @@ def _add_operation(app: FastAPI, components: Components) -> None:
         except ApiError as error:
             note_refusal(components.audit, request, "/metrics", "", request.state.key, error)
             return plain_failure(error)
-        text = await backends.metrics.render(backends.pipeline, backends.library)
+        text = await backends.metrics.render(backends.pipeline, backends.library, components.health)
         return Response(text, media_type=MEDIA_TYPE)
 
     async def index(_: Request) -> Response:
@@ -224,6 +228,7 @@ class Gate:
             self._check(scope)
             place = self._places.enter(scope["path"] in _UNLIMITED)
         except ApiError as error:
+            self._metrics.refused(error.code)
             note_refusal(self._audit, Request(scope), OTHER, "", "", error)
             is_api = scope["path"].startswith(_API)
             response = failure(Request(scope), error) if is_api else plain_failure(error)

@@ -74,14 +74,18 @@ class Call:
 
         As all of these: on a thread, within the call's time.
         """
-        return await self.ask(lambda library: query(library.store, *args, **kwargs))
+        return await self.backends.library.call(
+            lambda library: query(library.store, *args, **kwargs),
+            self.remaining(),
+            name=_name(query),
+        )
 
     async def ask(
         self, query: Callable[Concatenate[Library, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """The same for the library itself, which searches."""
         return await self.backends.library.call(
-            lambda library: query(library, *args, **kwargs), self.remaining()
+            lambda library: query(library, *args, **kwargs), self.remaining(), name=_name(query)
         )
 
     async def change(
@@ -98,7 +102,10 @@ class Call:
         await trail.begin(self.remaining())
         try:
             done = await self.backends.library.call(
-                lambda library: work(library, *args, **kwargs), self.remaining(), trail.end_late
+                lambda library: work(library, *args, **kwargs),
+                self.remaining(),
+                trail.end_late,
+                name=_name(work),
             )
         except ApiError as error:
             await trail.end(error)
@@ -122,3 +129,8 @@ class Call:
         if left <= 0:
             raise ApiError(ErrorCode.PIPELINE, "not answered in time")
         return left
+
+
+def _name(work: Callable[..., object]) -> str:
+    """What a function is called, for traces."""
+    return str(getattr(work, "__name__", ""))

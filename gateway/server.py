@@ -35,11 +35,15 @@ from runtime.process import (
     give_memory_back,
     take_turns_quickly,
 )
+from runtime.supervisor import GATEWAY
+from runtime.telemetry import tracing
+from runtime.telemetry.json_lines import formatter
 from settings.config import Config, ConfigError, load_config, own_address
 from settings.gateway import GatewayConfig
 from web.server import HttpServer
 
 LOG = logging.getLogger("gateway")
+_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def main(argv: list[str]) -> int:
@@ -47,6 +51,7 @@ def main(argv: list[str]) -> int:
     die_with_parent()
     config = load_config(argv[0])
     _set_up_log(config)
+    tracing.set_up(config.tracing, GATEWAY)
     allow_many_connections()
     take_turns_quickly()
     import uvloop
@@ -82,6 +87,7 @@ async def _serve(config: Config) -> None:
     stopping.cancel()
     http.should_exit = True
     await serving
+    await asyncio.to_thread(tracing.close)
     LOG.info("stopped")
 
 
@@ -161,7 +167,7 @@ def _set_up_log(config: Config) -> None:
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+            "formatters": {"line": formatter(config.log.format, GATEWAY, {"format": _LINE})},
             "handlers": {
                 "file": {
                     "class": "logging.handlers.RotatingFileHandler",

@@ -21,7 +21,7 @@ from library.errors import (
     NotFoundError,
 )
 from library.index.vector_index import Hits, VectorIndex
-from library.records import Enrolment, Person
+from library.records import Enrolment, IndexPlace, Person
 from library.store.store import Store
 from library.sync.app_indexes import AppIndexes, AppProgress
 from library.sync.index_update import no_progress
@@ -221,6 +221,10 @@ class Library:
         """Raise DatabaseError or IndexUnavailableError unless all calls can be answered now."""
         self.store.check_health()
         self._indexes.check()
+
+    def index_places(self) -> dict[str, IndexPlace]:
+        """How far each app's index is, by the app's name."""
+        return self._indexes.places()
 
     def save_snapshot(self, app: str) -> None:
         """Write the app's snapshot now, where its index has changed. Raises OSError."""

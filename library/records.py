@@ -121,6 +121,14 @@ class Statistics:
 
 
 @dataclass(frozen=True)
+class IndexPlace:
+    """How far an app's index is. version: of the app in the database. reached: by the index."""
+
+    version: int
+    reached: int
+
+
+@dataclass(frozen=True)
 class AppState:
     """What an index has to know of an app.
 

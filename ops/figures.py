@@ -26,6 +26,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from runtime.telemetry import tracing
 from settings.config import Config
 
 _LOGGER = logging.getLogger(__name__)
@@ -84,7 +85,8 @@ class Figures:
     the last two writings.
     """
 
-    def __init__(self, replica: int) -> None:
+    def __init__(self, replica: int, queue_limit: int = 0) -> None:
+        """queue_limit: most requests that the replica takes at a time."""
         self._registry = CollectorRegistry()
         self._replica = str(replica)
         self._stages: dict[str, StageFigures] = {}
@@ -93,8 +95,11 @@ class Figures:
         self._counted = dict(self._count)
         self._since = time.monotonic()
         self._requests = self._counter(
-            "requests", "Requests by their outcome: ok is answered without error.", "outcome"
+            "requests",
+            "Requests by their outcome: ok is answered without error, refused was not let in.",
+            "outcome",
         )
+        self._refused = self._requests.labels(self._replica, "refused")
         self._latency = self._histogram(
             "latency_seconds", "From arrival to answer in the pipeline.", _REPLICA, REQUEST_BUCKETS
         ).labels(self._replica)
@@ -111,12 +116,22 @@ class Figures:
         self._success = self._gauge("success_ratio", "Answered without error.", _REPLICA)
         self._load = self._gauge("stage_load", "Share of its time that it worked.", _STAGE)
         self._queue = self._gauge("queue_length", "Requests before the stage.", _STAGE)
+        self._spans = self._counter(
+            "trace_spans", "The same of the pipeline as face_gateway_trace_spans.", "outcome"
+        )
+        self._spans_counted = dict.fromkeys(tracing.OUTCOMES, 0)
+        limit = self._gauge("queue_limit", "Most requests in the replica.", _REPLICA)
+        limit.labels(self._replica).set(queue_limit)
 
     def request(self, seconds: float, success: bool) -> None:
         """Count an answered request; for one thread."""
         self._count[success] += 1
         self._requests.labels(self._replica, "ok" if success else "failed").inc()
         self._latency.observe(seconds)
+
+    def refused(self) -> None:
+        """Count a request that was not let in; for one thread."""
+        self._refused.inc()
 
     def stage(self, name: str, threads: int, waiting: Callable[[], int]) -> StageFigures:
         """A stage's figures, see there; before the first is written."""
@@ -157,6 +172,10 @@ class Figures:
             self._success.labels(self._replica).set(good / (good + bad))
         else:
             self._success.clear()
+        for outcome, spans in tracing.counts().items():
+            grown = spans - self._spans_counted[outcome]
+            self._spans.labels(self._replica, outcome).inc(max(grown, 0))
+            self._spans_counted[outcome] = spans
         for name, stage in self._stages.items():
             worked_s = stage.worked_s
             load = (worked_s - self._worked_s.get(name, 0.0)) / (seconds * stage.threads)

@@ -12,6 +12,7 @@ from ops.errors import ServiceError
 from ops.options import Options
 from ops.pictures.headers.header import PictureHeader
 from ops.pictures.pixel_budget import Reservation
+from ops.request_trace import RequestTrace
 from vision.face import Face
 
 
@@ -54,6 +55,7 @@ class RequestState:
     needed_pixels: of all pictures, decoded. reservation: of them, once there is room.
     costly: some of the pictures take long; decoding: those are with a process of their own now.
     postponed: the stage that had the request asks to get it again when it can go on.
+    trace: where each stage notes its part; None for a request that is not traced.
     """
 
     pictures: list[Picture]
@@ -67,6 +69,7 @@ class RequestState:
     decoding: bool = False
     postponed: bool = False
     cancelled: bool = False
+    trace: RequestTrace | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RequestState:
         # A channel with several consumers deep-copies its items for all but the last one.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import logging.config
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 # Loggers of Paddle Serving: the first writes several lines a request, formatted whether they are
@@ -92,15 +92,20 @@ def items_waiting(channel: Any, reader: str) -> int:
     return count
 
 
-def set_up_logs(level: str, max_bytes: int, backups: int) -> None:
+def set_up_logs(
+    level: str, max_bytes: int, backups: int, line: Mapping[str, Any] | None = None
+) -> None:
     """Paddle Serving's log files with these sizes, and without its lines for every request.
 
-    level: of the root logger, which is Paddle Serving's. The files are in the folder that
+    level: of the root logger, which is Paddle Serving's. line: the entry of `formatters` that its
+    own form of lines is replaced by; the tracer's stays. The files are in the folder that
     ``SERVING_LOG_PATH`` named when Paddle Serving was imported, which this may be the first to do.
     """
     from paddle_serving_server.pipeline.logger import logger_config
 
     logger_config["root"]["level"] = level
+    if line:
+        logger_config["formatters"]["normal_fmt"] = dict(line)
     for handler in logger_config["handlers"].values():
         handler["maxBytes"] = max_bytes
         handler["backupCount"] = backups

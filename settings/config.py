@@ -60,10 +60,14 @@ class Dag(Section):
 
 
 class Log(Section):
-    """Where and how much is logged; each file is rotated at `max_bytes`, `backups` are kept."""
+    """Where, how and how much is logged; each file is rotated at `max_bytes`, `backups` are kept.
+
+    format: of the lines of pipeline.log, pipeline.log.wf and gateway.log.
+    """
 
     dir: str = Field(".", min_length=1)
     level: str = "INFO"
+    format: str = Field("text", pattern="^(text|json)$")
     max_bytes: int = Field(10_000_000, ge=10_000)
     backups: int = Field(5, ge=1, le=100)
 
@@ -73,6 +77,18 @@ class Log(Section):
         if value not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ValueError("one of DEBUG, INFO, WARNING, ERROR is expected")
         return value
+
+
+class Tracing(Section):
+    """Traces of requests, sent in OpenTelemetry's form (OTLP over HTTP).
+
+    endpoint: URL of the receiver; empty: no traces. sample_ratio: share of the requests that are
+    traced, of those that come without a trace of their own. service_name: what they are shown as.
+    """
+
+    endpoint: str = Field("", pattern=r"^(https?://[^/\s]+(/\S*)?)?$")
+    sample_ratio: float = Field(1.0, ge=0.0, le=1.0, strict=False)
+    service_name: str = Field("face-serving", min_length=1)
 
 
 class Config(Section):
@@ -91,6 +107,7 @@ class Config(Section):
     limits: Limits = Limits()
     dag: Dag = Dag()
     log: Log = Log()
+    tracing: Tracing = Tracing()
     library: LibraryConfig = LibraryConfig()
     gateway: GatewayConfig = GatewayConfig()
     op: dict[str, OpConfig]

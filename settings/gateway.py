@@ -30,6 +30,8 @@ class GatewayConfig(Section):
     url_images: whether pictures may be given as URL. url_timeout_ms, url_bytes: of fetching one.
     access_token_s: how long a token of /oauth/2.0/token is good.
     audit: whether changes and refusals are written to audit.log and refusals.log.
+    tls_address: HOST:PORT where a proxy serves TLS for the gateway, whose certificate /metrics
+    tells of; empty for none.
     """
 
     host: str = Field("127.0.0.1", min_length=1)
@@ -57,6 +59,7 @@ class GatewayConfig(Section):
     url_bytes: int = Field(10 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
     access_token_s: int = Field(2_592_000, ge=60, le=315_360_000)
     audit: bool = True
+    tls_address: str = ""
 
     @field_validator("pipelines", "trusted_proxies", "trusted_networks", mode="before")
     @classmethod
@@ -67,9 +70,14 @@ class GatewayConfig(Section):
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for address in value:
-            host, colon, port = address.rpartition(":")
-            if not (colon and host and port.isdigit() and 0 < int(port) < 65536):
-                raise ValueError(f"{address!r} is not HOST:PORT")
+            _check_address(address)
+        return value
+
+    @field_validator("tls_address")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value:
+            _check_address(value)
         return value
 
     @field_validator("trusted_proxies", "trusted_networks")
@@ -99,6 +107,13 @@ class GatewayConfig(Section):
     def needs_keys(self) -> bool:
         """Whether a request without a key is refused."""
         return self.access == "on" or not self.is_local
+
+
+def _check_address(address: str) -> None:
+    """Raise ValueError for what is not HOST:PORT."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and host and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"{address!r} is not HOST:PORT")
 
 
 def is_loopback(host: str) -> bool:

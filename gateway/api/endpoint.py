@@ -16,8 +16,14 @@ from gateway.components import Components
 from gateway.errors import ApiError, ErrorCode
 from gateway.http.request_ids import request_id_of
 from ops.errors import without_frames
+from runtime.telemetry import tracing
 from web.uploads import GoneError
 
+# Errors that are the service's own.
+_FAULTS = {
+    kind.number
+    for kind in (ErrorCode.UNKNOWN, ErrorCode.PIPELINE, ErrorCode.DATABASE, ErrorCode.AUDIT)
+}
 LOG = logging.getLogger("gateway")
 
 
@@ -59,7 +65,13 @@ class Endpoint(ABC):
             error = ApiError(ErrorCode.UNKNOWN)
             response = self._refusal(request, error)
         seconds = time.monotonic() - started
-        self._backends.metrics.request(self._path, error.code if error else 0, facts.app, seconds)
+        code = error.code if error else 0
+        self._backends.metrics.request(self._path, code, facts.app, seconds)
+        span = tracing.CURRENT.get()
+        if span is not None:
+            span.set({"face.error_code": code, "face.app": facts.app})
+            if code in _FAULTS:
+                span.fail(str(code))
         if error is not None:
             key = getattr(request.state, "key", "")
             path = self._audit_path(request)

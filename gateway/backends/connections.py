@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 
 from client.pipeline.messages import METHOD, Response
+from runtime.telemetry import tracing
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -74,7 +75,9 @@ class Connection:
         """
         self.under_way += 1
         try:
-            return await self._inference(request, timeout=timeout)
+            with tracing.call("pipeline", {"server.address": self.address}) as span:
+                told = None if span is None else span.headers()
+                return await self._inference(request, timeout=timeout, metadata=told)
         finally:
             self.under_way -= 1
 

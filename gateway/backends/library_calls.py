@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass
 from typing import TypeVar
 
 from gateway.errors import ApiError, ErrorCode, of_library
 from inference.scores import Recogniser
 from library.errors import LibraryError, NotFoundError
 from library.library import Library
-from library.records import Statistics
+from library.records import IndexPlace, Statistics
+from runtime.telemetry import tracing
 from settings.library import LibraryConfig
 
 LOG = logging.getLogger("gateway")
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LibraryFigures:
+    """The library in numbers.
+
+    apps: each of them. indexes: how far the index of each is. backup: when the newest backup was
+    written, in seconds since 1970; 0.0 for never.
+    """
+
+    apps: Sequence[Statistics]
+    indexes: Mapping[str, IndexPlace]
+    backup: float
+
 
 # Between two attempts to open a library whose database is away.
 _RETRY_S = 1.0
@@ -77,21 +94,24 @@ class LibraryCalls:
         work: Callable[[Library], T],
         timeout: float | None = None,
         late: Callable[[ApiError | None], None] | None = None,
+        name: str = "",
     ) -> T:
         """What `work` returns for the library, done on a thread.
 
         timeout: seconds after which it is no longer waited for; it may still be done then.
         late: called on the thread when that has ended, with the error or None; not where it
-        was never begun.
+        was never begun. name: of the work, in traces.
         Raises ApiError: DATABASE while the database or the index cannot answer, or not in time;
         else the API's error for what the library says.
         """
         library = self._library
         if library is None:
             raise ApiError(ErrorCode.DATABASE, "database_unavailable")
-        doing = self._pool.submit(work, library)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(doing), timeout)
+            with tracing.span("library call", {"code.function.name": name}):
+                # In the request's context, so that lines of the log name it.
+                doing = self._pool.submit(copy_context().run, work, library)
+                return await asyncio.wait_for(asyncio.wrap_future(doing), timeout)
         except asyncio.CancelledError:
             _tell_late(doing, late)
             raise
@@ -105,9 +125,9 @@ class LibraryCalls:
         """Raises ApiError DATABASE unless the database, and the index of every app, answers."""
         await self.call(Library.check, _PING_S)
 
-    async def statistics(self) -> list[Statistics]:
-        """Every app in numbers. Raises ApiError."""
-        return await self.call(statistics)
+    async def figures(self) -> LibraryFigures:
+        """The library in numbers. Raises ApiError."""
+        return await self.call(figures)
 
 
 def _tell_late(doing: Future[T], late: Callable[[ApiError | None], None] | None) -> None:
@@ -124,6 +144,12 @@ def _tell_late(doing: Future[T], late: Callable[[ApiError | None], None] | None)
             late(ApiError(ErrorCode.UNKNOWN))
 
     doing.add_done_callback(tell)
+
+
+def figures(library: Library) -> LibraryFigures:
+    """The library in numbers."""
+    backups = (one.created.timestamp() for one in library.store.backups())
+    return LibraryFigures(statistics(library), library.index_places(), max(backups, default=0.0))
 
 
 def statistics(library: Library) -> list[Statistics]:

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gateway.backends.library_calls import LibraryCalls
 from library.library import Hit, Library
+from runtime.telemetry import tracing
+
+if TYPE_CHECKING:
+    from runtime.telemetry.spans import Span
 
 _MOST = 64  # queries in one pass, so that nobody waits long for others
 
@@ -30,10 +36,14 @@ class Kind:
 
 @dataclass(frozen=True)
 class _Search:
-    """queries: (q, dim) float32. answer: a list of hits for each of them."""
+    """queries: (q, dim) float32. answer: a list of hits for each of them.
+
+    span: of the search, where it is traced.
+    """
 
     queries: np.ndarray
     answer: asyncio.Future[list[list[Hit]]]
+    span: Span | None
 
 
 class SearchBatcher:
@@ -47,12 +57,17 @@ class SearchBatcher:
 
     async def search(self, kind: Kind, queries: np.ndarray) -> list[list[Hit]]:
         """Hits of each query, as `Library.search` gives them. Raises ApiError."""
-        search = _Search(queries, asyncio.get_running_loop().create_future())
+        with tracing.span("library search", {"face.queries": len(queries)}) as span:
+            return await self._enqueue(kind, queries, span)
+
+    async def _enqueue(self, kind: Kind, queries: np.ndarray, span: Span | None) -> list[list[Hit]]:
+        search = _Search(queries, asyncio.get_running_loop().create_future(), span)
         if kind in self._waiting:
             self._waiting[kind].append(search)
         else:
             self._waiting[kind] = [search]
-            task = asyncio.create_task(self._run(kind))
+            # Of nobody's request: it goes on with what comes meanwhile.
+            task = asyncio.create_task(self._run(kind), context=Context())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return await search.answer
@@ -62,6 +77,9 @@ class SearchBatcher:
             batch = self._next(kind)
             if not batch:
                 break
+            for search in batch:
+                if search.span is not None:
+                    search.span.set({"face.searches_together": len(batch)})
             (found,) = await asyncio.gather(
                 self._library.call(_work(kind, batch), self._timeout_s), return_exceptions=True
             )

@@ -8,6 +8,8 @@ import secrets
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from runtime.telemetry.json_lines import REQUEST_ID
+
 _SANE = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 # JavaScript reads larger numbers inexactly.
 _LOG_ID_BITS = 53
@@ -37,6 +39,8 @@ class RequestIds:
         sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         id_ = sent if _SANE.fullmatch(sent) else secrets.token_hex(16).encode()
         scope["request_id"] = id_.decode("ascii")
+        # Each request has a task of its own, and with it its own context.
+        REQUEST_ID.set(scope["request_id"])
         scope["log_id"] = secrets.randbits(_LOG_ID_BITS)
 
         async def named(message: Message) -> None:

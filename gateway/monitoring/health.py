@@ -22,6 +22,7 @@ from runtime.probe import PIXEL
 RECENT_S = 10.0  # an answer of the pipeline that is no older counts as a sign of life
 TIMEOUT_S = 2.0  # for the pipeline and for the library, side by side
 KEPT_S = 1.0  # however often it is asked, the parts are looked at no more often
+_PIPELINE, _LIBRARY = "recognition service", "face library"
 _UNWRITABLE = "Changes are refused: the audit log cannot be written."
 # Packages whose versions are told; the service runs with one or the other of each pair.
 _PACKAGES = {
@@ -86,11 +87,20 @@ class Health:
             found["uptime_s"] = round(time.monotonic() - self._started, 1)
         return not reasons, found
 
+    async def parts(self) -> dict[str, bool]:
+        """Whether each part is well, for /metrics: pipeline, library, audit."""
+        details = await self._reasons.get(self._look)
+        return {
+            "pipeline": _PIPELINE not in details,
+            "library": _LIBRARY not in details,
+            "audit": self._audit is None or self._audit.is_writable,
+        }
+
     async def _look(self) -> dict[str, str]:
         """What is wrong with each part that does not answer."""
         looks = {
-            "recognition service": self._pipeline_reason,
-            "face library": self._library_reason,
+            _PIPELINE: self._pipeline_reason,
+            _LIBRARY: self._library_reason,
         }
         found = await asyncio.gather(*(self._in_time(what, looks[what]) for what in looks))
         return {what: reason for what, reason in zip(looks, found) if reason is not None}

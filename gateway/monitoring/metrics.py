@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,11 +27,17 @@ from gateway.monitoring.gauges import (
     OTHER,
     Gauges,
     connection_families,
+    health_families,
     library_families,
     model_families,
+    trace_families,
+    upkeep_families,
 )
-from library.records import Statistics
+from gateway.monitoring.health import Health
+from gateway.monitoring.index_lag import IndexLag
+from gateway.monitoring.surroundings import Surroundings
 from ops.figures import REQUEST_BUCKETS, STEP_BUCKETS, Written
+from runtime.telemetry import tracing
 from settings.config import Config
 
 MOST_PATHS = 200  # the API has fewer; more would be a caller's invention
@@ -76,13 +83,21 @@ class Metrics:
         self._in_flight = Gauge(
             "face_gateway_requests_in_flight", "Requests under way.", registry=self.registry
         )
+        limit = Gauge(
+            "face_gateway_requests_limit",
+            "Most requests that are worked on at a time.",
+            registry=self.registry,
+        )
+        limit.set(config.gateway.requests)
         self._gauges = Gauges()
         self.registry.register(self._gauges)
         self._paths: set[str] = set()
         self._apps: set[str] = set()
         self._written = Written(config)
         self._written_kept: SharedResult[list[Metric]] = SharedResult(PIPELINE_S)
-        self._library_kept: SharedResult[list[Statistics] | None] = SharedResult(LIBRARY_S)
+        self._library_kept: SharedResult[list[Metric]] = SharedResult(LIBRARY_S)
+        self._surroundings = Surroundings(config)
+        self._lag = IndexLag()
 
     def request(self, path: str, code: int, app: str, seconds: float) -> None:
         """Count an answered request.
@@ -94,6 +109,13 @@ class Metrics:
         app = _bounded(app, self._apps, MOST_APPS)
         self._requests.labels(path, str(code), app).inc()
         self._seconds.labels(path).observe(seconds)
+
+    def refused(self, code: int) -> None:
+        """Count a request that was refused by its head: no path and no app, and no time worth it.
+
+        code: of the error that it was told.
+        """
+        self._requests.labels(OTHER, str(code), "").inc()
 
     def faces(self, count: int) -> None:
         """Count faces that were found."""
@@ -107,41 +129,55 @@ class Metrics:
         """A request has begun (1) or ended (-1)."""
         self._in_flight.inc(delta)
 
-    async def render(self, pipeline: Pipeline, library: LibraryCalls) -> bytes:
+    async def render(
+        self, pipeline: Pipeline, library: LibraryCalls, health: Health | None = None
+    ) -> bytes:
         """Everything in Prometheus's text format, as `ops.figures.MEDIA_TYPE` names it.
 
         Files and the database are read at most every PIPELINE_S and LIBRARY_S seconds. What does
         not answer is missing in the text, or shown as down, and delays it by LIBRARY_TIMEOUT_S at
         most.
         """
-        of_pipeline, statistics = await asyncio.gather(
+        of_pipeline, of_library, around, parts = await asyncio.gather(
             self._written_kept.get(
                 lambda: asyncio.to_thread(lambda: list(self._written.collect()))
             ),
-            self._statistics(library),
+            self._library_families(library),
+            self._surroundings.families(),
+            _parts(health),
         )
         self._gauges.set(
             [
                 *connection_families(pipeline.state()),
                 *model_families(pipeline.models),
                 *of_pipeline,
-                *library_families(statistics),
+                *of_library,
+                *around,
+                *health_families(parts),
+                *trace_families(tracing.counts()),
             ]
         )
         # Some thousand lines take milliseconds, in which the loop has other things to do.
         return await asyncio.to_thread(generate_latest, self.registry)
 
-    async def _statistics(self, library: LibraryCalls) -> Sequence[Statistics] | None:
-        async def ask() -> list[Statistics] | None:
+    async def _library_families(self, library: LibraryCalls) -> list[Metric]:
+        async def ask() -> list[Metric]:
             try:
-                return await library.statistics()
+                found = await library.figures()
             except ApiError:
-                return None
+                return library_families(None)
+            behind = self._lag.seconds(found.indexes, time.monotonic())
+            return [*library_families(found.apps), *upkeep_families(found.backup, behind)]
 
         try:
             return await asyncio.wait_for(self._library_kept.get(ask), LIBRARY_TIMEOUT_S)
         except TimeoutError:
-            return None  # the question goes on, and its answer is shown the next time
+            # The question goes on, and its answer is shown the next time.
+            return library_families(None)
+
+
+async def _parts(health: Health | None) -> Mapping[str, bool]:
+    return {} if health is None else await health.parts()
 
 
 def _bounded(name: str, known: set[str], most: int) -> str:

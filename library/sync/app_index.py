@@ -80,6 +80,14 @@ class AppIndex:
         version = self._at if index is None else index.version
         return not self.stale and version >= state.version and _of(index) == collection_of(state)
 
+    def reached(self, state: AppState) -> int:
+        """The version of the app that searches see, one before a state's where they lack it."""
+        if self.is_current(state):
+            return state.version
+        index = self._index
+        version = self._at if index is None else index.version
+        return max(min(version, state.version - 1), 0)
+
     def needs_changes_only(self, state: AppState) -> bool:
         """Whether reaching a state takes only the changes, not all of the app's entries."""
         index = self._index

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from library.errors import IndexUnavailableError, LibraryError
-from library.records import AppState
+from library.records import AppState, IndexPlace
 from library.store.change_log import ChangeLog
 from library.sync.app_index import WAITED_FOR, AppIndex
 from library.sync.index_update import Progress, no_progress
@@ -81,6 +81,13 @@ class AppIndexes:
         """Raise IndexUnavailableError where an app's index is being filled or cannot be opened."""
         for app in list(self._apps.values()):
             app.get()
+
+    def places(self) -> dict[str, IndexPlace]:
+        """How far each app's index is, by the app's name. Raises DatabaseError."""
+        return {
+            name: IndexPlace(state.version, self._app(name).reached(state))
+            for name, state in self._states().items()
+        }
 
     def catch_up(self, name: str) -> None:
         """Bring an app's index to what the database has committed by now.

@@ -19,6 +19,9 @@ from runtime.process import (
     give_memory_back,
     take_turns_quickly,
 )
+from runtime.supervisor import pipeline_title
+from runtime.telemetry import tracing
+from runtime.telemetry.json_lines import formatter
 from settings.config import Config, ConfigError, load_config
 
 _LOGGER = logging.getLogger("ops")
@@ -39,6 +42,7 @@ def main(argv: list[str]) -> int:
         # CUDA reads it once, at its first call in a process.
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
     _set_up_logs(config, replica)
+    tracing.set_up(config.tracing, pipeline_title(config, replica))
     allow_many_connections()
     take_turns_quickly()
     import cv2
@@ -56,6 +60,7 @@ def main(argv: list[str]) -> int:
         print(f"web_service: {_line(error)}", file=sys.stderr, flush=True)
         return 2
     _LOGGER.info("stopped")
+    tracing.close()
     logging.shutdown()
     return 0
 
@@ -105,6 +110,7 @@ async def _serve(config: Config, replica: int) -> None:
         await serving
     if not executor.stop(_LAST_BATCH_S):
         _LOGGER.warning("a stage has not come to its end")
+        tracing.close()
         logging.shutdown()
         os._exit(0)
 
@@ -115,7 +121,8 @@ def _set_up_logs(config: Config, replica: int) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["SERVING_LOG_PATH"] = str(directory)
     os.environ.setdefault("GLOG_minloglevel", "2")
-    set_up_logs(config.log.level, config.log.max_bytes, config.log.backups)
+    line = formatter(config.log.format, pipeline_title(config, replica), {})
+    set_up_logs(config.log.level, config.log.max_bytes, config.log.backups, line)
     for noisy in ("uvicorn", "asyncio", "grpc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

@@ -66,10 +66,15 @@ class Admission:
         self,
         queue_length: int,
         aside: Callable[[], int] = lambda: 0,
+        refused: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """queue_length: requests in the service. aside: how many of them hold up nobody now."""
+        """queue_length: requests in the service. aside: how many of them hold up nobody now.
+
+        refused: told of every request that is not let in.
+        """
         self._queue_length = queue_length
+        self._refused = refused
         self._aside = aside
         self._clock = clock
         self._met: deque[_Met] = deque(maxlen=_MOST_KNOWN)
@@ -84,6 +89,7 @@ class Admission:
     def check(self) -> None:
         """Raise ServiceError(BUSY) when the queue is full; takes no place."""
         if self.full:
+            self._refused()
             raise ServiceError(ErrorKind.BUSY)
 
     def enter(self, seconds: float) -> Place:
@@ -96,6 +102,7 @@ class Admission:
         number = max(self.in_flight - self._aside(), 0) + 1
         is_trial = number > _FEW and self._would_be_late(number, seconds, now)
         if is_trial and self._on_trial:
+            self._refused()
             raise ServiceError(ErrorKind.BUSY, "It would not be answered in its time.")
         self._on_trial = self._on_trial or is_trial
         self.in_flight += 1

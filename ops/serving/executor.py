@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ops.decoder_pool import DecoderPool
 from ops.errors import ErrorKind, ServiceError
@@ -16,6 +17,7 @@ from ops.figures import Figures
 from ops.pictures.pixel_budget import PixelBudget
 from ops.registry import WorkerFactory
 from ops.request_state import RequestState
+from ops.request_trace import RequestTrace
 from ops.serving.admission import Admission
 from ops.serving.scheduler import Scheduler
 from ops.serving.stage_op import Envelope, StageOp
@@ -30,6 +32,9 @@ from paddle_fence.internals import (
 from paddle_fence.pipeline import ChannelStopError, DAGExecutor, RequestOp, ResponseOp
 from settings.config import Config
 from settings.stages import LAST
+
+if TYPE_CHECKING:
+    from runtime.telemetry.spans import Span
 
 # Far more than one stage takes for one batch.
 _LONGEST_STEP_S = 120.0
@@ -66,10 +71,12 @@ class Executor(DAGExecutor):
         # Half of the places are left to pictures that do not take long.
         waiting = max(limits.queue_length // 2, 1)
         decoders = DecoderPool(cores, waiting, limits.picture_pixels, self._scheduler.wake)
-        self.admission = Admission(limits.queue_length, lambda: decoders.requests)
+        self.figures = Figures(replica, limits.queue_length)
+        self.admission = Admission(
+            limits.queue_length, lambda: decoders.requests, self.figures.refused
+        )
         factory = WorkerFactory(config, self._budget, replica, decoders)
         self.models = factory.models
-        self.figures = Figures(replica)
         response_op, ops = build_dag(
             config, factory, self._scheduler, self._call_collect, self.figures
         )
@@ -108,11 +115,16 @@ class Executor(DAGExecutor):
         return not any(thread.is_alive() for thread in threads)
 
     async def answer(
-        self, keys: Sequence[str], values: Sequence[str], seconds: float | None = None
+        self,
+        keys: Sequence[str],
+        values: Sequence[str],
+        seconds: float | None = None,
+        span: Span | None = None,
     ) -> Answer:
         """Answer one request.
 
         keys, values: as in the wire format. seconds: how long the client waits, if it says so.
+        span: of the request, where it is traced; the stages' are below it.
         Raises ServiceError of a kind that has a gRPC status.
         """
         arrived = time.monotonic()
@@ -124,6 +136,8 @@ class Executor(DAGExecutor):
         request: RequestState | None = None
         try:
             request = parse_request(keys, values, self._config.limits, deadline)
+            if span is not None:
+                request.trace = RequestTrace(span)
             answer = await self._answer(request, number)
             success = answer.error is None
             return answer

@@ -17,6 +17,7 @@ import orjson
 from ops.errors import HTTP_STATUS, ErrorKind, ServiceError
 from ops.figures import MEDIA_TYPE, Written
 from ops.serving.executor import Answer, Executor
+from runtime.telemetry import tracing
 from settings.config import Config
 from settings.gateway import is_loopback
 from web.json_text import parse_json
@@ -42,6 +43,7 @@ _LOGGER = logging.getLogger(__name__)
 MOST_UPLOADS = 1024
 # What a refusal says of how it is to be done (RFC 9110, 15.5.6 and 15.5.16).
 _HEADERS = {405: (b"allow", b"POST"), 415: (b"accept-encoding", b"gzip, deflate")}
+_TRACED = {"network.protocol.name": "http"}
 _FIELDS = {"key", "value", "tensors", "logid", "clientip", "name", "method"}
 
 
@@ -96,8 +98,12 @@ class PipelineApp:
         self._executor.admission.check()
         upload = self._uploads.begin()
         try:
-            keys, values = await self._parse(await self._read(scope, receive, upload))
-            answer = await _unless_gone(self._executor.answer(keys, values), receive)
+            with tracing.request("pipeline request", headers, _TRACED) as span:
+                keys, values = await self._parse(await self._read(scope, receive, upload))
+                work = self._executor.answer(keys, values, span=span)
+                answer = await _unless_gone(work, receive)
+                if span is not None and answer is not None and answer.error is not None:
+                    span.fail(answer.error.kind.name)
         finally:
             self._uploads.end(upload)
         if answer is not None:

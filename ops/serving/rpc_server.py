@@ -14,10 +14,12 @@ from ops.serving.rpc_guard import Guard
 from ops.serving.rpc_message import MalformedMessageError, read_message
 from paddle_fence.messages import METHOD, pipeline_messages
 from runtime.listening import rpc_place
+from runtime.telemetry import tracing
 from settings.config import Config
 
 _LOGGER = logging.getLogger(__name__)
 _MESSAGES = pipeline_messages()
+_TRACED = {"network.protocol.name": "grpc"}
 # Messages are received of so many calls more than the queue takes, before they count as requests.
 _WAITING = 64
 # Calls that a connection may have at a time, at least.
@@ -92,9 +94,13 @@ class PipelineService(grpc.GenericRpcHandler):
             if message.tensors:
                 # Paddle Serving's own RequestOp would unpickle them.
                 raise ServiceError(ErrorKind.UNSUPPORTED_TENSOR)
-            return await self._executor.answer(
-                message.keys, message.values, context.time_remaining()
-            )
+            with tracing.request("pipeline request", _metadata(context), _TRACED) as span:
+                answer = await self._executor.answer(
+                    message.keys, message.values, context.time_remaining(), span
+                )
+                if span is not None and answer.error is not None:
+                    span.fail(answer.error.kind.name)
+                return answer
         except ServiceError:
             raise
         except Exception:
@@ -102,10 +108,16 @@ class PipelineService(grpc.GenericRpcHandler):
             raise ServiceError(ErrorKind.INTERNAL) from None
 
     async def _refuse(self, messages: Any, context: Any) -> Any:
+        self._executor.figures.refused()
         self.calls.leave(self.calls.enter(context))
         ended = await aborted(context, ServiceError(ErrorKind.BUSY))
         del messages, context
         return _raised(ended)
+
+
+def _metadata(context: Any) -> Any:
+    """What came with the call, where somebody wants to know."""
+    return (context.invocation_metadata() or ()) if tracing.is_on() else ()
 
 
 def _raised(answer: Any) -> Any:

@@ -19,6 +19,7 @@ from ops.serving.scheduler import Scheduler
 from ops.worker import StageError, Worker
 from paddle_fence.internals import input_channel, items_waiting, output_channels, trace_buffer
 from paddle_fence.pipeline import ChannelData, ChannelDataType, ChannelStopError, Op
+from runtime.telemetry import tracing
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ class StageOp(Op):
         self._held_has_turn = False
         self._ended = {worker: time.perf_counter() for worker in workers}
         self._figures = figures.stage(name, len(workers), self.waiting)
+        self._inputs_of_trace = [op.name for op in input_ops]
+        self._is_traced = tracing.is_on()
 
     def start_with_thread(self) -> list[threading.Thread]:
         """Join the scheduler or start a thread a worker; called by Paddle Serving's DAG."""
@@ -136,6 +139,9 @@ class StageOp(Op):
         concerned = [item.request for item in items if self._is_concerned(item)]
         self._work(worker, concerned, timing)
         worked = time.perf_counter()
+        if self._is_traced:
+            # Before anything is passed on: the next stage counts from here.
+            self._note(items, concerned, taken, worked)
         for item in items:
             if item.request.postponed and self._hold(worker, item):
                 continue
@@ -159,6 +165,25 @@ class StageOp(Op):
                 actions = {name: max(int(s * 1e6), 1) for name, s in seconds.items()}
                 self._trace.put({"name": self.name, "actions": actions})
         self._ended[worker] = ended
+
+    def _note(
+        self,
+        items: Sequence[Envelope],
+        concerned: Sequence[RequestState],
+        taken: float,
+        worked: float,
+    ) -> None:
+        """Write the part of this stage into the traces of those requests that have one."""
+        for request in (item.request for item in items):
+            if request.trace is None:
+                continue
+            if not any(request is one for one in concerned):
+                request.trace.passed(self.name, worked)
+                continue
+            fault = "" if request.error is None else request.error.kind.name
+            request.trace.worked(
+                self.name, self._inputs_of_trace, taken, worked, len(concerned), fault
+            )
 
     def _run_worker(self, worker: Worker) -> None:
         """A thread that feeds a GPU."""

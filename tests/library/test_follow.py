@@ -80,6 +80,21 @@ def test_an_app_that_another_process_makes_is_searched(tmp_path):
         assert wait_until(lambda: found_users(library, 1, "bank") == ["ann"], SOON_S)
 
 
+def test_an_index_that_does_not_follow_is_seen_to_be_behind(tmp_path, monkeypatch):
+    with open_library(tmp_path) as library, open_library(tmp_path) as other:
+        library.create_group("shop", "staff")
+        library.enrol("shop", [enrolment("staff", "ann", 1)])
+        place = library.index_places()["shop"]
+        assert place.reached == place.version > 0
+        monkeypatch.setattr(library._indexes, "_synchronise", lambda *_: None)
+        other.enrol("shop", [enrolment("staff", "bob", 2)])
+        behind = library.index_places()["shop"]
+        assert place.version == behind.reached < behind.version
+        library._indexes.catch_up("shop")
+        caught_up = library.index_places()["shop"]
+        assert caught_up.reached == caught_up.version == behind.version
+
+
 def test_a_start_takes_the_snapshot_and_reads_only_what_came_after_it(tmp_path):
     staffed(tmp_path)
     assert len(snapshots(tmp_path)) == 1

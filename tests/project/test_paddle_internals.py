@@ -195,7 +195,13 @@ def test_the_log_files_take_their_sizes(monkeypatch):
     monkeypatch.setitem(logger_config, "root", dict(logger_config["root"]))
     kept = {name: dict(handler) for name, handler in logger_config["handlers"].items()}
     monkeypatch.setitem(logger_config, "handlers", kept)
-    internals.set_up_logs("WARNING", 1234, 5)
+    monkeypatch.setitem(logger_config, "formatters", dict(logger_config["formatters"]))
+    internals.set_up_logs("WARNING", 1234, 5, {"format": "%(message)s"})
+    assert set_up["formatters"]["normal_fmt"] == {"format": "%(message)s"}
+    assert set_up["formatters"]["tracer_fmt"] == {"format": "%(asctime)s %(message)s"}
+    for name in ("f_pipeline.log", "f_pipeline.log.wf"):
+        assert set_up["handlers"][name]["formatter"] == "normal_fmt"
+    assert set_up["handlers"]["f_tracer.log"]["formatter"] == "tracer_fmt"
     assert set_up["root"]["level"] == "WARNING"
     names = {Path(handler["filename"]).name for handler in set_up["handlers"].values()}
     assert names == {"pipeline.log", "pipeline.log.wf", "pipeline.tracer"}

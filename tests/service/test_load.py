@@ -77,6 +77,10 @@ def test_more_requests_than_the_queue_takes_are_told_busy_and_the_rest_are_answe
     good = [answer.json() for answer in answers if answer.status_code == 200]
     assert all(answer["err_no"] == 0 for answer in good)
     assert len(faces(small.post(ONE))) == 1
+    told = 96 - len(good)
+    counted = f'face_pipeline_requests_total{{outcome="refused",replica="0"}} {told}.0'
+    metrics = small.url.replace("/ArcFace/prediction", "/metrics")
+    assert wait_until(lambda: counted in httpx.get(metrics, timeout=60).text, 40)
 
 
 def test_calls_beyond_the_queue_are_refused_with_the_number_of_busy_and_the_rest_are_answered(

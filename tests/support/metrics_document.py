@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.monitoring.metrics import Metrics
 from settings.config import Log, load_config
-from tests.gateway.monitoring.test_metrics import Connected, Counted, counted
+from tests.gateway.monitoring.test_metrics import Connected, Counted, Looked, counted
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 OURS = "face_"
@@ -38,11 +38,13 @@ def families() -> Iterable[Metric]:
     """Of a gateway that has answered, with a pipeline that counts and a library."""
     with tempfile.TemporaryDirectory() as folder:
         config = load_config(FILE.parents[1] / "config.yml")
-        config = config.model_copy(update={"log": Log(dir=folder)})
+        gateway = config.gateway.model_copy(update={"tls_address": "127.0.0.1:1"})
+        config = config.model_copy(update={"log": Log(dir=folder), "gateway": gateway})
         counted(config)
         metrics = Metrics(config)
         metrics.request("/", 0, "", 0.1)
-        text = asyncio.run(metrics.render(Connected(), Counted())).decode()
+        metrics._surroundings._expiry = 0.0  # as if a certificate had been shown once
+        text = asyncio.run(metrics.render(Connected(), Counted(), Looked())).decode()
     return sorted(text_string_to_metric_families(text), key=lambda family: family.name)
 
 

@@ -16,10 +16,12 @@ _NO_SETTINGS = {"path", "library.folder"}
 # What a check in the code allows, which no schema tells.
 _CHECKED = {
     "gateway.pipelines": "a list of HOST:PORT",
+    "gateway.tls_address": "empty, or HOST:PORT",
     "gateway.trusted_networks": "a list of addresses and networks",
     "gateway.trusted_proxies": "a list of addresses and networks",
     "library.database": "a URL of SQLite, PostgreSQL, MySQL or MariaDB",
     "log.level": "DEBUG, INFO, WARNING, ERROR",
+    "tracing.endpoint": "empty, or a URL",
     "op.STAGE.inputs": "a list of stages",
     "op.STAGE.devices": "empty for the CPU, or GPUs: numbers (`0`, `0,1`), or UUIDs of GPUs or "
     "of MIG instances (`GPU-...`, `MIG-...`) as `nvidia-smi -L` prints them",

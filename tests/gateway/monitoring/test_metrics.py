@@ -14,10 +14,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from client import FaceService
+from gateway.backends.library_calls import LibraryFigures
 from gateway.errors import ApiError, ErrorCode
 from gateway.monitoring.gauges import MOST_APPS, OTHER, library_families
 from gateway.monitoring.metrics import MOST_PATHS, Metrics
-from library.records import GroupStatistics, Statistics
+from library.records import GroupStatistics, IndexPlace, Statistics
 from ops.figures import ACTIONS, MEDIA_TYPE, NAME, Figures, Written
 from settings.config import Config, Log, load_config
 from tests.support.gateway.client import FACE, new_app
@@ -44,11 +45,19 @@ class Counted:
         self.away = away
         self.asked = 0
 
-    async def statistics(self) -> list[Statistics]:
+    async def figures(self) -> LibraryFigures:
         self.asked += 1
         if self.away:
             raise ApiError(ErrorCode.DATABASE, "database_unavailable")
-        return [app("default", faces=9, users=(3, 4))]
+        apps = [app("default", faces=9, users=(3, 4))]
+        return LibraryFigures(apps, {"default": IndexPlace(8, 7)}, THEN.timestamp())
+
+
+class Looked:
+    """What GET /health finds."""
+
+    async def parts(self) -> dict[str, bool]:
+        return {"pipeline": False, "library": True, "audit": True}
 
 
 def app(name: str, faces: int, users: tuple[int, ...] = (1,)) -> Statistics:
@@ -66,7 +75,7 @@ def config(tmp_path: Path) -> Config:
 
 def shown(metrics: Metrics, library: Counted | None = None) -> dict[str, dict[Any, float]]:
     """Samples of a scrape: name to values by their labels."""
-    text = asyncio.run(metrics.render(Connected(), library or Counted())).decode()
+    text = asyncio.run(metrics.render(Connected(), library or Counted(), Looked())).decode()
     return samples(text_string_to_metric_families(text))
 
 
@@ -150,6 +159,22 @@ def test_sizes_of_the_library_are_asked_for_once_in_a_while(config):
     assert found["face_library_groups"] == {("default",): 2}
     assert found["face_library_users"] == {("default",): 7}
     assert found["face_library_faces"] == {("default",): 9}
+    assert found["face_library_backup_seconds"] == {(): THEN.timestamp()}
+    assert found["face_library_index_behind_seconds"] == {("default",): 0}
+
+
+def test_what_health_finds_is_shown_part_by_part(config):
+    found = shown(Metrics(config))
+    assert found["face_gateway_healthy"] == {("pipeline",): 0, ("library",): 1, ("audit",): 1}
+
+
+def test_a_request_that_is_refused_by_its_head_is_counted_and_has_no_time(config):
+    metrics = Metrics(config)
+    metrics.refused(18)
+    found = shown(metrics)
+    assert found["face_gateway_requests_total"] == {("", "18", OTHER): 1}
+    assert "face_gateway_request_seconds_count" not in found
+    assert found["face_gateway_requests_limit"] == {(): config.gateway.requests}
 
 
 def test_a_database_that_is_away_is_shown_and_hides_nothing_else(config):
@@ -165,7 +190,7 @@ def test_a_database_that_hangs_does_not_hold_the_scrape_up(config, monkeypatch):
     monkeypatch.setattr("gateway.monitoring.metrics.LIBRARY_TIMEOUT_S", 0.01)
 
     class Hanging(Counted):
-        async def statistics(self) -> list[Statistics]:
+        async def figures(self) -> LibraryFigures:
             self.asked += 1
             await asyncio.Event().wait()
             raise AssertionError
@@ -190,10 +215,12 @@ def test_small_apps_beyond_the_bound_are_shown_together():
 
 def counted(config: Config, replica: int = 0) -> Figures:
     """A replica's figures of ten seconds, written: ten batches and two requests."""
-    figures = Figures(replica)
+    figures = Figures(replica, queue_limit=64)
     began = time.monotonic() - 10
     figures.request(0.02, True)
     figures.request(0.04, False)
+    figures.refused()
+    figures.refused()
     figures.stage("Liveness", 1, lambda: 0)
     for name, milliseconds in {"Detection": (2, 1, 16, 1, 0), "ArcFace": (30, 1, 4, 1, 0)}.items():
         stage = figures.stage(name, 1, lambda: 1)
@@ -211,7 +238,12 @@ def test_what_the_pipeline_has_written_is_shown(config):
     found = shown(Metrics(config))
     assert found["face_pipeline_requests_per_second"][("0",)] == pytest.approx(0.2, rel=0.01)
     assert found["face_pipeline_success_ratio"][("0",)] == 0.5
-    assert found["face_pipeline_requests_total"] == {("ok", "0"): 1, ("failed", "0"): 1}
+    assert found["face_pipeline_requests_total"] == {
+        ("ok", "0"): 1,
+        ("failed", "0"): 1,
+        ("refused", "0"): 2,
+    }
+    assert found["face_pipeline_queue_limit"] == {("0",): 64}
     assert found["face_pipeline_latency_seconds_bucket"][("0.02", "0")] == 1
     assert found["face_pipeline_latency_seconds_sum"][("0",)] == pytest.approx(0.06)
     time_of = ("midp", "0", "Detection")
@@ -281,6 +313,11 @@ def test_the_running_service_shows_itself_its_pipeline_and_its_library(service):
     assert found["face_gateway_requests_in_flight"][()] >= 0
     assert 1.0 in found["face_pipeline_connected"].values()
     assert found["face_library_up"] == {(): 1}
+    assert found["face_gateway_healthy"] == {("pipeline",): 1, ("library",): 1, ("audit",): 1}
+    assert set(found["face_disk_free_bytes"]) == {
+        ("database",), ("logs",), ("snapshots",), ("tokens",),
+    }  # fmt: skip
+    assert found["face_library_backup_seconds"] == {(): 0}
     stages = {stage for _, stage in found["face_pipeline_model_info"]}
     assert "ArcFace" in stages
 

@@ -32,8 +32,12 @@ class Line:
     def __init__(self, queue: int = QUEUE) -> None:
         self.clock = Clock()
         self.aside = 0
-        self.admission = Admission(queue, lambda: self.aside, self.clock)
+        self.counted = 0
+        self.admission = Admission(queue, lambda: self.aside, self.count, self.clock)
         self.inside: deque[Place] = deque()
+
+    def count(self) -> None:
+        self.counted += 1
 
     def enter(self, seconds: float = 3.0) -> Place | None:
         """A place, or None where the request is refused."""
@@ -62,6 +66,8 @@ class Line:
     def refused(self, count: int, seconds: float = 3.0) -> int:
         """How many of so many that come at once are refused; all leave again, answered by then."""
         refused = [self.enter(seconds) for _ in range(count)].count(None)
+        assert self.counted == refused
+        self.counted = 0
         self.answer_all()
         return refused
 

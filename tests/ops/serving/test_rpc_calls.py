@@ -11,11 +11,13 @@ import grpc
 import grpc.aio
 import pytest
 
+from ops.figures import Figures
 from ops.serving.admission import Admission
 from ops.serving.executor import Answer
 from ops.serving.rpc_server import PipelineService
 from paddle_fence.messages import METHOD
-from settings.config import load_config
+from runtime.telemetry import tracing
+from settings.config import Tracing, load_config
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.attack
@@ -24,12 +26,13 @@ CALLS = 50
 
 
 class Quick:
-    """In the place of the executor; answers at once. admission: as there."""
+    """In the place of the executor; answers at once. admission, figures: as there."""
 
     def __init__(self) -> None:
         self.admission = Admission(4)
+        self.figures = Figures(0)
 
-    async def answer(self, keys: Any, values: Any, seconds: Any) -> Answer:
+    async def answer(self, keys: Any, values: Any, seconds: Any, span: Any) -> Answer:
         await asyncio.sleep(0)
         return Answer(None, "{}")
 
@@ -72,7 +75,14 @@ async def left_behind() -> dict[str, int]:
     return left
 
 
-def test_a_call_is_gone_as_soon_as_it_is_over_without_the_collector():
-    left = asyncio.run(left_behind())
+@pytest.mark.parametrize("endpoint", ["", "http://127.0.0.1:9/"], ids=["untraced", "traced"])
+def test_a_call_is_gone_as_soon_as_it_is_over_without_the_collector(endpoint):
+    if endpoint:
+        pytest.importorskip("opentelemetry.sdk", reason="traces need OpenTelemetry's packages")
+    tracing.set_up(Tracing(endpoint=endpoint), "pipeline")
+    try:
+        left = asyncio.run(left_behind())
+    finally:
+        tracing.close(0.1)
     # One is the next call's; those of other tests in this process are gone.
     assert max(left.values()) < CALLS // 4, left
