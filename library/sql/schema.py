@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -109,7 +110,9 @@ def is_current(connection: Connection, schema: Schema = LIBRARY) -> bool:
     return revision(connection, schema) == head(schema)
 
 
+@cache
 def _scripts(schema: Schema) -> ScriptDirectory:
+    # Read once: each migration is a file that is imported, which takes longer than to ask a database.
     return ScriptDirectory.from_config(schema.config())
 
 
