@@ -112,7 +112,7 @@ def is_current(connection: Connection, schema: Schema = LIBRARY) -> bool:
 
 @cache
 def _scripts(schema: Schema) -> ScriptDirectory:
-    # Read once: each migration is a file that is imported, which takes longer than to ask a database.
+    # Read once: each migration is a file that is imported, slower than to ask a database.
     return ScriptDirectory.from_config(schema.config())
 
 
