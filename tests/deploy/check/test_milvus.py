@@ -8,7 +8,11 @@ from deploy.check.probes import milvus
 from deploy.check.requirements import load
 from runtime.ports import unused_ports
 from settings.library import LibraryConfig
-from tests.support.libraries.milvus_server import milvus_server  # noqa: F401 - a fixture
+from tests.support.libraries.milvus_server import (  # noqa: F401 - one is a fixture
+    USER_TOKEN,
+    MilvusServer,
+    milvus_server,
+)
 
 ITEMS = load().items
 TOKEN = "root:open-sesame-1234"
@@ -61,3 +65,16 @@ def test_milvus_lite_is_not_started_for_a_look_at_it(tmp_path):
     assert found[""] == ("pass", f"Milvus Lite, {tmp_path / 'milvus.db'}")
     assert found["rights"][0] == "pass"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_token_that_is_refused_is_told_so_and_one_that_is_taken_passes(tmp_path):
+    server = MilvusServer(tmp_path / "server", accounts=True).start()
+    try:
+        refused = looked(server.url, tmp_path, TOKEN)
+        taken = looked(server.url, tmp_path, USER_TOKEN)
+    finally:
+        server.kill()
+    assert refused[""] == ("fail", "it refuses the token")
+    assert "open-sesame" not in str(refused)
+    assert taken[""][0] == "pass"
+    assert taken["rights"][0] == "pass"
