@@ -25,11 +25,12 @@ from tests.support.libraries.peer import Peer
 from tests.support.libraries.writer import start_writer
 from tests.support.processes.command_server import Commands
 from tests.support.service import Service
+from tests.support.tenants import Tenants
 
 # Servers, and processes that have to import everything.
 STARTERS = (
     Service, LoneGateway, Server, MilvusServer, MilvusConnection, MilvusIndex,
-    Commands, Peer, Raw, started, start_writer,
+    Commands, Peer, Raw, Tenants, started, start_writer,
 )  # fmt: skip
 _CLASSES = tuple(one for one in STARTERS if isinstance(one, type))
 _STARTING = tuple(one for one in STARTERS if not isinstance(one, type))
