@@ -26,11 +26,12 @@ from tests.support.libraries.writer import start_writer
 from tests.support.processes.command_server import Commands
 from tests.support.processes.prometheus import Prometheus
 from tests.support.service import Service
+from tests.support.tenants import Tenants
 
 # Servers, and processes that have to import everything.
 STARTERS = (
     Service, LoneGateway, Server, MilvusServer, MilvusConnection, MilvusIndex,
-    Commands, Peer, Prometheus, Raw, started, start_writer,
+    Commands, Peer, Prometheus, Raw, Tenants, started, start_writer,
 )  # fmt: skip
 _CLASSES = tuple(one for one in STARTERS if isinstance(one, type))
 _STARTING = tuple(one for one in STARTERS if not isinstance(one, type))

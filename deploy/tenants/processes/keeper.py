@@ -39,6 +39,9 @@ _LOOK_S = 1.0
 # Longer than any request may take, which a clean end waits for.
 _END_S = 60.0
 _SETTINGS_WRONG = 2
+# Where the keeper before was killed, its service may not be gone yet, and has the data and the
+# ports: the new one, which says so and ends as for wrong settings, is tried again so often.
+_TRIES = 4
 # Without a group each process may ask for the tenant's memory and so much of what it never
 # touches, such as threads' stacks. What all of them touch together is looked at once a second.
 _UNTOUCHED_BYTES = 2 << 30
@@ -55,6 +58,8 @@ class Keeper:
         self._stop = threading.Event()
         self._served = threading.Event()
         self._kills = 0
+        self._tries = 0
+        self._has_served = False
         self._looked = 0.0
         self._cpu: tuple[float, float] = (0.0, 0.0)
         self._logger = _log_of(kept)
@@ -67,7 +72,7 @@ class Keeper:
         """
         kept = self._kept
         lock = DataLock([kept.folder / LOCKED])
-        lock.take()
+        self._tries = _TRIES if lock.take() else 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         if kept.group:
@@ -124,7 +129,7 @@ class Keeper:
                 self._start()
             return True
         if self._served.is_set() and self._state.state == STARTING:
-            self._child.ready = True
+            self._child.ready = self._has_served = True
             self._tell(READY)
         if time.monotonic() - self._looked >= _LOOK_S:
             self._measure()
@@ -132,10 +137,11 @@ class Keeper:
 
     def _bury(self, status: int) -> bool:
         self._group.kill()
-        if status == _SETTINGS_WRONG and not self._state.restarts and not self._child.ready:
+        if status == _SETTINGS_WRONG and not self._has_served and not self._tries:
             self._state.reason = self._state.reason or "its settings cannot be used; see its log"
             self._tell(FAILED)
             return False
+        self._tries = max(self._tries - 1, 0)
         reason = "" if self._child.killed else f"ended with status {status}"
         if self._group.kills() > self._kills:
             reason = self._over_memory()

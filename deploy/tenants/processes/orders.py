@@ -27,7 +27,7 @@ _KEEPER = "deploy.tenants.processes.keep"
 _OUTPUT = "keeper.log"
 _LOG_TAIL = 2000
 # So often a service that has never served is started before `up` stops waiting for it.
-_STARTS = 3
+_STARTS = 5
 
 Say = Callable[[str], None]
 

@@ -21,7 +21,6 @@ NoNewPrivileges=yes
 CapabilityBoundingSet=
 AmbientCapabilities=
 ProtectSystem=strict
-ProtectHome=yes
 ProtectProc=invisible
 ProcSubset=all
 ProtectClock=yes
@@ -138,10 +137,12 @@ def _devices(tenant: Tenant) -> str:
 
 
 def _home() -> str:
-    """What `ProtectHome` would hide of the program, bound back where it is below /home or /root."""
+    """Hides homes, but for what of the program is below one."""
     places = {str(ROOT), sys.prefix, sys.base_prefix}
-    hidden = sorted(one for one in places if one.startswith(("/home/", "/root/", "/run/user/")))
-    return f"BindReadOnlyPaths={' '.join(hidden)}\n" if hidden else ""
+    needed = sorted(one for one in places if one.startswith(("/home/", "/root/", "/run/user/")))
+    if not needed:
+        return "ProtectHome=yes\n"
+    return f"ProtectHome=tmpfs\nBindReadOnlyPaths={' '.join(needed)}\n"
 
 
 def _folders(file: TenantFile) -> str:

@@ -158,6 +158,15 @@ def test_a_service_dies_with_its_keeper_and_the_next_keeper_starts_it(kept):
     assert kept.state.pid != pid
 
 
+def test_after_a_kill_a_service_that_finds_the_ports_still_taken_is_tried_again(kept):
+    kept.close()
+    kept.order("wrong")
+    kept.process = kept.start()
+    assert wait_until(lambda: kept.state.restarts > 0, 60), kept.state
+    (kept.folder / "wrong").unlink()
+    assert wait_until(lambda: kept.state.state == "ready", 60), kept.state
+
+
 def test_a_second_keeper_of_a_folder_is_refused(kept):
     second = kept.start()
     assert second.wait(60) != 0
