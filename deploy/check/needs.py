@@ -43,11 +43,10 @@ class Place:
 
 @dataclass(frozen=True)
 class TenantNeeds:
-    """What a tenant file asks for one tenant. Zero and "" for what it leaves open.
+    """What a tenant file asks for one tenant. Empty for what it leaves open.
 
     devices: UUIDs of MIG instances and of GPUs, or GPU indexes. cores: numbers of processors.
-    memory: bytes. folders: what is kept there to its path. shares_device, shares_cores: whether
-    it may have them with other tenants that say so.
+    memory: bytes. folders: what is kept there to its path.
     """
 
     name: str
@@ -56,8 +55,6 @@ class TenantNeeds:
     cores: frozenset[int] = frozenset()
     memory: int = 0
     folders: Mapping[str, Path] = field(default_factory=dict)
-    shares_device: bool = False
-    shares_cores: bool = False
 
 
 @dataclass(frozen=True)

@@ -121,9 +121,11 @@ def _with_tenants(needs: Needs, asked: Asked, installed: bool) -> tuple[Needs, l
     if not installed:
         why = "it cannot be read before the packages are installed"
         return needs, [failed("tenants.file", why, "early", file=asked.expect)]
+    from settings.config import ConfigError
+
     try:
         return needs.of(tenants.load_needs(asked.expect, asked.role)), []
-    except tenants.TenantFileError as error:
+    except ConfigError as error:
         return needs, [failed("tenants.file", str(error))]
 
 

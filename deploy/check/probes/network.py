@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from deploy.check.finding import Finding, failed, not_applicable, passed, warned
+from deploy.check.finding import Finding, passed, warned
 from deploy.check.machine import Machine
 from deploy.check.needs import Needs, Place, is_loopback
 from deploy.check.probes import firewall
@@ -98,15 +97,3 @@ def _other_addresses(
     if not wide:
         return passed("network.other_addresses", "none of those that are known")
     return warned("network.other_addresses", "; ".join(dict.fromkeys(wide)))
-
-
-def doubles(places: list[Place]) -> Iterator[Finding]:
-    """Ports that more than one of them asks for."""
-    counts = Counter(place.port for place in places)
-    for number in sorted(port for port, count in counts.items() if count > 1):
-        keys = " and ".join(place.key for place in places if place.port == number)
-        yield failed("tenants.ports", f"{number} is asked for by {keys}", "double", port=number)
-    if places and max(counts.values()) == 1:
-        yield passed("tenants.ports", f"{len(places)}, each asked for once")
-    if not places:
-        yield not_applicable("tenants.ports", "the file names none")

@@ -44,7 +44,9 @@ def config(tmp_path):
     return write
 
 
-def test_the_document_says_what_the_table_says(config, capsys):
+def test_the_document_says_what_the_table_says(config, capsys, monkeypatch):
+    # So wide that no name is broken into lines.
+    monkeypatch.setenv("COLUMNS", "400")
     file = config()
     status, document = checked(capsys, "--config", str(file))
     assert document["status"] == status
@@ -115,13 +117,17 @@ def test_the_needs_of_a_tenant_file_are_checked(config, capsys, tmp_path):
     file = tmp_path / "tenants.yml"
     file.write_text(
         "tenants:\n"
-        "  - {name: attendance, device: 0-4095, ports: {gateway: 20001}, memory: 4096TiB}\n"
+        "  - {name: attendance, cores: 0-4095, memory: 4096TiB,\n"
+        "     ports: {pipeline_http: 20001, pipeline_rpc: 20002, gateway: 20003}}\n"
     )
     status, document = checked(capsys, "--config", str(config()), "--expect", str(file))
     assert status == 1
     assert of(document, "tenants.memory")[0]["outcome"] == "fail"
     assert of(document, "tenants.cores")[0]["outcome"] == "fail"
-    assert [one["subject"] for one in of(document, "network.port")] == ["attendance gateway 20001"]
+    assert {one["subject"] for one in of(document, "network.port")} == {
+        "attendance pipeline_http 20001", "attendance pipeline_rpc 20002",
+        "attendance gateway 20003",
+    }  # fmt: skip
 
 
 def test_wrong_usage_is_status_2(capsys):
