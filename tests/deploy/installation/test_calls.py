@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploy.installation import release
-from deploy.installation.calls import Programs
+from deploy.installation.calls import Programs, check_first
 from deploy.installation.errors import InstallError
 from deploy.installation.host import Host
 from deploy.installation.layout import Layout
@@ -31,3 +31,21 @@ def test_a_program_that_fails_is_named_with_its_status(programs, tmp_path):
     with pytest.raises(InstallError, match=r"deploy migrate --show .* ended with status 2"):
         programs.try_settings()
     assert not list(tmp_path.rglob("*.db"))
+
+
+def test_a_machine_is_checked_by_whatever_the_release_has_for_it(tmp_path, capsys):
+    """Stands for `deploy check`: told the role and the settings, by this Python."""
+    layout = Layout(tmp_path, "/opt")
+    project = tmp_path / "project"
+    (project / "deploy").mkdir(parents=True)
+    assert check_first(project, layout, "all")
+    assert "has no deploy check" in capsys.readouterr().out
+    (project / "deploy" / "check").mkdir()
+    (project / "deploy" / "check" / "__init__.py").touch()
+    told = project / "told"
+    for status in (0, 1):
+        note = f"open({str(told)!r}, 'w').write(' '.join(sys.argv[1:]))"
+        program = f"import sys; {note}; sys.exit({status})"
+        (project / "deploy" / "__main__.py").write_text(program)
+        assert check_first(project, layout, "gateway") == (status == 0)
+    assert told.read_text() == f"check --for gateway --config {project}/config.yml"
