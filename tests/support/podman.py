@@ -29,10 +29,10 @@ class Booted:
             "--runroot", str(storage / "run"), "--cgroup-manager", "cgroupfs", "--runtime", "runc",
         ]  # fmt: skip
         self._name = f"face-{uuid.uuid4().hex[:12]}"
-        limits = ["--ulimit", "nofile=65536:65536", "--ulimit", "nproc=4096:4096"]
+        limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"]
         words = ["run", "--detach", "--name", self._name, "--systemd=always", "--network", "none"]
         done = self._run(
-            *words, "--privileged", *limits, "--rootfs", str(root), "/lib/systemd/systemd"
+            *words, "--cap-add", "SYS_ADMIN", *limits, "--rootfs", str(root), "/lib/systemd/systemd"
         )
         if done.returncode:
             self.remove()
