@@ -160,7 +160,12 @@ class _Protocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The server ends: so does a connection, after the requests that have arrived."""
         self._ending = True
-        super().shutdown()
+        cycle: Any = self.cycle
+        if cycle is None:
+            # Whoever has just connected is about to ask.
+            self.loop.call_later(_LAST_S, self._end_unused)
+        else:
+            super().shutdown()
         self.loop.call_later(_LAST_S, self._let_go)
         self.loop.call_later(_LAST_STALL_S, self._hurry, -1)
 
@@ -168,6 +173,11 @@ class _Protocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._ending and not self.pipeline:
             self.transport.close()
+
+    def _end_unused(self) -> None:
+        cycle: Any = self.cycle
+        if cycle is None:
+            super().shutdown()
 
     def _let_go(self) -> None:
         """Do without what has not arrived by now."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.installation import install
-from deploy.installation.calls import Programs
+from deploy.installation.calls import Programs, check_first
 from deploy.installation.errors import InstallError
 from deploy.installation.host import Host, demand_packages
 from deploy.installation.layout import DEVICES, NAME, PREFIX, ROLES, Layout, Wish, read_wish
@@ -34,6 +34,8 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     # What is installed is read by others than root, whatever root's own usage is.
     os.umask(0o022)
+    # Where useradd is, whatever PATH root has been given.
+    os.environ["PATH"] = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
     try:
         _check(parser, options)
         with _alone(options):
@@ -145,9 +147,8 @@ def _run(options: argparse.Namespace) -> int:
         )
     if layout.config.exists() and settings:
         _say(f"{layout.config} is there and stays as it is; change it by hand")
-    installation = install.Installation(
-        layout, host, wish, source, _say, settings, secrets, not options.no_check
-    )
+    installation = install.Installation(layout, host, wish, source, _say, settings, secrets)
+    _check_before(options, installation)
     status = _end(options, installation.steps(), f"differs: {source.name} is installed")
     return status or _check_again(options, installation)
 
@@ -161,12 +162,22 @@ def _end(options: argparse.Namespace, steps: Sequence[Step], nothing: str) -> in
     return DONE
 
 
+def _check_before(options: argparse.Namespace, installation: install.Installation) -> None:
+    """The machine as it is, where a release is to be installed. Raises InstallError."""
+    if options.dry_run or options.no_check or installation.host.staged:
+        return
+    if not installation.is_current() and not check_first(
+        installation.source.project, installation.layout, installation.wish.role
+    ):
+        raise InstallError("deploy check has found something in the way; mend it, or --no-check")
+
+
 def _check_again(options: argparse.Namespace, installation: install.Installation) -> int:
     """The machine as it is now, with the service on it."""
     if options.dry_run or options.no_check or not installation.host.has_systemd:
         return DONE
     programs = Programs(installation.folder, installation.layout, installation.host)
-    return DONE if programs.check() else FAILED
+    return DONE if programs.check(installation.wish.role) else FAILED
 
 
 def _roll_back(options: argparse.Namespace, layout: Layout, host: Host, wish: Wish) -> int:

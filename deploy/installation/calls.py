@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,25 @@ class Revisions:
 
     library: str
     keys: str
+
+
+def has_check(project: Path) -> bool:
+    """Whether a release can check a machine."""
+    return (project / "deploy" / "check" / "__init__.py").is_file()
+
+
+def check_first(project: Path, layout: Layout, role: str) -> bool:
+    """Whether `deploy check` finds the machine good, by this Python: nothing is installed yet."""
+    if not has_check(project):
+        print("install: this release has no deploy check; nothing was checked", flush=True)
+        return True
+    config = layout.config if layout.config.is_file() else project / "config.yml"
+    words = ["-m", "deploy", "check", "--for", role, "--config", str(config)]
+    try:
+        run([sys.executable, *words], None, project)
+    except InstallError:
+        return False
+    return True
 
 
 class Programs:
@@ -45,14 +65,12 @@ class Programs:
         """Write a backup where the settings have them."""
         self._run("deploy", "backup", *self._config())
 
-    def check(self) -> bool:
+    def check(self, role: str) -> bool:
         """Whether `deploy check` finds the machine good; True where the release has none."""
-        listing = self._run("deploy", "--help", capture=True)
-        if "\n  check " not in listing:
-            print("this release has no deploy check; nothing was checked", flush=True)
+        if not has_check(self._folder):
             return True
         try:
-            self._run("deploy", "check", *self._config())
+            self._run("deploy", "check", "--for", role, *self._config())
         except InstallError:
             return False
         return True

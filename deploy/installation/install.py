@@ -44,7 +44,6 @@ class Installation:
     say: Callable[[str], None]
     settings: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
-    checked: bool = True
 
     @property
     def folder(self) -> Path:
@@ -66,7 +65,7 @@ class Installation:
                 lambda: read_wish(self.layout) == self.wish,
                 lambda: write_wish(self.layout, self.wish),
             ),
-            Step(f"let release {self.source.name} run", self._is_current, self._switch),
+            Step(f"let release {self.source.name} run", self.is_current, self._switch),
             Step(
                 f"write the units of systemd to {self.layout.units}",
                 lambda: units.are_installed(self.layout, self._units()),
@@ -147,7 +146,7 @@ class Installation:
         return set(made.models) <= set(source.models_of(self.layout))
 
     def _make(self) -> None:
-        if self._is_current():
+        if self.is_current():
             raise InstallError(
                 f"{self.folder} runs, and is not what it was: models are missing from "
                 f"{self.layout.models}, or another device or Python is asked for; end the service "
@@ -174,16 +173,11 @@ class Installation:
                 "in a folder that others may not enter; install the system's own"
             ) from None
 
-    def _is_current(self) -> bool:
+    def is_current(self) -> bool:
+        """Whether it is the one that runs."""
         return self.layout.release_of(self.layout.current) == self.source.name
 
     def _switch(self) -> None:
-        new = Programs(self.folder, self.layout, self.host)
-        if self.checked and not self.host.staged and not new.check():
-            raise InstallError(
-                "deploy check has found something in the way; mend it, or give --no-check. "
-                f"Release {self.source.name} is there, and does not run yet"
-            )
         Switch(self.layout, self.host, self.wish, self.say).to(self.source.name)
 
     def _units(self) -> dict[str, str]:

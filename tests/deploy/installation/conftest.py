@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 from collections.abc import Callable
@@ -9,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.__main__ import main
 from deploy.bundling import bundle
 from deploy.installation import release
+from deploy.installation.calls import Programs
+from deploy.installation.errors import InstallError
 from deploy.installation.source import _SYSTEMS_OWN
 from tests.support.service import ROOT
 
@@ -22,8 +27,8 @@ echo "$PYTHON_VERSION $PIP_NO_INDEX $PIP_CONFIG_FILE" >.told
 ls "$PIP_FIND_LINKS" >>.told
 ln -sfn {ROOT}/.venv .venv
 """
-# A project as large as has to be installed, without what makes it slow to copy.
-_LEFT_OUT = ("bench", "docs", "convert", "ops", "tracer", "vision", "web", "client/demo")
+# What a release has to have to be installed; the rest would only be copied and compiled.
+_KEPT = ("deploy", "scripts")
 
 
 def system_python() -> str:
@@ -43,10 +48,10 @@ def base_project(tmp_path_factory) -> Path:
     """The project's files with a set-up that takes this environment."""
     folder = tmp_path_factory.mktemp("project")
     release.copy(ROOT, folder)
-    for name in _LEFT_OUT:
-        for path in (folder / name).rglob("*"):
-            if path.is_file() and path.name != "__init__.py":
-                path.unlink()
+    for path in folder.rglob("*.*"):
+        place = path.relative_to(folder).parts
+        if len(place) > 1 and place[0] not in _KEPT and path.name != "__init__.py":
+            path.unlink()
     (folder / "scripts" / "setup").write_text(_SETUP)
     return folder
 
@@ -79,3 +84,18 @@ def make_bundle(project, tmp_path, monkeypatch) -> Callable[..., Path]:
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture
+def in_process(monkeypatch) -> None:
+    """Commands of a release are run here instead of by a process of their own."""
+
+    def run(self: Programs, module: str, *words: str, capture: bool = False) -> str:
+        assert module == "deploy"
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            status = main(list(words))
+        if status:
+            raise InstallError(f"deploy {' '.join(words)} ended with status {status}")
+        return out.getvalue()
+
+    monkeypatch.setattr(Programs, "_run", run)

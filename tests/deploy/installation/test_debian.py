@@ -142,8 +142,8 @@ def test_a_second_run_changes_nothing(installed):
     assert tree(installed.root) == before
 
 
-def test_a_real_systemd_starts_watches_reloads_and_backs_it_up(installed, tmp_path):
-    booted = Booted(installed.root, tmp_path)
+def test_a_real_systemd_starts_watches_reloads_and_backs_it_up(installed):
+    booted = Booted(installed.root)
     try:
 
         def show(property_: str, name: str = NAME) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -10,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from deploy.installation import __main__ as command
+from deploy.installation import units
+from deploy.installation.layout import Layout, Wish
 from deploy.installation.release import name_of
 from settings.config import load_config
 from tests.support.service import ROOT
 
 NAME = "face-serving"
+pytestmark = pytest.mark.usefixtures("in_process")
 
 
 @pytest.fixture
@@ -196,9 +200,6 @@ def test_another_prefix_is_that_of_the_units_too(install, make_bundle):
 
 
 def test_a_gpu_is_let_through_by_the_units(install, project, monkeypatch):
-    from deploy.installation import units
-    from deploy.installation.layout import Layout, Wish
-
     texts = units.texts(project, Layout(install.root, f"/opt/{NAME}"), Wish(device="gpu"))
     assert "DeviceAllow=char-nvidia rw" in texts[f"{NAME}.service.d/gpu.conf"]
     units.install(Layout(install.root, f"/opt/{NAME}"), texts, command.Host(staged=True))
@@ -246,8 +247,6 @@ def test_what_is_missing_is_named(install, tmp_path):
 
 
 def test_only_one_installation_is_under_way(install, make_bundle):
-    import fcntl
-
     bundle = str(make_bundle())
     (install.root / "opt").mkdir()
     holder = os.open(install.root / "opt", os.O_RDONLY)

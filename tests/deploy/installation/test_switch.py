@@ -20,6 +20,7 @@ from settings.config import load_config
 from tests.deploy.life.conftest import fill
 from tests.support.service import ROOT
 
+pytestmark = pytest.mark.usefixtures("in_process")
 OLD, NEW = "0.1.0-aaaaaaaaaa", "0.2.0-bbbbbbbbbb"
 
 
