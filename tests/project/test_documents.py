@@ -33,7 +33,7 @@ FOLDERS = PACKAGES | {"docs", "scripts", "tests", ".ci"}
 RECIPES = "docs/adding-things.md"
 PYTHON = ".venv/bin/python"
 # Of a command, how many words after the module say what it does.
-_SUBCOMMANDS = {"bench": 1, "library": 1, "gateway": 2}
+_SUBCOMMANDS = {"bench": 1, "deploy": 1, "library": 1, "gateway": 2}
 _EVERYWHERE = {"__init__.py"}
 _ROOT_FILE = re.compile(r"\.?[\w-]+\.(py|md|toml|lock)")
 _PATH = re.compile(r"\.?\w[\w.-]*(/[\w.*-]+)+/?|\.?\w[\w.-]*/")
