@@ -107,6 +107,18 @@ def test_everything_that_is_kept_is_in_a_named_volume(written):
     assert all(mount.endswith(":ro") for mount in read_only)
 
 
+def test_what_is_mounted_is_there(written):
+    sources = [
+        mount.split(":")[0]
+        for service in written["services"].values()
+        for mount in service["volumes"]
+        if mount.startswith("./")
+    ]
+    if not (DEPLOY / "monitoring").is_dir():
+        pytest.skip("this release has no rules and dashboards")
+    assert [name for name in sources if not (DEPLOY / name).exists()] == []
+
+
 def test_no_secret_stands_in_the_environment(written):
     for service in written["services"].values():
         for name, value in service.get("environment", {}).items():

@@ -1,7 +1,7 @@
 """Images and containers for tests: Debian's buildah and podman, with storage of their own.
 
 As root, without an engine and without a registry: debootstrap makes what the base image is
-elsewhere. FACE_DEBIAN_CACHE in the environment names a folder that keeps it.
+elsewhere.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deployment.debian_root import make_debian, need_root_and
 from tests.support.service import ROOT, wait_until
 
 BASE = "debian:bookworm-slim"
-_SUITE = "bookworm"
 _PROGRAMS = ("buildah", "podman", "runc", "debootstrap")
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # A build's storage copies its files for every stage (vfs).
 _FREE_BYTES = 16 << 30
@@ -36,11 +35,7 @@ _LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000")
 
 def need_programs() -> None:
     """Skip where images cannot be built or run."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can build and run images here")
-    for program in _PROGRAMS:
-        if shutil.which(program, path=_PATH) is None:
-            pytest.skip(f"{program} is not installed")
+    need_root_and(*_PROGRAMS)
     if shutil.disk_usage(tempfile.gettempdir()).free < _FREE_BYTES:
         pytest.skip("less than 16 GiB free for images")
 
@@ -78,7 +73,7 @@ class Engine:
         """The base image, from debootstrap; skips where that reaches no packages."""
         folder = self.folder / "base"
         folder.mkdir()
-        _debian(folder / "root")
+        make_debian(folder / "root")
         for name in _NOT_SLIM:
             shutil.rmtree(folder / "root" / name)
             (folder / "root" / name).mkdir()
@@ -195,26 +190,6 @@ def copy_context(folder: Path, more: Mapping[str, bytes] | None = None) -> None:
     for name, content in (more or {}).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-
-
-def _debian(root: Path) -> None:
-    root.mkdir()
-    kept = os.environ.get("FACE_DEBIAN_CACHE")
-    cache = Path(kept) / f"{_SUITE}-.tar" if kept else None
-    if cache is not None and cache.is_file():
-        subprocess.run(["tar", "-C", root, "-xf", cache], check=True)
-        return
-    done = subprocess.run(
-        ["debootstrap", "--variant=minbase", _SUITE, root],
-        capture_output=True, text=True, check=False, env={**os.environ, "PATH": _PATH},
-    )  # fmt: skip
-    if done.returncode:
-        pytest.skip(f"no Debian can be fetched: {done.stdout[-300:]}")
-    if cache is not None:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = cache.with_suffix(f".{os.getpid()}")
-        subprocess.run(["tar", "-C", root, "-cf", unfinished, "."], check=True)
-        unfinished.rename(cache)
 
 
 def _pip_settings() -> str:
