@@ -1,1 +1,1 @@
-"""Processes, sockets and locks: starting, watching and ending the service and its parts."""
+"""Processes, sockets and locks: starting, watching and ending the service; logs and traces."""

@@ -8,8 +8,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.telemetry import tracing
 
-# The route of what has none: a path that a caller has made up is no name.
-NO_ROUTE = "other"
+# What stands for a path without a route, and for a method: what a caller has made up is no name.
+NO_ROUTE, NO_METHOD = "other", "_OTHER"
+_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
 
 
 class Traced:
@@ -25,16 +26,14 @@ class Traced:
         if scope["type"] != "http" or scope["path"] in self._left_out:
             await self._app(scope, receive, send)
             return
-        said = {
-            "http.request.method": scope["method"],
-            "face.request_id": scope["request_id"],
-        }
+        method = scope["method"] if scope["method"] in _METHODS else NO_METHOD
+        said = {"http.request.method": method, "face.request_id": scope["request_id"]}
         with tracing.request("request", scope["headers"], said) as span:
 
             async def noted(message: Message) -> None:
                 if span is not None and message["type"] == "http.response.start":
                     route = getattr(scope.get("route"), "path", NO_ROUTE)
-                    span.name(f"{scope['method']} {route}")
+                    span.name(f"{method} {route}")
                     status = message["status"]
                     span.set({"http.route": route, "http.response.status_code": status})
                     if status >= 500:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from prometheus_client.core import Metric
 
 from gateway.backends.shared_result import SharedResult
-from gateway.monitoring.certificate import CertificateError, expiry_of
+from gateway.monitoring.certificate import expiry_of
 from gateway.monitoring.disks import Room, folders_of, rooms
 from gateway.monitoring.gauges import certificate_families, disk_families
 from settings.config import Config
@@ -51,7 +51,8 @@ class Surroundings:
             self._is_shown = await self._certificate_kept.get(self._find_expiry)
 
     async def _find_expiry(self) -> bool:
-        with suppress(OSError, TimeoutError, CertificateError):
+        # ValueError: what is no certificate, or a name that cannot be one of a machine.
+        with suppress(OSError, TimeoutError, ValueError):
             self._expiry = await expiry_of(self._address, TIMEOUT_S)
             return True
         return False

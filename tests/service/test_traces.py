@@ -201,6 +201,20 @@ def test_a_fault_of_the_service_is_marked_and_a_wrong_picture_is_none(traced):
     assert root_of(receiving, "8" * 32).fault == str(failed["error_code"]) != "0"
 
 
+def test_what_a_caller_has_made_up_names_no_span(traced):
+    service, receiving = traced
+    url = f"{service.gateway_url}/made/up/path"
+    id_ = uuid.uuid4().hex
+    httpx.request("MADEUP", url, headers={"X-Request-Id": id_}, timeout=60)
+
+    def roots() -> list[Received]:
+        return [span for span in receiving.spans if span.attributes.get("face.request_id") == id_]
+
+    assert wait_until(roots, SOON_S)
+    assert roots()[0].name == "_OTHER other"
+    assert "made" not in repr(roots()).lower()
+
+
 def test_nothing_of_a_picture_or_a_person_is_in_a_trace(traced):
     service, receiving = traced
     trace = "9" * 32

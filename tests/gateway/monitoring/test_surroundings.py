@@ -93,9 +93,10 @@ def test_a_proxy_that_is_away_is_shown_and_its_last_certificate_is_remembered(
     assert after["face_tls_certificate_expiry_seconds"] == told_by_openssl(file)
 
 
-def test_of_a_proxy_that_was_never_there_no_certificate_is_known(config):
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "a..b", "a" * 70, "no such host"])
+def test_of_a_proxy_that_was_never_there_no_certificate_is_known(config, host):
     port, _ = free_ports()
-    found = values(asyncio.run(Surroundings(with_tls(config, f"127.0.0.1:{port}")).families()))
+    found = values(asyncio.run(Surroundings(with_tls(config, f"{host}:{port}")).families()))
     assert found["face_tls_up"] == 0
     assert "face_tls_certificate_expiry_seconds" not in found
 
