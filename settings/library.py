@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from settings.secrets import filled_in, filled_in_parts
 from settings.section import Section
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 # The database systems, and the driver that each is spoken to with.
 DRIVERS = {
@@ -18,6 +21,9 @@ DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
+# A file without options, for which no process has to import SQLAlchemy: it takes longer than all
+# other settings together, and the pipeline has no use for it.
+_PLAIN_FILE = re.compile(r"sqlite:///(?P<path>[\w./-]*[\w-])", re.ASCII)
 
 
 class LibraryLimits(Section):
@@ -108,7 +114,8 @@ class LibraryConfig(Section):
     @field_validator("database")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        _database_url(value)
+        if _PLAIN_FILE.fullmatch(value) is None:
+            _database_url(value)
         return value
 
     def url(self) -> URL:
@@ -121,6 +128,8 @@ class LibraryConfig(Section):
 
     def database_file(self) -> Path | None:
         """SQLite's file, or None where the database is a server."""
+        if plain := _PLAIN_FILE.fullmatch(self.database):
+            return (self.folder / plain["path"]).resolve()
         url = self.url()
         if url.get_backend_name() != "sqlite" or url.database is None:
             return None
@@ -138,6 +147,9 @@ class LibraryConfig(Section):
 
 def _database_url(text: str) -> URL:
     """The URL with the project's driver; ValueError where it is none."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     written, filled = filled_in_parts(text)
     try:
         url = make_url(written)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from settings.config import ConfigError, load_config
+from settings.library import LibraryConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -178,3 +181,22 @@ def test_devices_that_do_not_go_together_are_refused(settings, load, devices, wo
     with pytest.raises(ConfigError, match=re.escape(words)) as caught:
         load(with_devices(settings, devices))
     assert ".devices: " in str(caught.value)
+
+
+def test_a_process_that_only_reads_the_settings_needs_no_sqlalchemy():
+    code = (
+        "import sys; from settings.config import load_config; c = load_config('config.yml'); "
+        "c.library_config().database_file(); print('sqlalchemy' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    "path", ["data/faces.db", "/srv/faces.db", "a/../b.db", "a b.db", "faces.db?timeout=3"]
+)
+def test_the_databases_file_is_the_one_that_is_opened(tmp_path, path):
+    library = LibraryConfig(folder=tmp_path, database=f"sqlite:///{path}")
+    assert str(library.database_file()) == library.url().database
