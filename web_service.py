@@ -49,6 +49,7 @@ def program(config: Path, role: str) -> int:
 
 def serve(config: Config, role: Role = Role.ALL) -> int:
     """The same with these settings, or the part of it. Raises ConfigError."""
+    path = config.path
     config = with_role(config, role)
     lock = DataLock(data_files(config))
     was_killed = take(lock)
@@ -57,7 +58,7 @@ def serve(config: Config, role: Role = Role.ALL) -> int:
             say_models(config)
         if was_killed:
             wait_for_ports(config)
-        return Supervisor(config).run()
+        return Supervisor(config, lambda: with_role(load_config(path), role)).run()
     finally:
         lock.release()
 

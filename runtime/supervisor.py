@@ -57,8 +57,10 @@ class Supervisor:
     systemd is told how it is, where that has asked for it.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, reread: Callable[[], Config] | None = None) -> None:
+        """reread: the settings as they are now; raises ConfigError. `config`'s file by itself."""
         self._config = config
+        self._reread = reread or (lambda: load_config(config.path))
         self._children = [Child(program) for program in programs(config)]
         self._crew = Crew(self._children, self._spawn, _longest_s(config) + END_S)
         self._notice = Notice()
@@ -198,9 +200,9 @@ class Supervisor:
         self._tell_state()
         self._notifier.reloading()
         try:
-            self._renewed = load_config(self._config.path)
+            self._renewed = self._reread()
             check_renewal(self._config, self._renewed)
-            for stage in self._renewed.op:
+            for stage in self._renewed.op if self._renewed.replicas else ():
                 self._renewed.chosen_models(stage)
         except ConfigError as error:
             self._end_renewal(str(error))

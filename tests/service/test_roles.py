@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+
 import httpx
+import yaml
 
 from tests.support import pictures
 from tests.support.gateway.client import DETECT
@@ -11,7 +14,9 @@ from tests.support.service import is_free, wait_until
 ONE = pictures.base64_of(pictures.encode(pictures.astronaut()))
 
 
-def test_a_gateway_alone_works_with_a_pipeline_alone_and_each_ends_by_itself(make_service):
+def test_a_gateway_and_a_pipeline_alone_work_together_take_settings_over_and_end(
+    make_service,
+):
     pipeline = make_service(gateway=True, role="pipeline")
     assert [p for p in pipeline.processes() if "gateway.server" in p.cmdline()] == []
     assert is_free(pipeline.gateway_port)
@@ -36,6 +41,12 @@ def test_a_gateway_alone_works_with_a_pipeline_alone_and_each_ends_by_itself(mak
     )
     assert answer.json()["error_code"] == 0
     assert answer.json()["result"]["face_num"] == 1
+    settings = yaml.safe_load(gateway.config.read_text())
+    settings["gateway"]["requests"] = 100
+    gateway.config.write_text(yaml.safe_dump(settings))
+    gateway.process.send_signal(signal.SIGHUP)
+    assert wait_until(lambda: any("taken over" in line for line in gateway.output), 150)
+    assert "web_service: settings taken over\n" in gateway.output
     assert pipeline.stop() == 0
     assert wait_until(lambda: health() == 503, 30)
     assert gateway.stop() == 0
