@@ -35,7 +35,9 @@ def main(argv: Sequence[str]) -> int:
     # What is installed is read by others than root, whatever root's own usage is.
     os.umask(0o022)
     # Where useradd is, whatever PATH root has been given.
-    os.environ["PATH"] = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
+    path = os.environ.get("PATH", "/usr/bin:/bin")
+    if "/usr/sbin" not in path.split(":"):
+        os.environ["PATH"] = f"{path}:/usr/sbin:/sbin"
     try:
         _check(parser, options)
         with _alone(options):

@@ -32,7 +32,13 @@ class Booted:
         limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"]
         words = ["run", "--detach", "--name", self._name, "--systemd=always", "--network", "none"]
         done = self._run(
-            *words, "--cap-add", "SYS_ADMIN", *limits, "--rootfs", str(root), "/lib/systemd/systemd"
+            *words,
+            "--cap-add",
+            "SYS_ADMIN,SYS_PTRACE",
+            *limits,
+            "--rootfs",
+            str(root),
+            "/lib/systemd/systemd",
         )
         if done.returncode:
             self.remove()
