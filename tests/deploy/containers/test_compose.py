@@ -19,6 +19,7 @@ from tests.support.service import ROOT
 
 DEPLOY = ROOT / "deploy"
 SERVICES = ("face", "postgres", "milvus", "prometheus", "grafana", "nginx")
+PASSWORD = "${file:/run/secrets/database_password}"
 READ_ONLY = ("face", "prometheus", "grafana", "nginx")
 
 
@@ -149,7 +150,11 @@ def test_the_settings_of_compose_and_of_the_chart_follow_config_yml():
 
 
 def test_the_services_settings_name_their_proxy_and_their_places(written, tmp_path):
-    config = load_config(DEPLOY / "compose" / "config.yml")
+    # Its secret is there in the container alone.
+    settings = (DEPLOY / "compose" / "config.yml").read_text()
+    (tmp_path / "compose.yml").write_text(settings.replace(PASSWORD, "secret"))
+    config = load_config(tmp_path / "compose.yml")
+    assert PASSWORD in settings
     nginx = written["services"]["nginx"]["networks"]["inside"]["ipv4_address"]
     assert config.gateway.trusted_proxies == (nginx,)
     assert config.gateway.needs_keys

@@ -15,7 +15,8 @@ from settings.config import load_config
 from tests.support.deployment import chart, tools
 from tests.support.deployment.chart import CHART, Objects
 
-DATABASE = "postgresql://face:${file:/run/secrets/face/database_password}@database.example/face"
+PASSWORD = "${file:/run/secrets/face/database_password}"
+DATABASE = f"postgresql://face:{PASSWORD}@database.example/face"
 EVERYTHING = {
     "config": {"library": {"database": DATABASE}, "limits": {"upload_bytes": 536870912}},
     "secrets": {"values": {"database_password": "a b", "metrics_key": "ak_1.secret"}},
@@ -56,7 +57,9 @@ def everything(tmp_path_factory):
 def settings(objects, tmp_path):
     """The settings of a release, as the service reads them."""
     file = tmp_path / "config.yml"
-    file.write_text(objects.one("ConfigMap", "face-serving")["data"]["config.yml"])
+    text = objects.one("ConfigMap", "face-serving")["data"]["config.yml"]
+    # What is a file in the pod alone.
+    file.write_text(text.replace(PASSWORD, "secret"))
     return load_config(file)
 
 
@@ -119,7 +122,9 @@ def test_the_settings_are_config_yml_but_for_what_is_changed(everything, tmp_pat
     own = load_config(CHART / "config.yml")
     config = settings(everything, tmp_path)
     assert config.limits == own.limits.model_copy(update={"upload_bytes": 536870912})
-    assert config.library.database == DATABASE
+    assert config.library.database == DATABASE.replace(PASSWORD, "secret")
+    written = everything.one("ConfigMap", "face-serving")["data"]["config.yml"]
+    assert DATABASE in written
     changed = {"path", "limits", "library", "gateway", "op"}
     assert config.model_dump(exclude=changed) == own.model_dump(exclude=changed)
 
