@@ -19,7 +19,7 @@ from library.errors import LibraryError
 from library.store.store import Store
 from runtime import sqlite_files
 from runtime.launch import ended_by_sigterm
-from runtime.service_state import read_state, state_file
+from runtime.service_state import ServiceState, read_state, state_file
 from settings.config import Config, load_config
 from terminal.options import PATH, Count, Number, config_option, json_option
 
@@ -132,13 +132,13 @@ def reload(config: Path, timeout: float) -> int:
     loaded = load_config(config)
     file = state_file(loaded)
     before = read_state(file)
-    if before is None or not before.is_alive:
+    if before is None or not _is_there(before):
         raise DeployError(f"no service runs with these settings: {file} names none")
     os.kill(before.pid, signal.SIGHUP)
     give_up = time.monotonic() + timeout
     while time.monotonic() < give_up:
         now = read_state(file)
-        if now is None or not before.is_alive:
+        if now is None or not _is_there(before):
             raise DeployError("the service has ended meanwhile")
         if now.renewals > before.renewals and not now.renewing:
             if now.problem:
@@ -147,6 +147,23 @@ def reload(config: Path, timeout: float) -> int:
             return DONE
         time.sleep(_LOOK_S)
     raise DeployError(f"the service has not done it within {timeout:g} s")
+
+
+def _is_there(state: ServiceState) -> bool:
+    """Whether the service runs.
+
+    As ExecReload= of its unit, in a user namespace of its own, this process does not see the
+    service in /proc; systemd has named it then, in $MAINPID.
+    """
+    if state.is_alive:
+        return True
+    if os.environ.get("MAINPID") != str(state.pid):
+        return False
+    try:
+        os.kill(state.pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _loaded(path: Path) -> Config:
