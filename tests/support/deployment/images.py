@@ -10,13 +10,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.support.deployment.debian_root import make_debian, need_root_and
-from tests.support.service import ROOT, wait_until
+from tests.support.service import ROOT
 
 BASE = "debian:bookworm-slim"
 _PROGRAMS = ("buildah", "podman", "runc", "debootstrap")
@@ -159,7 +160,20 @@ class Container:
 
     def becomes_healthy(self, seconds: float = 300) -> bool:
         """Whether it is healthy within a time that is long enough."""
-        return wait_until(self.is_healthy, seconds)
+        return self.comes_to(self.is_healthy, seconds)
+
+    def becomes_ready(self, seconds: float = 300) -> bool:
+        """Whether the service in it says that it is ready."""
+        return self.comes_to(lambda: "ready: HTTP" in self.logs(), seconds)
+
+    def comes_to(self, state: Callable[[], bool], seconds: float) -> bool:
+        """Whether it is so within these seconds; looked at once a second, as a look costs work."""
+        end = time.monotonic() + seconds
+        while not state():
+            if time.monotonic() > end:
+                return False
+            time.sleep(1)
+        return True
 
     def inspect(self, template: str) -> str:
         """Of podman's own facts about it, in Go's templates."""
