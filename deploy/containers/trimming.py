@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import py_compile
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -30,7 +32,8 @@ _UNUSED = (
 _OWN_LIBRARIES = b".libs"
 # What the service's processes and commands begin with; the rest follows from them.
 PROGRAMS = (
-    "web_service", "ops.serving.__main__", "ops.pictures.decoder_process", "ops.registry",
+    "web_service", "paddle_fence.pipeline", "ops.serving.__main__",
+    "ops.pictures.decoder_process", "ops.registry",
     "gateway.server", "gateway.__main__", "library.__main__", "library.commands",
     "library.index.milvus.index", "tracer.__main__", "tracer.plot", "deploy.__main__",
     "deploy.containers.health", "paddle", "paddle.inference", "uvloop", "httptools",
@@ -91,6 +94,8 @@ def compile_imported(names: Iterable[str]) -> int:
     The compiled files name no time and are not compared to their source again: copies of an image's
     layers need not keep times.
     """
+    # Paddle Serving makes a folder for its logs when it is imported.
+    os.environ.setdefault("SERVING_LOG_PATH", tempfile.gettempdir())
     for name in names:
         importlib.import_module(name)
     count = 0
