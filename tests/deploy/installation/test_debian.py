@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(3600)]
 NAME = "face-serving"
 PACKAGES = ("ca-certificates", "iproute2", "libgomp1", "python3", "python3-venv", "systemd")
 MOST_EXPOSED = 2.5
-INSTALL = ("/src/deploy/install", "--bundle", "/src/bundle.tar", "--no-check")
+INSTALL = ("/src/deploy/install", "--bundle", "/src/bundle.tar")
 
 # Started as the unit says; asks as an application does, and ends it.
 _SERVE = """
@@ -97,6 +97,17 @@ def unit(system: Debian) -> dict[str, str]:
     parser.optionxform = str
     parser.read(system.path(f"/etc/systemd/system/{NAME}.service"))
     return dict(parser["Service"])
+
+
+def test_the_check_passes_before_and_after_the_installation(installed):
+    # Before it the installer has asked by itself, or it would have ended there.
+    done = installed.run(
+        "env", "-C", f"/opt/{NAME}/current", ".venv/bin/python", "-m", "deploy", "check", "--json",
+        "--config", f"/etc/{NAME}/config.yml",
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    fails = [one for one in told["items"] if one["outcome"] == "fail"]
+    assert (done.returncode, fails) == (0, []), done.stderr
 
 
 def test_the_units_are_sound_and_closed(installed):
