@@ -153,6 +153,10 @@ class Container:
             "exec", "--interactive", self.name, *words, text=text, status=status
         )
 
+    def try_to_run(self, *words: str, text: str = "") -> None:
+        """Run a program in it, however that ends."""
+        self._engine._run("podman", "exec", "--interactive", self.name, *words, text=text)
+
     def is_healthy(self) -> bool:
         """By the image's own check."""
         done = self._engine._run("podman", "healthcheck", "run", self.name)
