@@ -9,6 +9,7 @@ from deploy.installation.host import Host, run
 from deploy.installation.layout import NAME, PREFIX, Layout, Wish, replace_link, write_file
 
 _FOLDER = "deploy/systemd"
+_STAMPS = "/var/lib/systemd/timers"
 SERVICE = f"{NAME}.service"
 TIMERS = (f"{NAME}-backup", f"{NAME}-drill")
 _GPU = f"{SERVICE}.d/gpu.conf"
@@ -63,6 +64,9 @@ def remove(layout: Layout, host: Host) -> None:
     """Stop what runs and take all units away."""
     for unit in ALL:
         _remove(layout, unit, host)
+    # When a timer ran last, which systemd keeps for one that catches up after the machine was off.
+    for name in TIMERS:
+        (layout.place(_STAMPS) / f"stamp-{name}.timer").unlink(missing_ok=True)
     reload(host)
 
 
