@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import re
 import uuid
 from collections.abc import Iterator
 from itertools import pairwise
@@ -205,14 +206,15 @@ def test_what_a_caller_has_made_up_names_no_span(traced):
     service, receiving = traced
     url = f"{service.gateway_url}/made/up/path"
     id_ = uuid.uuid4().hex
-    httpx.request("MADEUP", url, headers={"X-Request-Id": id_}, timeout=60)
+    # A method that the server's parser knows; others do not get so far.
+    httpx.request("PROPFIND", url, headers={"X-Request-Id": id_}, timeout=60)
 
     def roots() -> list[Received]:
         return [span for span in receiving.spans if span.attributes.get("face.request_id") == id_]
 
     assert wait_until(roots, SOON_S)
     assert roots()[0].name == "_OTHER other"
-    assert "made" not in repr(roots()).lower()
+    assert not {"made", "propfind"} & set(re.findall(r"[a-z]+", repr(roots()).lower()))
 
 
 def test_nothing_of_a_picture_or_a_person_is_in_a_trace(traced):

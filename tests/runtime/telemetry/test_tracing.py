@@ -77,7 +77,8 @@ def test_parts_lie_in_the_part_that_is_at_work_and_nowhere_else(receiving):
         "inner": "first",
         "second": "request",
     }
-    assert tracing.counts()["sent"] == 4
+    # Counted when the receiver's answer is here.
+    assert wait_until(lambda: tracing.counts()["sent"] == 4, SOON_S)
 
 
 def fail_in_a_part() -> None:
