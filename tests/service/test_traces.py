@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-import re
 import uuid
 from collections.abc import Iterator
 from itertools import pairwise
