@@ -16,6 +16,7 @@ if __name__ == "__main__" and alone.is_needed():
 import click
 
 from deploy.errors import DeployError
+from library.errors import LibraryError
 from settings.config import ConfigError
 from terminal.options import SETTINGS, run_program
 
@@ -67,6 +68,9 @@ def main(argv: Sequence[str]) -> int:
     except ConfigError as error:
         print(f"deploy: {error}", file=sys.stderr)
         return WRONG_USAGE
+    except LibraryError as error:
+        print(f"deploy: {error.code}: {error.message}", file=sys.stderr)
+        return FAILED
     except DeployError as error:
         print(f"deploy: {error}", file=sys.stderr)
         return FAILED

@@ -35,7 +35,7 @@ from runtime.process import (
     give_memory_back,
     take_turns_quickly,
 )
-from runtime.supervisor import GATEWAY
+from runtime.programs import GATEWAY
 from runtime.telemetry import tracing
 from runtime.telemetry.json_lines import formatter
 from settings.config import Config, ConfigError, load_config, own_address

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from runtime.child import Child
 from runtime.data_lock import data_files
+from runtime.programs import GATEWAY
 from settings.config import Config, ConfigError
 
 # What a running service cannot change: who has bound a port or taken a lock keeps it.
@@ -64,14 +65,13 @@ def check_renewal(before: Config, config: Config) -> None:
         )
 
 
-def renew(crew: Crew, gateway: str, before: Config, config: Config) -> Steps:
+def renew(crew: Crew, before: Config, config: Config) -> Steps:
     """Replace the pipelines, and the gateway where it has to know of a change.
 
-    gateway: its title. To be continued several times a second, while `crew.children` are looked
-    after.
+    To be continued several times a second, while `crew.children` are looked after.
     """
     for place, child in enumerate(list(crew.children)):
-        if child.title != gateway:
+        if child.title != GATEWAY:
             together = before.replicas > 1
             problem = yield from (_in_turn if together else _one_after_other)(crew, place)
         elif concerns_gateway(before, config):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from runtime.child import START_TIMEOUT_S, Child, Program
+from runtime.child import START_TIMEOUT_S, Child
 from runtime.heartbeat import NOTICE, Notice
 from runtime.listening import (
     LISTENING,
@@ -25,12 +25,12 @@ from runtime.listening import (
 from runtime.notify import Notifier
 from runtime.probe import PIXEL
 from runtime.process import child_environment
+from runtime.programs import GATEWAY, programs
 from runtime.renewal import Crew, Steps, check_renewal, renew
 from runtime.service_state import own_state, remove_state, state_file, write_state
 from runtime.unavailable_server import UnavailableServer
 from settings.config import Config, ConfigError, load_config
 
-GATEWAY = "gateway"
 _POLL_S = 0.1
 # To end everything takes as long as a request may take, and so much more at most.
 END_S = 5.0
@@ -208,7 +208,7 @@ class Supervisor:
             self._end_renewal(str(error))
             return
         print("web_service: taking over the settings", flush=True)
-        self._renewal = renew(self._crew, GATEWAY, self._config, self._renewed)
+        self._renewal = renew(self._crew, self._config, self._renewed)
 
     def _end_renewal(self, problem: str) -> None:
         self._state = replace(self._state, renewing=False, problem=problem)
@@ -285,22 +285,6 @@ class Supervisor:
                 child.end()
             for child in children:
                 child.wait(give_up - spared - time.monotonic())
-
-
-def pipeline_title(config: Config, replica: int) -> str:
-    """What a pipeline's process is called in messages and logs."""
-    return f"pipeline {replica}" if config.replicas > 1 else "pipeline"
-
-
-def programs(config: Config) -> list[Program]:
-    """The children of a service: a pipeline a replica, and the gateway."""
-    found = []
-    for replica in range(config.replicas):
-        title = pipeline_title(config, replica)
-        found.append(Program(title, "ops.serving", (str(config.path), str(replica))))
-    if config.gateway.port:
-        found.append(Program(GATEWAY, "gateway.server", (str(config.path),)))
-    return found
 
 
 def _longest_s(config: Config) -> float:

@@ -11,19 +11,20 @@ import click
 from client.terminal.console import open_console
 from deploy.bundling.bundle import ROOT, Contents, make
 from deploy.errors import DeployError
+from deploy.installation.__main__ import VERSIONS
 from deploy.installation.__main__ import main as install
+from deploy.installation.layout import DEVICES, Layout, read_wish
 from terminal.options import PATH
 
 DONE = 0
-_VERSIONS = ("3.11", "3.12", "3.13")
 _OWN = f"3.{sys.version_info[1]}"
 
 
 @click.command("bundle")
 @click.option("--out", type=PATH, required=True, metavar="FILE", help="The bundle, a tar.")
-@click.option("--python-version", "python", type=click.Choice(_VERSIONS), default=_OWN,
+@click.option("--python-version", "python", type=click.Choice(VERSIONS), default=_OWN,
               help="Of the machine that it is installed on.")  # fmt: skip
-@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", help="Of the packages.")
+@click.option("--device", type=click.Choice(DEVICES), default=DEVICES[0], help="Of the packages.")
 @click.option("--models-dir", type=PATH, metavar="DIR", default=ROOT / "models",
               show_default="models", help="Converted models; all of them go in.")  # fmt: skip
 @click.option("--wheels", type=PATH, metavar="DIR", help="Packages that are there already.")
@@ -80,7 +81,7 @@ def rollback(dry_run: bool) -> int:
 
 def _prefix() -> Path:
     """Where this release is installed. Raises DeployError for a checkout."""
-    folder = ROOT.parent
-    if folder.name != "releases" or not (folder.parent / "installation.json").is_file():
+    layout = Layout(Path("/"), str(ROOT.parent.parent))
+    if layout.releases != ROOT.parent or read_wish(layout) is None:
         raise DeployError(f"{ROOT} is not an installed release; sudo deploy/install makes one")
-    return folder.parent
+    return layout.programs

@@ -18,13 +18,13 @@ from deploy.installation.layout import (
     Layout,
     Wish,
     read_wish,
-    write_file,
     write_wish,
 )
 from deploy.installation.settings_text import first_settings
 from deploy.installation.source import Source
 from deploy.installation.steps import Step
 from deploy.installation.switch import Switch
+from deploy.whole_file import write_file
 
 _SECRET_BYTES = 4096
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deploy.installation.errors import InstallError
+from deploy.whole_file import write_file
 
 NAME = "face-serving"  # of the units, the folders, the user and its group
 PREFIX = f"/opt/{NAME}"
@@ -119,19 +120,6 @@ def read_wish(layout: Layout) -> Wish | None:
 def write_wish(layout: Layout, wish: Wish) -> None:
     """Keep it."""
     write_file(layout.programs / _RECORD, json.dumps(asdict(wish)) + "\n", 0o644)
-
-
-def write_file(path: Path, text: str, mode: int) -> None:
-    """Replace a file as a whole; it never has another mode than this one."""
-    made = path.with_name(f".{path.name}.new")
-    made.unlink(missing_ok=True)
-    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, mode)
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    os.replace(made, path)
 
 
 def replace_link(link: Path, target: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deploy.installation.errors import InstallError
-from deploy.installation.layout import write_file
+from deploy.whole_file import write_file
 
 RECORD = "release.json"
 # Stands in a release's folder until it is complete.

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from deploy.installation.host import Host, run
-from deploy.installation.layout import NAME, PREFIX, Layout, Wish, replace_link, write_file
+from deploy.installation.layout import NAME, PREFIX, Layout, Wish, replace_link
+from deploy.whole_file import write_file
 
 _FOLDER = "deploy/systemd"
 _STAMPS = "/var/lib/systemd/timers"

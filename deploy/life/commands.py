@@ -15,7 +15,6 @@ from client.terminal.console import open_console
 from client.terminal.table import FittingTable
 from deploy.errors import DeployError
 from deploy.life import backups, drill, migrations
-from library.errors import LibraryError
 from library.store.store import Store
 from runtime import sqlite_files
 from runtime.launch import ended_by_sigterm
@@ -33,11 +32,8 @@ _LOOK_S = 0.1
 def backup(config: Path, as_json: bool) -> int:
     """Write a backup to library.backups.dir; those over its limits go, the oldest first."""
     library = _loaded(config).library_config()
-    try:
-        with Store(library) as store:
-            made, removed = backups.make(store, library)
-    except LibraryError as error:
-        raise DeployError(f"{error.code}: {error.message}") from None
+    with Store(library) as store:
+        made, removed = backups.make(store, library)
     if as_json:
         gone = [str(one.path) for one in removed]
         document = {"backup": str(made.path), "bytes": made.size, "removed": gone}
@@ -61,11 +57,8 @@ def run_drill(config: Path, file: Path | None, sample: int, as_json: bool) -> in
     library = _loaded(config).library_config()
     path = backups.newest(library).path if file is None else file
     started = time.monotonic()
-    try:
-        with ended_by_sigterm():
-            report = drill.run(library, path, sample)
-    except LibraryError as error:
-        raise DeployError(f"{error.code}: {error.message}") from None
+    with ended_by_sigterm():
+        report = drill.run(library, path, sample)
     report.seconds = time.monotonic() - started
     _print_json(report) if as_json else _print(report)
     return FAILED if report.problems else DONE
@@ -111,12 +104,9 @@ def migrate(config: Path, show: bool, heads: bool, to: str | None) -> int:
         return DONE
     loaded = _loaded(config)
     wanted = migrations.heads() if to is None else migrations.parsed(to)
-    try:
-        if not show:
-            migrations.move(loaded, wanted)
-        print(json.dumps(asdict(migrations.state(loaded))))
-    except LibraryError as error:
-        raise DeployError(f"{error.code}: {error.message}") from None
+    if not show:
+        migrations.move(loaded, wanted)
+    print(json.dumps(asdict(migrations.state(loaded))))
     return DONE
 
 

@@ -86,8 +86,8 @@ def _compare(report: Report, path: Path, restored: Store, live: LibraryConfig, m
     with opened(path) as backup, Store(live) as store:
         back, running = restored.reader(), store.reader()
         with back as here, running as there:
-            names = _apps(backup)
-            missing = [name for name in names if name not in _apps(here)]
+            names, in_restored = _apps(backup), set(_apps(here))
+            missing = [name for name in names if name not in in_restored]
             for name in missing:
                 report.rows.append(Row(f"app {name}", problem="not in what was restored"))
             for name in names:

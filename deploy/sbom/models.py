@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from convert.model_directory import MANIFEST
 from deploy.sbom.component import Component
-from inference.manifest import Manifest, ManifestError
-
-_MANIFEST = "model.yml"
+from inference.manifest import Manifest
 
 
 def models(directory: Path) -> list[Component]:
@@ -16,7 +15,7 @@ def models(directory: Path) -> list[Component]:
     Raises ManifestError for one whose manifest cannot be read or whose files are away.
     """
     found = []
-    for file in sorted(directory.glob(f"*/{_MANIFEST}")):
+    for file in sorted(directory.glob(f"*/{MANIFEST}")):
         found.append(_component(Manifest.load(file.parent)))
     return found
 
@@ -38,6 +37,3 @@ def _component(manifest: Manifest) -> Component:
             for name, digest in sorted(manifest.files.items())
         ),
     )
-
-
-__all__ = ["ManifestError", "models"]

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from deploy.errors import DeployError
+from deploy.whole_file import write_file
 from gateway.auth.key_store import KeyStore
 from gateway.auth.keys import ADMIN, credential_of
 from settings.config import Config
@@ -26,7 +27,7 @@ def ensure_key(config: Config, file: Path) -> bool:
             return False
         key, secret = store.create(None, ADMIN, COMMENT, None)
         try:
-            _write(file, f"{key.id}.{secret}\n")
+            write_file(file, f"{key.id}.{secret}\n", 0o600)
         except OSError as error:
             # Nobody has seen the secret.
             store.revoke(key.id)
@@ -49,14 +50,3 @@ def _is_good(store: KeyStore, file: Path) -> bool:
     if key is None or credential is None or key.revoked is not None:
         return False
     return key.role == ADMIN and credential.fits(key)
-
-
-def _write(file: Path, text: str) -> None:
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    os.replace(fresh, file)

@@ -123,8 +123,7 @@ def library_families(statistics: Sequence[Statistics] | None) -> list[Metric]:
     sizes: dict[str, list[int]] = {}
     ranked = sorted(statistics or (), key=lambda one: one.faces, reverse=True)
     for place, one in enumerate(ranked):
-        users = one.users
-        figures = (len(one.groups), users, one.faces)
+        figures = (len(one.groups), one.users, one.faces)
         total = sizes.setdefault(one.app if place < MOST_APPS else OTHER, [0, 0, 0])
         total[:] = [a + b for a, b in zip(total, figures)]
     families: list[Metric] = [up]

@@ -86,9 +86,8 @@ def _show_apps(apps: list[Statistics], out: Console) -> None:
     table = FittingTable(keys=2).words("app", "group").figures("users", "faces")
     table.words("recogniser")
     for app in apps:
-        users = app.users
         recogniser = f"{app.model}, {app.dim}" if app.model else ""
-        table.add_row(app.app, "", str(users), str(app.faces), recogniser)
+        table.add_row(app.app, "", str(app.users), str(app.faces), recogniser)
         for group in app.groups:
             table.add_row("", group.group, str(group.users), str(group.faces), "")
     out.print(table)

@@ -19,7 +19,7 @@ from runtime.process import (
     give_memory_back,
     take_turns_quickly,
 )
-from runtime.supervisor import pipeline_title
+from runtime.programs import pipeline_title
 from runtime.telemetry import tracing
 from runtime.telemetry.json_lines import formatter
 from settings.config import Config, ConfigError, load_config

@@ -140,6 +140,8 @@ class Executor(DAGExecutor):
                 request.trace = RequestTrace(span)
             answer = await self._answer(request, number)
             success = answer.error is None
+            if span is not None and answer.error is not None:
+                span.fail(answer.error.kind.name)
             return answer
         except ServiceError as error:
             if request is not None:

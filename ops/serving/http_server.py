@@ -102,8 +102,6 @@ class PipelineApp:
                 keys, values = await self._parse(await self._read(scope, receive, upload))
                 work = self._executor.answer(keys, values, span=span)
                 answer = await _unless_gone(work, receive)
-                if span is not None and answer is not None and answer.error is not None:
-                    span.fail(answer.error.kind.name)
         finally:
             self._uploads.end(upload)
         if answer is not None:

@@ -95,12 +95,9 @@ class PipelineService(grpc.GenericRpcHandler):
                 # Paddle Serving's own RequestOp would unpickle them.
                 raise ServiceError(ErrorKind.UNSUPPORTED_TENSOR)
             with tracing.request("pipeline request", _metadata(context), _TRACED) as span:
-                answer = await self._executor.answer(
+                return await self._executor.answer(
                     message.keys, message.values, context.time_remaining(), span
                 )
-                if span is not None and answer.error is not None:
-                    span.fail(answer.error.kind.name)
-                return answer
         except ServiceError:
             raise
         except Exception:

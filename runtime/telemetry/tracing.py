@@ -62,6 +62,7 @@ class span:  # noqa: N801 - used like a function
     """
 
     __slots__ = ("_attributes", "_name", "_span", "_token")
+    _is_call = False
 
     def __init__(self, name: str, attributes: Attributes | None = None) -> None:
         self._name = name
@@ -83,17 +84,16 @@ class span:  # noqa: N801 - used like a function
 
     def _begun(self) -> Span | None:
         parent = CURRENT.get()
-        return None if parent is None else parent.child(self._name, self._attributes)
+        if parent is None:
+            return None
+        return parent.child(self._name, self._attributes, is_call=self._is_call)
 
 
 class call(span):  # noqa: N801 - used like a function
     """The same for work that another process does."""
 
     __slots__ = ()
-
-    def _begun(self) -> Span | None:
-        parent = CURRENT.get()
-        return None if parent is None else parent.child(self._name, self._attributes, is_call=True)
+    _is_call = True
 
 
 class request(span):  # noqa: N801 - used like a function

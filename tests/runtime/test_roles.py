@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from runtime.programs import programs
 from runtime.roles import Role, with_role
-from runtime.supervisor import programs
 from settings.config import ConfigError, load_config
 from tests.support.service import ROOT
 

@@ -14,6 +14,7 @@ from deploy.tenants.processes.kept import Kept
 from deploy.tenants.settings_file import secrets_of, settings_of, text_of
 from deploy.tenants.tenant import Tenant
 from deploy.tenants.tenant_file import ROOT, TenantFile
+from deploy.whole_file import write_file
 from settings.config import Config, ConfigError, load_config
 
 _PROGRAM = "web_service.py"
@@ -62,12 +63,7 @@ def prepare(file: TenantFile, tenant: Tenant) -> Config:
         for one in (folder, tenant.data, tenant.log, tenant.keys.parent):
             one.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings = folder / "config.yml"
-        fresh = folder / ".config.yml.new"
-        fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            opened.write(text_of(settings_of(file, tenant)))
-        os.replace(fresh, settings)
+        write_file(settings, text_of(settings_of(file, tenant)), 0o600)
     except OSError as error:
         raise DeployError(f"{error.filename}: cannot be written: {error.strerror}") from None
     with variables(secrets_of(tenant)):

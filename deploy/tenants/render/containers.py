@@ -8,16 +8,15 @@ from typing import Any
 
 import yaml
 
-from deploy.tenants.render.paths import NOTE, Inside, Place
+from deploy.containers import places
+from deploy.tenants.render.paths import NOTE, Place
 from deploy.tenants.settings_file import settings_in_container, text_of
 from deploy.tenants.tenant import Tenant
 from deploy.tenants.tenant_file import TenantFile
 
-_INSIDE = Inside()
+_PYTHON = str(places.PROGRAM / ".venv/bin/python")
 _STOP = "60s"
 _LOG_SIZE, _LOG_FILES = "10m", "5"
-# As the image has no program for it: 200 of /health, or an exception.
-_PROBE = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:{}/health', timeout=5)"
 
 
 def files(file: TenantFile, place: Place) -> Iterator[tuple[str, str]]:
@@ -29,9 +28,7 @@ def files(file: TenantFile, place: Place) -> Iterator[tuple[str, str]]:
         if tenant.device.isdigit():
             # The container is given one GPU, which is the first one there.
             inside = tenant.model_copy(update={"device": "0"})
-        settings = settings_in_container(
-            file, inside, Path(_INSIDE.data), Path(_INSIDE.log), Path(_INSIDE.models)
-        )
+        settings = settings_in_container(file, inside, places.DATA, places.LOGS, places.MODELS)
         yield f"compose/settings/{tenant.name}.yml", text_of(settings)
     document = {
         "name": "face-tenants",
@@ -46,8 +43,8 @@ def _service(file: TenantFile, tenant: Tenant, place: Place) -> dict[str, Any]:
     settings = place.folder / "compose" / "settings" / f"{tenant.name}.yml"
     service: dict[str, Any] = {
         "image": file.image,
-        "entrypoint": [_INSIDE.python, _INSIDE.program],
-        "command": ["--config", _INSIDE.config],
+        "entrypoint": [_PYTHON, str(places.PROGRAM / "web_service.py")],
+        "command": ["--config", str(places.SETTINGS)],
         "restart": "unless-stopped",
         "stop_grace_period": _STOP,
         "init": True,
@@ -62,9 +59,9 @@ def _service(file: TenantFile, tenant: Tenant, place: Place) -> dict[str, Any]:
         "networks": [tenant.name],
         "ports": [f"127.0.0.1:{port}:{port}"],
         "volumes": [
-            _bind(settings, _INSIDE.config, read_only=True),
-            _bind(tenant.data, _INSIDE.data),
-            _bind(tenant.log, _INSIDE.log),
+            _bind(settings, places.SETTINGS, read_only=True),
+            _bind(tenant.data, places.DATA),
+            _bind(tenant.log, places.LOGS),
         ],
         "labels": {"tenant": tenant.name},
         "logging": {
@@ -72,8 +69,9 @@ def _service(file: TenantFile, tenant: Tenant, place: Place) -> dict[str, Any]:
             "options": {"max-size": _LOG_SIZE, "max-file": _LOG_FILES},
         },
         "healthcheck": {
-            "test": ["CMD", _INSIDE.python, "-c", _PROBE.format(port)],
-            "interval": "10s", "timeout": "6s", "retries": 3, "start_period": "60s",
+            # As the image has it, which a file for several engines says again.
+            "test": ["CMD", _PYTHON, "-m", "deploy.containers.health"],
+            "interval": "10s", "timeout": "8s", "retries": 3, "start_period": "60s",
         },
     }  # fmt: skip
     if tenant.cores:
@@ -87,5 +85,5 @@ def _service(file: TenantFile, tenant: Tenant, place: Place) -> dict[str, Any]:
     return service
 
 
-def _bind(source: Path, target: str, read_only: bool = False) -> dict[str, Any]:
-    return {"type": "bind", "source": str(source), "target": target, "read_only": read_only}
+def _bind(source: Path, target: Path, read_only: bool = False) -> dict[str, Any]:
+    return {"type": "bind", "source": str(source), "target": str(target), "read_only": read_only}

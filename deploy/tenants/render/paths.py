@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.tenants.tenant import Tenant
+from deploy.tenants.tenant_file import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 NOTE = "Written by `python -m deploy tenants render`; change the tenant file instead."
 
 
@@ -21,18 +21,6 @@ class Place:
     def settings(self, tenant: Tenant) -> Path:
         """A tenant's `config.yml` on this machine."""
         return self.folder / "settings" / f"{tenant.name}.yml"
-
-
-@dataclass(frozen=True)
-class Inside:
-    """The places in a container, where deploy/Dockerfile has them."""
-
-    python: str = "/opt/face-serving/.venv/bin/python"
-    program: str = "/opt/face-serving/web_service.py"
-    config: str = "/etc/face-serving/config.yml"
-    data: str = "/var/lib/face-serving"
-    log: str = "/var/log/face-serving"
-    models: str = "/opt/face-serving/models"
 
 
 def program() -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from deploy.tenants.render.paths import NOTE, ROOT, Place, program
+from deploy.tenants.render.paths import NOTE, Place, program
 from deploy.tenants.tenant import Tenant
-from deploy.tenants.tenant_file import TenantFile
+from deploy.tenants.tenant_file import ROOT, TenantFile
 
 TARGET = "face-tenants.target"
 SLICE = "facetenants"

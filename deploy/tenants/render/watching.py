@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from deploy.tenants.render.paths import NOTE, ROOT
+from deploy.tenants.render.paths import NOTE
 from deploy.tenants.render.proxies import access_log
 from deploy.tenants.tenant import Tenant
-from deploy.tenants.tenant_file import TenantFile
+from deploy.tenants.tenant_file import ROOT, TenantFile
 
 # As the rules and dashboards of deploy/monitoring/ know the gateways.
 JOB = "face-gateway"

@@ -121,7 +121,7 @@ def test_a_key_that_cannot_be_written_is_revoked(base, tmp_path, monkeypatch):
     def fails(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(admin_key, "_write", fails)
+    monkeypatch.setattr(admin_key, "write_file", fails)
     with pytest.raises(DeployError, match="No space left"):
         ensure_key(base, tmp_path / "admin.key")
     store = KeyStore(base.library_config())
