@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location, spec_from_loader
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ from types import ModuleType
 from paddle_fence.generated import fill
 
 CLIENT = "paddle_serving_client"
+_TAKES_INTERRUPTS = "paddle_serving_server.serve"
 _PACKAGES = ("paddle_serving_app", "paddle_serving_server")
 
 
@@ -44,8 +46,24 @@ class _Generated(Loader):
         fill(module, self._path)
 
 
+class _KeepingInterrupts(SourceFileLoader):
+    """Loads a module that takes over SIGINT, and gives the signal back.
+
+    Paddle Serving's handler prints a line and ends with status 0, so that an interrupted bench or
+    test run would look like one that went well.
+    """
+
+    def exec_module(self, module: ModuleType) -> None:
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            super().exec_module(module)
+        finally:
+            if before is not None and signal.getsignal(signal.SIGINT) is not before:
+                signal.signal(signal.SIGINT, before)
+
+
 class Finder(MetaPathFinder):
-    """Before all others: answers for Paddle Serving's ``..._pb2`` and ``paddle_serving_client``."""
+    """Before all others: answers for Paddle Serving's modules that cannot be loaded as they are."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -53,12 +71,15 @@ class Finder(MetaPathFinder):
         """See importlib.abc.MetaPathFinder."""
         if name == CLIENT:
             return spec_from_loader(name, _StandIn())
-        if not name.endswith("_pb2") or name.partition(".")[0] not in _PACKAGES:
+        generated = name.endswith("_pb2") and name.partition(".")[0] in _PACKAGES
+        if not generated and name != _TAKES_INTERRUPTS:
             return None
         found = PathFinder.find_spec(name, path, target)
         if found is None or found.origin is None:
             return None
-        return spec_from_file_location(name, found.origin, loader=_Generated(Path(found.origin)))
+        file = found.origin
+        loader = _Generated(Path(file)) if generated else _KeepingInterrupts(name, file)
+        return spec_from_file_location(name, file, loader=loader)
 
 
 def install() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import subprocess
 import sys
 
 import pytest
@@ -87,3 +88,13 @@ def test_descriptions_are_found_as_each_compiler_wrote_them(source):
 def test_a_file_that_describes_nothing_is_refused_and_never_run(source):
     with pytest.raises(ValueError, match=r"no description|malformed"):
         generated.serialized_description(source)
+
+
+def test_loading_paddle_serving_leaves_ctrl_c_to_whoever_runs_the_program():
+    program = (
+        "import paddle_fence.pipeline, paddle_fence.stock_service, signal, sys\n"
+        "loaded = 'paddle_serving_server.serve' in sys.modules\n"
+        "print(loaded, signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout.split()[-2:] == ["True", "True"], ran.stderr
