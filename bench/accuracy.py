@@ -4,12 +4,14 @@ DIR holds a folder a person. The largest face of each picture gets an embedding 
 the service's stages; every pair of pictures is then compared (verification), and every picture
 looks for its nearest neighbour among all others (identification). With ``--service`` the same
 pictures also go through the running service, whose embeddings must be the same.
+
+Several ``--recognition``, and ``--flip``, measure what the settings of the same names do. What is
+chosen on pictures is told of others, too: thresholds of one half of the people at the other half.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,42 +22,48 @@ import numpy as np
 from rich.console import Console
 
 from bench.frame import CONFIG, GALLERY, Bench, benchmark
+from bench.recognition import (
+    MODELS,
+    RECOGNITION,
+    Chosen,
+    chosen_models,
+    mirrored_cosines,
+    relative_cost,
+)
+from bench.verification import (
+    Accepted,
+    Verification,
+    accepted_at,
+    accepted_crosswise,
+    rank1,
+    verification,
+)
 from client.pictures import SUFFIXES
 from client.pipeline.answer import Options
 from client.pipeline.http import HttpTransport
+from inference.runner import Sample
+from inference.scores import SAME_PERSON
 from ops.errors import ServiceError
 from ops.local import LocalPipeline
 from ops.pictures.picture import PictureLimits, decode_picture
-from settings.config import load_config
-from terminal.options import PATH
+from vision.face import Face
 
 LIMITS = PictureLimits(max_bytes=50_000_000, max_pixels=100_000_000)
 # The largest face of a picture, however unsure the detector is of it.
 MIN_SCORE = 0.3
 SAME = 0.9999
-# Arguments of the command, and the stages of the configuration whose models they replace.
-STAGE_OF = {"detection": "Detection", "landmark": "Landmark", "recognition": "ArcFace"}
-
-
-@dataclass(frozen=True)
-class Verification:
-    """All pairs compared.
-
-    tar: share of same-person pairs accepted, by the false-accept rate that the threshold allows;
-    threshold: cosine at a false-accept rate of 1e-3; same_mean, different_mean: mean cosines.
-    """
-
-    same_pairs: int
-    different_pairs: int
-    tar: dict[float, float]
-    threshold: float
-    same_mean: float
-    different_mean: float
+# Faces that the time of an embedding and its mirror image's likeness are measured on.
+SAMPLES = 32
 
 
 @dataclass
 class Report:
-    """What one run found; service_min_cosine is None without ``--service``."""
+    """What one run found; service_min_cosine is None without ``--service``.
+
+    at_score: at the score that means the same person, None where nobody has calibrated it.
+    crosswise: at the threshold of the other half of the people, None where they are too few.
+    cost, mirrored: of embeddings that take several runs of networks; see `bench/recognition.py`.
+    """
 
     models: dict[str, str]
     pictures: int
@@ -64,58 +72,12 @@ class Report:
     unreadable: list[str]
     verification: Verification | None = None
     rank1: float | None = None
+    at_score: Accepted | None = None
+    crosswise: Accepted | None = None
+    cost: dict[str, float] = field(default_factory=dict)
+    mirrored: dict[str, float] = field(default_factory=dict)
     service_min_cosine: float | None = None
     service_differs: list[str] = field(default_factory=list)
-
-
-def threshold_at(different: np.ndarray, rate: float) -> float:
-    """The lowest threshold at which at most ``rate`` of the pairs are falsely accepted.
-
-    different: (N,) cosines of pairs of different people; a pair is accepted at a cosine above
-    the threshold.
-    """
-    allowed = int(np.floor(rate * len(different)))
-    if allowed >= len(different):
-        return -1.0
-    return float(np.partition(different, -allowed - 1)[-allowed - 1])
-
-
-def verification(
-    embeddings: np.ndarray, people: np.ndarray, rates: Sequence[float] = (1e-2, 1e-3)
-) -> Verification:
-    """Compare all pairs.
-
-    embeddings: (N, D) of unit length; people: (N,) integer labels. Raises ValueError where there
-    is no pair of one person or none of two people.
-    """
-    first, second = np.triu_indices(len(people), k=1)
-    cosines = (embeddings @ embeddings.T)[first, second]
-    equal = people[first] == people[second]
-    same, different = cosines[equal], cosines[~equal]
-    if not len(same) or not len(different):
-        raise ValueError("accuracy needs two people, and two pictures of one of them")
-    return Verification(
-        same_pairs=len(same),
-        different_pairs=len(different),
-        tar={rate: float(np.mean(same > threshold_at(different, rate))) for rate in rates},
-        threshold=threshold_at(different, 1e-3),
-        same_mean=float(same.mean()),
-        different_mean=float(different.mean()),
-    )
-
-
-def rank1(embeddings: np.ndarray, people: np.ndarray) -> float:
-    """Share of the pictures whose nearest other picture shows the same person.
-
-    Arguments as for :func:`verification`. A person's only picture can't be found and doesn't
-    count; NaN where nobody has two.
-    """
-    cosines = embeddings @ embeddings.T
-    np.fill_diagonal(cosines, -np.inf)
-    hits = people[cosines.argmax(axis=1)] == people
-    _, label, count = np.unique(people, return_inverse=True, return_counts=True)
-    findable = count[label] > 1
-    return float(hits[findable].mean()) if findable.any() else float("nan")
 
 
 def gallery_files(gallery: Path) -> list[tuple[str, Path]]:
@@ -138,8 +100,14 @@ def library_embedding(pipeline: LocalPipeline, data: bytes) -> np.ndarray | None
 
     Raises ServiceError for what isn't a picture.
     """
-    faces = pipeline.analyze(decode_picture(data, LIMITS), max_faces=1, min_score=MIN_SCORE)
-    return faces[0].embedding if faces else None
+    face = largest_face(pipeline, decode_picture(data, LIMITS))
+    return None if face is None else face.embedding
+
+
+def largest_face(pipeline: LocalPipeline, picture: np.ndarray) -> Face | None:
+    """With its embedding; picture: (H, W, 3) uint8 RGB."""
+    faces = pipeline.analyze(picture, max_faces=1, min_score=MIN_SCORE)
+    return faces[0] if faces else None
 
 
 def service_embedding(transport: HttpTransport, data: bytes) -> np.ndarray | None:
@@ -158,13 +126,15 @@ def agreement(ours: np.ndarray | None, theirs: np.ndarray | None) -> float:
     return float(ours @ theirs)
 
 
-def measure(bench: Bench, pipeline: LocalPipeline, models: dict[str, str]) -> Report:
+def measure(bench: Bench, chosen: Chosen) -> Report:
     """Run the whole gallery; raises ValueError for one that has nothing to compare."""
+    pipeline, models = chosen.pipeline(), chosen.names()
     service, files = bench.asked.service, gallery_files(bench.asked.gallery)
     names = sorted({person for person, _ in files})
     report = Report(models, len(files), len(names), missed=[], unreadable=[])
     found: list[np.ndarray] = []
     people: list[int] = []
+    samples: list[Sample] = []
     with ExitStack() as stack:
         transport = None
         if service is not None:
@@ -173,10 +143,12 @@ def measure(bench: Bench, pipeline: LocalPipeline, models: dict[str, str]) -> Re
             name = f"{person}/{file.name}"
             data = file.read_bytes()
             try:
-                embedding = library_embedding(pipeline, data)
+                picture = decode_picture(data, LIMITS)
             except ServiceError:
                 report.unreadable.append(name)
                 continue
+            face = largest_face(pipeline, picture)
+            embedding = None if face is None else face.embedding
             if transport is not None:
                 cosine = agreement(embedding, service_embedding(transport, data))
                 least = report.service_min_cosine
@@ -188,9 +160,19 @@ def measure(bench: Bench, pipeline: LocalPipeline, models: dict[str, str]) -> Re
                 continue
             found.append(embedding)
             people.append(names.index(person))
+            if len(found) * SAMPLES > len(samples) * len(files):  # spread over the whole gallery
+                samples.append((picture, face))
     embeddings, labels = np.array(found), np.array(people)
     report.verification = verification(embeddings, labels)
     report.rank1 = rank1(embeddings, labels)
+    report.crosswise = accepted_crosswise(embeddings, labels)
+    recogniser = chosen.recogniser()
+    if recogniser is not None:
+        report.at_score = accepted_at(recogniser.scores.threshold, embeddings, labels)
+    if not chosen.is_plain:
+        report.cost = relative_cost(chosen, samples)
+    if chosen.op.flip:
+        report.mirrored = mirrored_cosines(chosen.directories[RECOGNITION], samples)
     return report
 
 
@@ -214,33 +196,22 @@ def show(report: Report, console: Console) -> None:
             f" {found.same_mean:.3f}, of different people {found.different_mean:.3f}"
             f" ({found.same_pairs} and {found.different_pairs} pairs)"
         )
+    for accepted, words in (
+        (report.at_score, f"At the score of {SAME_PERSON:g}"),
+        (report.crosswise, "Half the people at the other half's threshold"),
+    ):
+        if accepted is not None:
+            console.print(f"{words}: TAR {accepted.tar:.3f}, FAR {accepted.far:.1e}")
+    for count, times in report.cost.items():
+        console.print(f"Time of {count} at a time, to the first network's alone: {times:.2f}")
+    for name, cosine in report.mirrored.items():
+        console.print(f"Cosine of a face and its mirror image, {name}: {cosine:.3f}")
     if report.service_min_cosine is not None:
         verdict = "the same" if report.service_min_cosine >= SAME else "NOT the same"
         console.print(
             f"Service against library: {verdict}, minimum cosine {report.service_min_cosine:.6f}"
             + "".join(f"\n  differs: {name}" for name in report.service_differs)
         )
-
-
-MODELS = tuple(
-    click.option(
-        f"--{keyword}", type=PATH, metavar="MODEL", help=f"Directory, instead of {stage}'s."
-    )
-    for keyword, stage in STAGE_OF.items()
-)
-
-
-def chosen_models(asked: Any) -> dict[str, Path]:
-    """Model directories by argument: the configuration's where no argument says else.
-
-    asked: has `MODELS`. Raises ConfigError where the configuration can't be used or its model isn't
-    converted.
-    """
-    config = load_config(asked.config)
-    chosen: dict[str, Path] = {}
-    for keyword, stage in STAGE_OF.items():
-        chosen[keyword] = getattr(asked, keyword) or config.chosen_models(stage)[0]
-    return chosen
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -257,9 +228,7 @@ def document(report: Report) -> dict[str, Any]:
 )
 def main(bench: Bench) -> None:
     """With a service, its embeddings have to be the same."""
-    directories = chosen_models(bench.asked)
-    pipeline = LocalPipeline({stage: [directories[keyword]] for keyword, stage in STAGE_OF.items()})
-    report = measure(bench, pipeline, {keyword: path.name for keyword, path in directories.items()})
+    report = measure(bench, chosen_models(bench.asked))
     show(report, bench.console)
     bench.results = document(report)
     if bench.asked.service:

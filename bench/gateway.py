@@ -33,7 +33,7 @@ from bench.load.session import best_level
 from bench.search.faces import FaceModel, default_effective
 from client.pipeline.wire import faces_in
 from client.terminal.table import FittingTable
-from inference.manifest import Manifest
+from gateway.server import recogniser_of
 from library.records import Enrolment, NewFace
 from library.store.store import Store
 from runtime.launch import started
@@ -127,16 +127,13 @@ class _Run:
     def run(self) -> dict[str, Any]:
         """Everything; JSON-ready."""
         asked = self._asked
-        (model,) = load_config(asked.config).chosen_models("ArcFace")
-        dim = Manifest.load(model).embedding_dim
-        if dim is None:
-            raise RuntimeError(f"{model} is no recogniser")
+        recogniser = recogniser_of(load_config(asked.config))
         (pictures,) = make_sets([asked.picture])
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-faces-")))
             say = stack.enter_context(self._bench.status("enrolling"))
             library = LibraryConfig(folder=folder, database=f"sqlite:///{folder}/faces.db")
-            fill(library, model.name, dim, asked.faces)
+            fill(library, recogniser.name, recogniser.dim, asked.faces)
             say("starting")
             port = free_ports()[0]
             self._gateway_url = f"http://127.0.0.1:{port}"

@@ -113,7 +113,7 @@ class _Run:
 
     def _start_published(self, stack: contextlib.ExitStack) -> dict[str, Published]:
         config = load_config(self._asked.config)
-        (model,) = config.chosen_models("ArcFace")
+        model = config.chosen_models("ArcFace")[0]
         return {
             LAYOUTS[name].title: stack.enter_context(
                 published_started(model, free_ports(), LAYOUTS[name])

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from bench.accuracy import LIMITS, MODELS, STAGE_OF, chosen_models, gallery_files
+from bench.accuracy import LIMITS, gallery_files
 from bench.frame import CONFIG, GALLERY, Bench, benchmark
+from bench.recognition import MODELS, chosen_models
 from client.terminal.table import FittingTable
-from inference.recogniser import load_recogniser
 from ops.local import LocalPipeline
 from ops.pictures.picture import decode_picture
 from terminal.options import Count
@@ -175,9 +175,9 @@ def show(rows: Sequence[Row], pictures: int, console: Console) -> None:
 )
 def main(bench: Bench) -> None:
     """Every quarter turn has to hold."""
-    asked, directories = bench.asked, chosen_models(bench.asked)
-    recogniser = load_recogniser(directories["recognition"])
-    pipeline = LocalPipeline({stage: [directories[keyword]] for keyword, stage in STAGE_OF.items()})
+    asked, chosen = bench.asked, chosen_models(bench.asked)
+    recogniser = chosen.recipe.recogniser()
+    pipeline = chosen.pipeline()
     files = gallery_files(asked.gallery)[asked.skip :: asked.every]
     pictures = [decode_picture(file.read_bytes(), LIMITS) for _, file in files]
     people = np.unique([person for person, _ in files], return_inverse=True)[1]

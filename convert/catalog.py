@@ -83,11 +83,13 @@ class Embedding(_Frozen):
 
     impostor_mean: cosine of two different people in the mean. threshold: cosine above which one
     in a thousand pairs of different people lies. Together they calibrate scores; both or none.
+    mirrored: cosine of a face and its mirror image in the mean, for embeddings of both.
     """
 
     dim: int = Field(gt=0)
     impostor_mean: float | None = Field(default=None, ge=-1.0, lt=1.0)
     threshold: float | None = Field(default=None, gt=-1.0, lt=1.0)
+    mirrored: float | None = Field(default=None, gt=0.0, le=1.0)
 
     @model_validator(mode="after")
     def _calibrated(self) -> Embedding:

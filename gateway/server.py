@@ -145,8 +145,8 @@ def recogniser_of(config: Config) -> Recogniser:
             f"{config.path}: gateway.port: {config.gateway.port} is not allowed without "
             "op.ArcFace; 0 starts no gateway"
         )
-    (directory,) = config.chosen_models("ArcFace")
-    return load_recogniser(directory)
+    op = config.op["ArcFace"]
+    return load_recogniser(config.chosen_models("ArcFace"), op.weights, op.flip)
 
 
 def _liveness_thresholds(config: Config) -> dict[str, float]:

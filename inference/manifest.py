@@ -88,13 +88,15 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Two cosines of a recogniser, measured on pairs of different people.
+    """Cosines of a recogniser: two measured on pairs of different people, one on single faces.
 
-    impostor_mean: their mean. threshold: what one pair in a thousand lies above.
+    impostor_mean: the pairs' mean. threshold: what one pair in a thousand lies above. mirrored: of
+    a face and its mirror image in the mean, None where nobody has measured it.
     """
 
     impostor_mean: Annotated[StrictFloat, Field(ge=-1)]
     threshold: Annotated[StrictFloat, Field(lt=1)]
+    mirrored: Annotated[StrictFloat, Field(gt=0, le=1)] | None = None
 
     @field_validator("threshold")
     @classmethod

@@ -38,7 +38,8 @@ class Runner:
         self.adapter = create_adapter(model.manifest)
         self._predictor = model.predictor()
         self._batch_size = min(batch_size, self.manifest.max_batch or batch_size)
-        self._buffer = np.zeros((self._batch_size, *self.adapter.sample_shape), np.float32)
+        # Room for a sample and its mirror image, also where the model takes them one by one.
+        self._buffer = np.zeros((max(2, self._batch_size), *self.adapter.sample_shape), np.float32)
 
     def run(self, samples: Sequence[Sample], timing: Timing) -> list[Any]:
         """Results of the adapter's `decode`, one a sample, in order.
@@ -48,6 +49,16 @@ class Runner:
         results: list[Any] = []
         for start in range(0, len(samples), self._batch_size):
             results += self._run_batch(samples[start : start + self._batch_size], timing)
+        return results
+
+    def run_mirrored(self, samples: Sequence[Sample], timing: Timing) -> list[tuple[Any, Any]]:
+        """As :meth:`run`, of each sample and of its mirror image: the input's columns reversed."""
+        results: list[tuple[Any, Any]] = []
+        step = max(1, self._batch_size // 2)
+        for start in range(0, len(samples), step):
+            chosen = samples[start : start + step]
+            both = self._run_batch(chosen, timing, mirrored=True)
+            results += zip(both[: len(chosen)], both[len(chosen) :])
         return results
 
     def warm_up(self) -> None:
@@ -65,16 +76,32 @@ class Runner:
             extra = self.adapter.extra_feeds(contexts[:size]) if contexts else {}
             self._predictor.run({"image": self._buffer[:size], **extra})
 
-    def _run_batch(self, samples: Sequence[Sample], timing: Timing) -> list[Any]:
+    def _run_batch(
+        self, samples: Sequence[Sample], timing: Timing, mirrored: bool = False
+    ) -> list[Any]:
+        """Results of the samples, and with `mirrored` those of their mirror images after them."""
         started = time.perf_counter()
         batch = self._buffer[: len(samples)]
         contexts = [self.adapter.prepare(p, face, out) for (p, face), out in zip(samples, batch)]
-        feeds = {"image": batch, **self.adapter.extra_feeds(contexts)}
+        if mirrored:
+            self._buffer[len(samples) : 2 * len(samples)] = batch[..., ::-1]
+            contexts += contexts
         prepared = time.perf_counter()
-        outputs = self._predictor.run(feeds)
+        outputs = self._infer(contexts)
         inferred = time.perf_counter()
         results = self.adapter.decode(outputs, contexts)
         timing.prepare += prepared - started
         timing.infer += inferred - prepared
         timing.decode += time.perf_counter() - inferred
         return results
+
+    def _infer(self, contexts: Sequence[Any]) -> dict[str, np.ndarray]:
+        """Outputs for what stands in the buffer, a sample for each context."""
+        parts = []
+        for start in range(0, len(contexts), self._batch_size):
+            chosen = contexts[start : start + self._batch_size]
+            feeds = {"image": self._buffer[start : start + len(chosen)]}
+            parts.append(self._predictor.run({**feeds, **self.adapter.extra_feeds(chosen)}))
+        if len(parts) == 1:
+            return parts[0]
+        return {alias: np.concatenate([part[alias] for part in parts]) for alias in parts[0]}

@@ -13,7 +13,7 @@ class NewFace:
     """A face to be enrolled.
 
     embedding: (dim,) real numbers, finite, not all zero; stored as float32 of unit length.
-    model: the recogniser's name: letters, digits, and _ . - after the first.
+    model: the recogniser's name: letters, digits, and _ . : + - after the first.
     token: the face's name in the app, letters, digits and underscores, at most 64; None makes
         one of 32 hexadecimal digits.
     quality: of the picture, any finite number. metadata: the application's own text.

@@ -25,7 +25,7 @@ UNIT_TOLERANCE = 1e-6
 MAX_START = 2**31 - 1
 
 _ID = re.compile(r"[A-Za-z0-9_]+")
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,254}")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ops.registry import check_models, worker_class
 from ops.request_state import Picture, RequestState
 from ops.worker import ModelPool, ModelWorker, Worker
 from settings.config import load_config
+from settings.dag import OpConfig
 from settings.stages import FIRST, LAST, STAGES
 from vision.face import Face
 
@@ -22,12 +23,17 @@ class LocalPipeline:
     """Stages on one thread, from a picture's pixels to its faces.
 
     models: by stage, the directories of its models as `convert` writes them, none for a stage that
-    runs no model. batch_size: model inputs a run. A stage that is not named is left out.
+    runs no model. batch_size: model inputs a run. ops: by stage, settings other than the models.
+    A stage that is not named is left out.
     Raises ManifestError for a model that cannot be used or is for another stage.
     """
 
     def __init__(
-        self, models: Mapping[str, Sequence[Path]], device: str = "cpu", batch_size: int = 8
+        self,
+        models: Mapping[str, Sequence[Path]],
+        device: str = "cpu",
+        batch_size: int = 8,
+        ops: Mapping[str, OpConfig] | None = None,
     ) -> None:
         order = list(STAGES)
         self._workers: list[Worker] = []
@@ -36,7 +42,8 @@ class LocalPipeline:
             if issubclass(kind, ModelWorker):
                 check_models(stage, directories)
                 runners = ModelPool(directories, batch_size, threads=1).runners(device)
-                self._workers.append(kind(runners))
+                op = (ops or {}).get(stage, OpConfig())
+                self._workers.append(kind.with_settings(runners, op))
             else:
                 self._workers.append(kind())
 
@@ -45,7 +52,7 @@ class LocalPipeline:
         """The stages and models that the service would run, on the CPU."""
         config = load_config(path)
         stages = [name for name in config.op if name not in (FIRST, LAST)]
-        return cls({name: config.chosen_models(name) for name in stages})
+        return cls({name: config.chosen_models(name) for name in stages}, ops=config.op)
 
     def analyze(
         self,

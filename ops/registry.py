@@ -52,17 +52,18 @@ class WorkerFactory:
         self.models: dict[str, str] = {}
         self._context = PipelineContext(config, budget, decoders, self.models)
         for name in config.op:
-            if STAGES[name].task:
-                self._prepare(name)
+            kind = worker_class(name)
+            if issubclass(kind, ModelWorker):
+                self._prepare(name, kind)
 
-    def _prepare(self, name: str) -> None:
+    def _prepare(self, name: str, kind: type[ModelWorker]) -> None:
         op = self._config.op[name]
         directories = self._config.chosen_models(name)
         try:
             manifests = check_models(name, directories)
+            self.models[name] = kind.title(manifests, op)
         except ManifestError as error:
             raise ConfigError(f"{self._config.path}: op.{name}: {error}") from None
-        self.models[name] = "+".join(manifest.name for manifest in manifests)
         self._pools[name] = ModelPool(directories, op.batch_size, op.threads)
 
     def worker(self, name: str, number: int) -> Worker:
@@ -72,7 +73,7 @@ class WorkerFactory:
             return kind.in_pipeline(self._context)
         device = self._config.op[name].device(number, self._replica)
         try:
-            return kind(self._pools[name].runners(device))
+            return kind.with_settings(self._pools[name].runners(device), self._config.op[name])
         except DeviceError as error:
             raise ConfigError(f"{self._config.path}: op.{name}.devices: {error}") from None
         except ManifestError as error:

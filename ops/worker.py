@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.manifest import Manifest
 from inference.predictor import Model
 from inference.runner import Runner, Timing
 from ops.decoder_pool import DecoderPool
 from ops.pictures.pixel_budget import PixelBudget
 from ops.request_state import RequestState
 from settings.config import Config
+from settings.dag import OpConfig
 
 
 class StageError(RuntimeError):
@@ -76,6 +78,18 @@ class ModelWorker(Worker):
     def __init__(self, runners: Sequence[Runner]) -> None:
         self.runners = list(runners)
         self.on_cpu = all(runner.on_cpu for runner in self.runners)
+
+    @classmethod
+    def with_settings(cls, runners: Sequence[Runner], op: OpConfig) -> ModelWorker:
+        """A worker as the stage's section of the settings wants it; most need no more of it."""
+        del op
+        return cls(runners)
+
+    @classmethod
+    def title(cls, manifests: Sequence[Manifest], op: OpConfig) -> str:
+        """What every client is told of the stage's models."""
+        del op
+        return "+".join(manifest.name for manifest in manifests)
 
     def warm_up(self) -> None:
         for runner in self.runners:

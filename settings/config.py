@@ -241,7 +241,7 @@ def _with_tuples(raw: dict[str, Any]) -> dict[str, Any]:
             section = dict(section)
             if "model" in section and "models" not in section:
                 section["models"] = [section.pop("model")]
-            for key in ("inputs", "models"):
+            for key in ("inputs", "models", "weights"):
                 if isinstance(section.get(key), list):
                     section[key] = tuple(section[key])
         sections[str(name)] = section

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from settings import device_names
 from settings.section import Section
-from settings.stages import FIRST, LAST, REQUIRED, STAGES
+from settings.stages import FIRST, LAST, RECOGNITION, REQUIRED, STAGES
+
+# A recogniser with less beside another one might as well be left out.
+LEAST_WEIGHT, MOST_WEIGHT = 0.001, 1000.0
 
 
 class OpConfig(Section):
@@ -17,6 +20,8 @@ class OpConfig(Section):
     inputs: stages whose output it takes. concurrency: threads, each with its own clone of
     the predictor. batch_size: model inputs a run. models: directories below `models_dir`,
     or paths. fallback: used instead of a single model that has not been converted.
+    flip: embeddings are the mean of the face's and of its mirror image's. weights: of several
+    recognisers in the embedding that they make together; empty for what their calibrations say.
     devices: "" for the CPU, else GPU numbers ("0" or "0,1"), UUIDs of GPUs ("GPU-...") or of MIG
     instances ("MIG-..."), shared out over the threads; MIG instances over the replicas.
     threads: math threads a predictor on the CPU.
@@ -27,8 +32,17 @@ class OpConfig(Section):
     batch_size: int = Field(1, ge=1, le=256)
     models: tuple[str, ...] = ()
     fallback: str | None = None
+    flip: bool = False
+    weights: tuple[float, ...] = ()
     devices: str = Field("", pattern=device_names.SEVERAL)
     threads: int = Field(1, ge=1, le=256)
+
+    @field_validator("weights")
+    @classmethod
+    def _weights(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(LEAST_WEIGHT <= weight <= MOST_WEIGHT for weight in value):
+            raise ValueError(f"numbers from {LEAST_WEIGHT} to {MOST_WEIGHT:g} are expected")
+        return value
 
     def device(self, worker: int, replica: int = 0) -> str:
         """The device of a thread: "cpu", "gpu:N" or "gpu:UUID".
@@ -93,6 +107,25 @@ def _check_op(ops: Mapping[str, OpConfig], name: str) -> None:
         raise ValueError(f"op.{name}.fallback: allowed beside a single model only")
     if not stage.several and len(op.models) > 1:
         raise ValueError(f"op.{name}.models: {list(op.models)} is not allowed: it runs one model")
+    _check_recognition(name, op)
+
+
+def _check_recognition(name: str, op: OpConfig) -> None:
+    if STAGES[name].task != RECOGNITION:
+        if op.flip or op.weights:
+            raise ValueError(
+                f"op.{name}: flip and weights are not allowed: they are for what makes embeddings"
+            )
+        return
+    if len(set(op.models)) < len(op.models):
+        raise ValueError(
+            f"op.{name}.models: {list(op.models)} is not allowed: each recogniser once"
+        )
+    if op.weights and (len(op.models) == 1 or len(op.weights) != len(op.models)):
+        raise ValueError(
+            f"op.{name}.weights: {list(op.weights)} is not allowed: "
+            f"one for each of several models, which are {list(op.models)}"
+        )
 
 
 def _layer(

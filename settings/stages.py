@@ -30,12 +30,15 @@ class Stage:
 # Where requests come in, and where they are answered.
 FIRST, LAST = "Request", "Response"
 
+# The task of what makes embeddings: its models are joined, and see mirrored faces where told to.
+RECOGNITION = "recognition"
+
 # In an order in which they can run.
 _STAGES = (
     Stage(FIRST, "request:RequestWorker", required=True),
     Stage("Detection", "detection:DetectionWorker", (FIRST,), "detection", required=True),
     Stage("Landmark", "landmark:LandmarkWorker", ("Detection",), "landmark"),
-    Stage("ArcFace", "arcface:ArcFaceWorker", ("Landmark",), "recognition"),
+    Stage("ArcFace", "arcface:ArcFaceWorker", ("Landmark",), RECOGNITION, several=True),
     Stage("Attributes", "attributes:AttributesWorker", ("Landmark",), "attributes", several=True),
     Stage("Liveness", "liveness:LivenessWorker", ("Detection",), "liveness", several=True),
     Stage(LAST, "response:ResponseWorker", ("Detection",), required=True),

@@ -133,7 +133,7 @@ def _set_stages(file: TenantFile, settings: dict[str, Any], tenant: Tenant) -> N
                 f"{file.path}: tenants.{tenant.name}.models.{stage}: unknown stage; "
                 f"with models are {known}"
             )
-        for key in ("model", "models", "fallback"):
+        for key in ("model", "models", "fallback", "weights"):
             ops[stage].pop(key, None)
         ops[stage]["models"] = list(models)
     for name, op in base.op.items():

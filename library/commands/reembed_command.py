@@ -94,8 +94,8 @@ class _Work:
             raise CommandError(f"the stored picture of face {token}: {error}") from None
         if seen.recogniser != self._model:
             raise CommandError(
-                f"the service runs {seen.recogniser}, not {self._model}: set op.ArcFace.model in "
-                "config.yml, start the service anew, and try again"
+                f"the service runs {seen.recogniser}, not {self._model}: set op.ArcFace in "
+                "config.yml to that, start the service anew, and try again"
             )
         (face,) = seen.faces
         if face.embedding is None:

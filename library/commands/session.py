@@ -21,7 +21,7 @@ from client.pipeline.http import HttpTransport
 from client.pipeline.rpc import RpcTransport
 from client.pipeline.transport import Transport
 from client.terminal.console import open_console
-from inference.recogniser import load_recogniser
+from inference.recogniser import recogniser_named
 from inference.scores import Recogniser
 from library.index.vector_index import VectorIndex
 from library.records import AppState
@@ -105,7 +105,7 @@ class Session:
 
     def recogniser(self, name: str) -> Recogniser:
         """The recogniser of that name. Raises ManifestError where its scores are not known."""
-        return load_recogniser(self.config.model_dir(name))
+        return recogniser_named(name, self.config.model_dir)
 
 
 @dataclass(frozen=True)

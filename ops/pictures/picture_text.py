@@ -45,13 +45,22 @@ def from_base64(text: str, max_bytes: int) -> bytes:
     text = without_prefix(text)
     if len(text) > max_bytes * 3 // 2 + 4:
         raise ServiceError(ErrorKind.PICTURE_TOO_MANY_BYTES, f"More than {max_bytes} bytes.")
-    try:
-        raw = plain_base64(text.encode("ascii"))
-        data = pybase64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
-    except ValueError:
-        raise ServiceError(ErrorKind.NOT_BASE64) from None
+    data = _decoded(text)
     if not data:
         raise ServiceError(ErrorKind.EMPTY_PICTURE)
     if len(data) > max_bytes:
         raise ServiceError(ErrorKind.PICTURE_TOO_MANY_BYTES, f"More than {max_bytes} bytes.")
-    return bytes(data)
+    return data
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        # As nearly everybody spells it: straight from the text, without a copy of that.
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        pass
+    try:
+        raw = plain_base64(text.encode("ascii"))
+        return pybase64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
+    except ValueError:
+        raise ServiceError(ErrorKind.NOT_BASE64) from None

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.accuracy import (
-    Report,
-    agreement,
-    document,
-    gallery_files,
+from bench.accuracy import Report, agreement, document, gallery_files
+from bench.verification import (
+    accepted_at,
+    accepted_crosswise,
     rank1,
     threshold_at,
     verification,
@@ -52,6 +51,22 @@ def test_the_threshold_lets_no_more_in_than_the_rate_and_is_the_lowest_such(rate
 def test_with_few_pairs_the_threshold_is_the_hardest_pair() -> None:
     assert threshold_at(np.array([0.1, 0.7, 0.3]), 1e-3) == 0.7
     assert threshold_at(np.array([0.1, 0.7, 0.3]), 1.0) == -1.0
+
+
+def test_a_threshold_from_elsewhere_accepts_what_lies_above_it() -> None:
+    embeddings, people = circle(0, 20, 40, 90), np.array([0, 0, 1, 1])
+    found = accepted_at(float(np.cos(np.radians(30))), embeddings, people)
+    assert (found.tar, found.far) == (0.5, 0.25)
+
+
+def test_each_half_of_the_people_is_judged_by_the_other_halfs_threshold() -> None:
+    # Persons 0 and 2 are far apart, 1 and 3 closer than the pictures of 0 and of 2.
+    embeddings = circle(0, 30, 180, 210, 90, 95, 100, 105)
+    people = np.array([0, 0, 2, 2, 1, 1, 3, 3])
+    found = accepted_crosswise(embeddings, people)
+    assert found is not None
+    assert (found.tar, found.far) == (0.5, 0.5)
+    assert accepted_crosswise(circle(0, 5, 90), np.array([0, 0, 1])) is None
 
 
 def test_a_person_with_one_picture_does_not_count_for_rank_1() -> None:

@@ -64,6 +64,12 @@ def test_devices_are_shared_out_over_the_threads(settings, load):
         (("op", "ArcFace", "inputs"), ["Detection"], "equally far"),
         (("op", "Request", "model"), "blazeface", "op.Request: it runs no model"),
         (("op", "Detection", "models"), ["a", "b"], "it runs one model"),
+        (("op", "ArcFace", "models"), ["a", "b"], "op.ArcFace.fallback: allowed beside a single"),
+        (("op", "ArcFace", "weights"), [1, 2], "one for each of several models"),
+        (("op", "ArcFace", "weights"), [0], "op.ArcFace.weights: (0,) is not allowed"),
+        (("op", "ArcFace", "flip"), 1, "op.ArcFace.flip: 1 is not allowed"),
+        (("op", "Attributes", "flip"), True, "op.Attributes: flip and weights are not allowed"),
+        (("op", "Liveness", "weights"), [1, 2], "op.Liveness: flip and weights are not allowed"),
         (("rpc_port",), 70000, "rpc_port: 70000 is not allowed"),
         (("http_port",), 18091, "http_port: 18091 is not allowed"),
         (("limits", "queue_length"), 0, "limits.queue_length: 0 is not allowed"),
@@ -109,6 +115,21 @@ def test_what_is_no_configuration_is_refused_in_one_line(load, text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.yml: cannot be read"):
         load_config(tmp_path / "nowhere.yml")
+
+
+def test_recognisers_are_joined_by_weights_of_their_own_or_by_given_ones(settings, load):
+    section = settings["op"]["ArcFace"]
+    del section["model"], section["fallback"]
+    section["models"] = ["a", "b"]
+    assert load(settings).op["ArcFace"].weights == ()
+    section.update(weights=[1, 2.5], flip=True)
+    op = load(settings).op["ArcFace"]
+    assert (op.models, op.weights, op.flip) == (("a", "b"), (1.0, 2.5), True)
+    with pytest.raises(ConfigError, match=r"op\.ArcFace\.models: .* each recogniser once"):
+        load({**settings, "op": {**settings["op"], "ArcFace": {**section, "models": ["a", "a"]}}})
+    section["weights"] = [1, 2, 3]
+    with pytest.raises(ConfigError, match=r"op\.ArcFace\.weights: \[1.0, 2.0, 3.0\] is not"):
+        load(settings)
 
 
 def test_a_missing_model_is_named_with_the_command_that_makes_it(settings, load):

@@ -23,6 +23,7 @@ from deploy.check.needs import GATEWAY, Needs, Place
 from deploy.check.probes.network import is_own
 from deploy.check.probes.sockets import listeners, services
 from inference.manifest import Manifest, ManifestError
+from inference.recogniser import load_recogniser
 from settings.config import Config, ConfigError
 
 _LOCKS = {"cpu": "requirements.lock", "gpu": "requirements-gpu.lock"}
@@ -96,6 +97,9 @@ def _intact(config: Config, stage: str) -> str:
         manifest.check_files()
         count = counted(len(manifest.files), "file")
         words.append(f"{manifest.name}: {count} as its manifest says ({manifest.licence})")
+    if stage == "ArcFace" and config.gateway.port:
+        op = config.op[stage]
+        load_recogniser(config.chosen_models(stage), op.weights, op.flip)
     return "; ".join(words)
 
 

@@ -99,6 +99,18 @@ def test_a_gateway_alone_needs_no_detector(config):
     assert {one.outcome.value for one in findings} == {"pass"}
 
 
+def test_a_recogniser_whose_scores_are_not_known_is_a_failure_where_a_gateway_needs_them(config):
+    (directory,) = config.chosen_models("ArcFace")
+    manifest = yaml.safe_load((directory / "model.yml").read_text())
+    manifest["embedding"] = {"dim": manifest["embedding"]["dim"]}
+    (directory / "model.yml").write_text(yaml.safe_dump(manifest))
+    one = of(service.models(config, "all"), "ArcFace")
+    assert one.outcome.value == "fail"
+    assert f"convert {directory.name} --force" in one.found
+    alone = with_changes(config, gateway__port=0)
+    assert of(service.models(alone, "all"), "ArcFace").outcome.value == "pass"
+
+
 def test_a_model_for_research_only_is_a_warning(config):
     (directory,) = config.chosen_models("ArcFace")
     manifest = yaml.safe_load((directory / "model.yml").read_text())
