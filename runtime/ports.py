@@ -42,6 +42,21 @@ def unused_ports(count: int) -> list[int]:
     raise RuntimeError(f"no {count} ports are free")
 
 
+def neighbouring_ports(count: int) -> range:
+    """`unused_ports` that follow each other."""
+    first = min(_first_of_connections(), 1 << 16)
+    lowest = _LOWEST if first > _LOWEST + 1000 else 1024
+    for start in _CHOICE.sample(range(lowest, first - count), first - count - lowest):
+        ports = range(start, start + count)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in ports:
+                probe = stack.enter_context(socket.socket())
+                probe.bind(("0.0.0.0", port))  # noqa: S104 - as servers may listen
+                _take(port)
+            return ports
+    raise RuntimeError(f"no {count} ports in a row are free")
+
+
 def free_ports() -> tuple[int, int]:
     """Two `unused_ports`."""
     one, other = unused_ports(2)

@@ -22,16 +22,8 @@ class Revisions:
     keys: str
 
 
-def has_check(project: Path) -> bool:
-    """Whether a release can check a machine."""
-    return (project / "deploy" / "check" / "__init__.py").is_file()
-
-
 def check_first(project: Path, layout: Layout, role: str) -> bool:
     """Whether `deploy check` finds the machine good, by this Python: nothing is installed yet."""
-    if not has_check(project):
-        print("install: this release has no deploy check; nothing was checked", flush=True)
-        return True
     config = layout.config if layout.config.is_file() else project / "config.yml"
     words = ["-m", "deploy", "check", "--for", role, "--config", str(config)]
     try:
@@ -66,9 +58,7 @@ class Programs:
         self._run("deploy", "backup", *self._config())
 
     def check(self, role: str) -> bool:
-        """Whether `deploy check` finds the machine good; True where the release has none."""
-        if not has_check(self._folder):
-            return True
+        """Whether `deploy check` finds the machine good."""
         try:
             self._run("deploy", "check", "--for", role, *self._config())
         except InstallError:

@@ -31,6 +31,11 @@ _LOOK_S = 0.1
 @json_option
 def backup(config: Path, as_json: bool) -> int:
     """Write a backup to library.backups.dir; those over its limits go, the oldest first."""
+    return back_up(config, as_json)
+
+
+def back_up(config: Path, as_json: bool = False) -> int:
+    """The same for the settings of a file; the exit status."""
     library = _loaded(config).library_config()
     with Store(library) as store:
         made, removed = backups.make(store, library)
@@ -54,14 +59,20 @@ def backup(config: Path, as_json: bool) -> int:
 @json_option
 def run_drill(config: Path, file: Path | None, sample: int, as_json: bool) -> int:
     """Restore a backup beside the live library, compare both, and leave nothing behind."""
+    report = drilled(config, file, sample)
+    _print_json(report) if as_json else show(report)
+    return FAILED if report.problems else DONE
+
+
+def drilled(config: Path, file: Path | None = None, sample: int = drill.SAMPLE) -> drill.Report:
+    """What a drill with the settings of a file finds. file: the backup, or else the newest."""
     library = _loaded(config).library_config()
     path = backups.newest(library).path if file is None else file
     started = time.monotonic()
     with ended_by_sigterm():
         report = drill.run(library, path, sample)
     report.seconds = time.monotonic() - started
-    _print_json(report) if as_json else _print(report)
-    return FAILED if report.problems else DONE
+    return report
 
 
 def _print_json(report: drill.Report) -> None:
@@ -74,7 +85,8 @@ def _print_json(report: drill.Report) -> None:
     print(json.dumps(document))
 
 
-def _print(report: drill.Report) -> None:
+def show(report: drill.Report) -> None:
+    """Print a drill's table and verdict."""
     out = open_console(markup=False, soft_wrap=True)
     table = FittingTable(f"drill of {report.backup}").words("item")
     table.figures("backup", "restored", "live").words("result")

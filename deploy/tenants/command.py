@@ -19,9 +19,17 @@ import click
 from client.terminal.console import open_console
 from client.terminal.table import FittingTable
 from deploy.errors import DeployError
+from deploy.life.commands import back_up, drilled, show
 from deploy.tenants.admin_key import ensure_key
+from deploy.tenants.first_file import first_file, memory_here
 from deploy.tenants.processes import orders
-from deploy.tenants.processes.keeping import folder_of, log_of, prepare, variables
+from deploy.tenants.processes.keeping import (
+    folder_of,
+    log_of,
+    prepare,
+    settings_file_of,
+    variables,
+)
 from deploy.tenants.processes.state import READY, State, holder, read_state
 from deploy.tenants.render.all_files import rendered, write
 from deploy.tenants.settings_file import secrets_of
@@ -32,6 +40,8 @@ from terminal.options import PATH, SETTINGS, Count, Number, json_option
 
 DONE, FAILED = 0, 1
 _FOLLOW_S = 0.3
+# Those that work with a service's settings.
+_PROGRAMS = ("library", "gateway", "deploy", "tracer")
 
 _FILE = click.option(
     "--tenants", "path", type=PATH, default="tenants.yml", metavar="FILE", help="The tenant file."
@@ -40,15 +50,12 @@ _NAMES = click.argument("names", nargs=-1, metavar="[NAME]...")
 
 
 def _with_file(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the tenant file, and say in a line what the database does not do."""
+    """Give a command the tenant file."""
 
     @_FILE
     @functools.wraps(command)
     def run(path: Path, **options: Any) -> int:
-        try:
-            return command(load_tenants(path), **options)
-        except LibraryError as error:
-            raise DeployError(str(error)) from None
+        return command(load_tenants(path), **options)
 
     return run
 
@@ -85,6 +92,24 @@ def keys(file: TenantFile, names: tuple[str, ...]) -> int:
         with variables(secrets_of(tenant)):
             made = ensure_key(config, tenant.keys)
         _say(f"{tenant.name}: {'a new key is' if made else 'the key is'} in {tenant.keys}")
+    return DONE
+
+
+@tenants.command(context_settings=SETTINGS)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--first-port", type=Count(1, 65_535), default=8400, help="Of three for each.")
+@_FILE
+def new(names: tuple[str, ...], first_port: int, path: Path) -> int:
+    """Write a tenant file to start from: this machine's cores and memory, divided."""
+    text = first_file(path, names, first_port, sorted(os.sched_getaffinity(0)), memory_here())
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise DeployError(f"{path}: is there already, and stays as it is") from None
+    except OSError as error:
+        raise DeployError(f"{path}: cannot be written: {error.strerror}") from None
+    _say(f"{path}: {len(names)} tenants; look it through, it can be changed at any time")
     return DONE
 
 
@@ -164,6 +189,76 @@ def logs(file: TenantFile, name: str, lines: int, follow: bool) -> int:
         time.sleep(_FOLLOW_S)
         place = _go_on(path, place)
     return DONE
+
+
+@tenants.command(
+    "exec",
+    context_settings={
+        **SETTINGS, "ignore_unknown_options": True, "allow_interspersed_args": False
+    },
+    short_help="Run a command of the service for a tenant.",
+)  # fmt: skip
+@click.argument("name")
+@click.argument("program", type=click.Choice(_PROGRAMS))
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[WORD]...")
+@_with_file
+def execute(file: TenantFile, name: str, program: str, words: tuple[str, ...]) -> int:
+    """Run a command of the service with a tenant's settings and secrets: `exec NAME library stats`.
+
+    The tenant may run meanwhile. Options of this command stand in front of NAME.
+    """
+    tenant = file.tenant(name)
+    prepare(file, tenant)
+    settings = str(settings_file_of(file, tenant))
+    command = [sys.executable, "-m", program, *words, "--config", settings]
+    sys.stdout.flush()
+    os.execve(sys.executable, command, {**os.environ, **secrets_of(tenant)})  # noqa: S606
+
+
+@tenants.command(context_settings=SETTINGS)
+@_NAMES
+@_with_file
+def backup(file: TenantFile, names: tuple[str, ...]) -> int:
+    """Write a backup of each tenant to its folder; those over the limits go, the oldest first.
+
+    Exit status 1 where one could not be made; the others are made all the same.
+    """
+    return _each(file, names, lambda _, settings: back_up(settings))
+
+
+@tenants.command(context_settings=SETTINGS)
+@_NAMES
+@_with_file
+def drill(file: TenantFile, names: tuple[str, ...]) -> int:
+    """Restore each tenant's newest backup beside its library, compare, leave nothing behind.
+
+    Exit status 1 where one fails.
+    """
+
+    def run(name: str, settings: Path) -> int:
+        report = drilled(settings)
+        _say(f"{name}:")
+        show(report)
+        return FAILED if report.problems else DONE
+
+    return _each(file, names, run)
+
+
+def _each(file: TenantFile, names: Sequence[str], run: Callable[[str, Path], int]) -> int:
+    """Run something with each tenant's name, settings and secrets; FAILED where one fails."""
+    status = DONE
+    for tenant in _chosen(file, names):
+        prepare(file, tenant)
+        try:
+            with variables(secrets_of(tenant)):
+                status |= run(tenant.name, settings_file_of(file, tenant))
+        except LibraryError as error:
+            print(f"deploy: {tenant.name}: {error.code}: {error.message}", file=sys.stderr)
+            status = FAILED
+        except DeployError as error:
+            print(f"deploy: {tenant.name}: {error}", file=sys.stderr)
+            status = FAILED
+    return status
 
 
 def _go_on(path: Path, place: int) -> int:

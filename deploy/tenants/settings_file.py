@@ -48,7 +48,8 @@ def settings_in_container(
 
     The container's network has nothing else in it, and its port is published on this machine only.
     """
-    inside = tenant.model_copy(update={"data": data, "log": log})
+    own = {"data": data, "log": log, "backups": data / "backups"}
+    inside = tenant.model_copy(update=own)
     settings = settings_of(file, inside)
     settings["models_dir"] = str(models)
     settings["gateway"].update(host="0.0.0.0", trusted_proxies=[*_LOOPBACK, *_BRIDGES])  # noqa: S104
@@ -118,6 +119,7 @@ def _set_library(file: TenantFile, library: dict[str, Any], tenant: Tenant) -> N
     if tenant.threads:
         index["threads"] = tenant.threads
     library["index"] = index
+    library["backups"] = {**(library.get("backups") or {}), "dir": str(tenant.backups)}
     if tenant.quotas.faces_per_user is not None:
         limits = dict(library.get("limits") or {})
         library["limits"] = {**limits, "faces_per_user": tenant.quotas.faces_per_user}

@@ -62,8 +62,9 @@ class Tenant(Section):
     shared_device, shared_cores: whether other tenants that say so may have them as well.
     memory: of all its processes, such as "4GiB". models: by stage, others than in `config.yml`.
     threads: stages that compute at the same time; 0: one a core. database: URL of its own; a
-    SQLite file in `data` where empty. data, log: folders. keys: file with its admin key. secrets:
-    file of NAME=VALUE lines for ${NAME} in `database`.
+    SQLite file in `data` where empty. data, log, backups: folders; the last is within `data` where
+    empty. keys: file with its admin key. secrets: file of NAME=VALUE lines for ${NAME} in
+    `database`.
     """
 
     name: str = Field(pattern=NAME, max_length=_LONGEST_NAME)
@@ -78,6 +79,7 @@ class Tenant(Section):
     database: str = ""
     data: Path = Path()
     log: Path = Path()
+    backups: Path = Path()
     keys: Path = Path()
     secrets: Path | None = None
     quotas: Quotas = Quotas()
@@ -94,9 +96,9 @@ class Tenant(Section):
                 found[key] = str(found[key])
         if isinstance(found.get("models"), dict):
             found["models"] = {stage: _names(models) for stage, models in found["models"].items()}
-        return with_paths(found, "data", "log", "keys", "secrets")
+        return with_paths(found, "data", "log", "backups", "keys", "secrets")
 
-    @field_validator("data", "log", "keys", "secrets")
+    @field_validator("data", "log", "backups", "keys", "secrets")
     @classmethod
     def _plain_path(cls, value: Path | None) -> Path | None:
         return value if value is None else plain_path(value)

@@ -16,7 +16,8 @@ from settings.yaml_file import YamlError, read_yaml
 ROOT = Path(__file__).resolve().parents[2]
 _MOST_TENANTS = 64
 _LONGEST_VALUE = 200
-_PARTS = ("data", "log", "keys")
+_FOLDERS = ("data", "log", "backups")
+_PARTS = (*_FOLDERS, "keys")
 
 
 class Proxy(Section):
@@ -93,6 +94,11 @@ def load_tenants(path: str | Path) -> TenantFile:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except YamlError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from None
+    return checked(path, raw)
+
+
+def checked(path: Path, raw: Any) -> TenantFile:
+    """What stands in a tenant file at this path. Raises ConfigError as `load_tenants` does."""
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: a mapping with the list `tenants` is expected")
     if isinstance(raw.get("tenants"), list):
@@ -113,8 +119,9 @@ def _absolute(file: TenantFile) -> TenantFile:
     tenants = []
     for one in file.tenants:
         own = folder / "tenants" / one.name
+        data = folder / (one.data if one.data != Path() else own / "data")
         paths: dict[str, Any] = {
-            "data": own / "data", "log": own / "log", "keys": own / "admin.key"
+            "data": data, "log": own / "log", "backups": data / "backups", "keys": own / "admin.key"
         }  # fmt: skip
         paths = {
             key: folder / given if (given := getattr(one, key)) != Path() else default
@@ -174,9 +181,9 @@ def _nested(file: TenantFile) -> Iterator[str]:
     """Folders within another tenant's."""
     for one, other in _pairs(file):
         for first, second in ((one, other), (other, one)):
-            for part in ("data", "log"):
+            for part in _FOLDERS:
                 inner: Path = getattr(first, part)
-                for outer in (second.data, second.log):
+                for outer in (getattr(second, name) for name in _FOLDERS):
                     if inner != outer and outer in inner.parents:
                         yield _sentence(first, part, inner, second)
 

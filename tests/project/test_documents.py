@@ -34,17 +34,20 @@ RECIPES = "docs/adding-things.md"
 PYTHON = ".venv/bin/python"
 # Of a command, how many words after the module say what it does.
 _SUBCOMMANDS = {"bench": 1, "library": 1, "gateway": 2, "deploy": 2}
+_FOR_A_TENANT = ["-m", "deploy", "tenants", "exec"]
 _EVERYWHERE = {"__init__.py"}
 _ROOT_FILE = re.compile(r"\.?[\w-]+\.(py|md|toml|lock)")
 _PATH = re.compile(r"\.?\w[\w.-]*(/[\w.*-]+)+/?|\.?\w[\w.-]*/")
 
 
 def words_of(command: str) -> list[str]:
-    """A command's words, those in brackets as well; whoever runs it is left out."""
+    """A command's words, those in brackets as well; for whom it is run is left out."""
     words = shlex.split(command.replace("[", "").replace("]", ""))
     if words[:2] == ["sudo", "-u"]:
-        return words[3:]
-    return words[1:] if words[:1] == ["sudo"] else words
+        words = words[3:]
+    words = words[1:] if words[:1] == ["sudo"] else words
+    # What is run for a tenant is a command of its own.
+    return [*words[:2], *words[6:]] if words[1:5] == _FOR_A_TENANT else words
 
 
 def named_paths(text: Text) -> set[str]:

@@ -35,41 +35,59 @@ def write_tenants(folder: Path, entries: Sequence[dict[str, Any]], **more: Any) 
     return path
 
 
+def _write_settings(folder: Path) -> None:
+    """The repository's, with the stages that tests of tenants need."""
+    settings = yaml.safe_load((ROOT / "config.yml").read_text())
+    settings["models_dir"] = str(ROOT / "models")
+    for stage in ("Attributes", "Liveness"):
+        del settings["op"][stage]
+    settings["op"]["Response"]["inputs"] = ["ArcFace"]
+    (folder / "base.yml").write_text(yaml.safe_dump(settings, sort_keys=False))
+
+
 class Tenants:
-    """Tenants of a folder of their own, on free ports; at the end all of them are gone."""
+    """Tenants of a file; at the end all of them are gone. root: of the project that runs them."""
 
-    def __init__(self, folder: Path, names: Sequence[str], **more: Any) -> None:
-        """more: of each tenant, by its name with underscores, beside its name and ports."""
-        self.folder = folder
-        self._write_settings()
+    def __init__(self, path: Path, root: Path = ROOT) -> None:
+        self.path = path
+        self.folder = path.parent
+        self._root = root
+
+    @classmethod
+    def made(cls, folder: Path, names: Sequence[str], **more: Any) -> Tenants:
+        """Of a folder of their own, on free ports.
+
+        more: of each tenant, by its name with underscores, beside its name and ports.
+        """
+        _write_settings(folder)
         ports = iter(unused_ports(3 * len(names)))
-        self._entries = {
-            name: entry(
-                name, [next(ports) for _ in range(3)], **more.get(name.replace("-", "_"), {})
-            )
+        entries = [
+            entry(name, [next(ports) for _ in range(3)], **more.get(name.replace("-", "_"), {}))
             for name in names
-        }
-        self._top: dict[str, Any] = {"config": "base.yml"}
-        self.write()
-
-    def _write_settings(self) -> None:
-        """The repository's, with the stages that tests of tenants need."""
-        settings = yaml.safe_load((ROOT / "config.yml").read_text())
-        settings["models_dir"] = str(ROOT / "models")
-        for stage in ("Attributes", "Liveness"):
-            del settings["op"][stage]
-        settings["op"]["Response"]["inputs"] = ["ArcFace"]
-        (self.folder / "base.yml").write_text(yaml.safe_dump(settings, sort_keys=False))
+        ]
+        return cls(write_tenants(folder, entries, config="base.yml"))
 
     def write(self, **top: Any) -> None:
         """The tenant file, with further keys at its top."""
-        self._top.update(top)
-        self.path = write_tenants(self.folder, list(self._entries.values()), **self._top)
+        self._rewrite({**self._raw(), **top})
 
     def change(self, name: str, **values: Any) -> None:
         """Change a tenant in the file."""
-        self._entries[name].update(values)
-        self.write()
+        raw = self._raw()
+        (one,) = (one for one in raw["tenants"] if one["name"] == name)
+        one.update(values)
+        self._rewrite(raw)
+
+    def _raw(self) -> dict[str, Any]:
+        return dict(yaml.safe_load(self.path.read_text()))
+
+    def _rewrite(self, raw: dict[str, Any]) -> None:
+        self.path.write_text(yaml.safe_dump(raw, sort_keys=False))
+
+    @property
+    def names(self) -> list[str]:
+        """The tenants' names, none before there is a file."""
+        return [one["name"] for one in self._raw()["tenants"]] if self.path.exists() else []
 
     @property
     def file(self) -> TenantFile:
@@ -81,8 +99,8 @@ class Tenants:
         done = subprocess.run(
             [sys.executable, "-m", "deploy", "tenants", order, "--tenants", str(self.path),
              *arguments],
-            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, timeout=COMMAND_S,
+            cwd=self._root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=COMMAND_S,
         )  # fmt: skip
         return done.returncode, done.stdout
 
@@ -131,7 +149,7 @@ class Tenants:
 
     def kill_everything(self) -> None:
         """SIGKILL to every process of every tenant, keepers first, so that nobody restarts one."""
-        everything = [one for name in self._entries for one in self.processes(name)]
+        everything = [one for name in self.names for one in self.processes(name)]
         for process in everything:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -139,7 +157,7 @@ class Tenants:
 
     def close(self) -> None:
         self.kill_everything()
-        for name in self._entries:
+        for name in self.names:
             for folder in Path("/sys/fs/cgroup").glob(f"*/face-tenants/{name}-*"):
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)

@@ -26,6 +26,11 @@ def folder_of(file: TenantFile, tenant: Tenant) -> Path:
     return file.run / tenant.name
 
 
+def settings_file_of(file: TenantFile, tenant: Tenant) -> Path:
+    """The settings that `prepare` writes."""
+    return folder_of(file, tenant) / "config.yml"
+
+
 def log_of(tenant: Tenant) -> Path:
     """The file of what its service prints; its other logs are beside it."""
     return tenant.log / LOG
@@ -34,7 +39,7 @@ def log_of(tenant: Tenant) -> Path:
 def kept_of(file: TenantFile, tenant: Tenant) -> Kept:
     """A tenant that `prepare` has prepared. Raises ConfigError."""
     folder = folder_of(file, tenant)
-    settings = folder / "config.yml"
+    settings = settings_file_of(file, tenant)
     base = file.base()
     cores = tenant.core_numbers
     # Two files of tenants on one machine may have the same names.
@@ -62,7 +67,7 @@ def prepare(file: TenantFile, tenant: Tenant) -> Config:
     try:
         for one in (folder, tenant.data, tenant.log, tenant.keys.parent):
             one.mkdir(mode=0o700, parents=True, exist_ok=True)
-        settings = folder / "config.yml"
+        settings = settings_file_of(file, tenant)
         write_file(settings, text_of(settings_of(file, tenant)), 0o600)
     except OSError as error:
         raise DeployError(f"{error.filename}: cannot be written: {error.strerror}") from None

@@ -62,6 +62,7 @@ def _service(file: TenantFile, tenant: Tenant, place: Place) -> dict[str, Any]:
             _bind(settings, places.SETTINGS, read_only=True),
             _bind(tenant.data, places.DATA),
             _bind(tenant.log, places.LOGS),
+            *_backups(tenant),
         ],
         "labels": {"tenant": tenant.name},
         "logging": {
@@ -83,6 +84,13 @@ def _service(file: TenantFile, tenant: Tenant, place: Place) -> dict[str, Any]:
         gpu = {"driver": "nvidia", "device_ids": [tenant.device], "capabilities": ["gpu"]}
         service["deploy"] = {"resources": {"reservations": {"devices": [gpu]}}}
     return service
+
+
+def _backups(tenant: Tenant) -> list[dict[str, Any]]:
+    """Their folder, where it is not the one that is within the data anyway."""
+    if tenant.backups == tenant.data / "backups":
+        return []
+    return [_bind(tenant.backups, places.DATA / "backups")]
 
 
 def _bind(source: Path, target: Path, read_only: bool = False) -> dict[str, Any]:

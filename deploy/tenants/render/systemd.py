@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from deploy.tenants.render.paths import NOTE, Place, program
 from deploy.tenants.tenant import Tenant
@@ -11,37 +12,16 @@ from deploy.tenants.tenant_file import ROOT, TenantFile
 
 TARGET = "face-tenants.target"
 SLICE = "facetenants"
-# A clean end takes as long as a request may, and a little; see runtime/supervisor.py.
-_STOP_S = 60
-_FILES = 65_536
-# Beside what stands at the service: nothing of the machine may be seen or changed. Not
-# MemoryDenyWriteExecute: oneDNN makes its kernels at run time.
-_SANDBOX = """\
-NoNewPrivileges=yes
-CapabilityBoundingSet=
-AmbientCapabilities=
-ProtectSystem=strict
-ProtectProc=invisible
-ProcSubset=all
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-PrivateTmp=yes
-PrivateUsers=yes
-RemoveIPC=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged
-UMask=0077
-"""
+# What the unit of the one service says of how it is started, watched and shut in holds for each
+# tenant's as well, but for what is the tenant's own or its slice's.
+_MODEL = ROOT / "deploy" / "systemd" / "face-serving-all.service"
+_GPU = ROOT / "deploy" / "systemd" / "gpu.conf"
+_OWN = (
+    "User", "Group", "WorkingDirectory", "Environment", "ExecStart", "ExecReload",
+    "LoadCredential", "StateDirectory", "StateDirectoryMode", "LogsDirectory", "LogsDirectoryMode",
+    "RuntimeDirectory", "RuntimeDirectoryMode", "MemoryHigh", "MemoryMax", "TasksMax", "OOMPolicy",
+    "ProtectHome",
+)  # fmt: skip
 
 
 def files(file: TenantFile, place: Place) -> Iterator[tuple[str, str]]:
@@ -95,7 +75,9 @@ TasksMax={tenant.quotas.processes}
 
 
 def _service(file: TenantFile, tenant: Tenant, place: Place) -> str:
-    command = " ".join([*program(), "--config", str(place.settings(tenant))])
+    settings = str(place.settings(tenant))
+    command = " ".join([*program(), "--config", settings])
+    reload = f"{sys.executable} -m deploy reload --config {settings}"
     secrets = f"EnvironmentFile={tenant.secrets}\n" if tenant.secrets else ""
     return f"""\
 # {NOTE}
@@ -107,33 +89,35 @@ Wants=network-online.target
 PartOf={TARGET}
 
 [Service]
-Type=exec
 User={file.user}
 Slice={slice_of(tenant)}
 WorkingDirectory={ROOT}
 Environment=PYTHONDONTWRITEBYTECODE=1
 {secrets}ExecStart={command}
-Restart=always
-RestartSec=1
+ExecReload={reload}
 # Over its slice's memory all of it is killed, and started again.
 OOMPolicy=kill
-TimeoutStopSec={_STOP_S}
-KillMode=mixed
-LimitNOFILE={_FILES}
-LimitCORE=0
 ReadWritePaths={tenant.data} {tenant.log}
-ReadOnlyPaths={place.settings(tenant)}
-{_devices(tenant)}{_home()}{_SANDBOX}
+ReadOnlyPaths={settings}
+{_home()}{_as_the_one_service(tenant)}
 [Install]
 WantedBy={TARGET}
 """
 
 
-def _devices(tenant: Tenant) -> str:
-    """A GPU's driver has devices of several kinds, which its version names."""
-    if not tenant.device:
-        return "PrivateDevices=yes\nDevicePolicy=closed\n"
-    return "DevicePolicy=closed\nDeviceAllow=char-nvidia* rw\n"
+def _as_the_one_service(tenant: Tenant) -> str:
+    """What the one service's unit says, with what one on a GPU has in place of some of it."""
+    gpu = _said(_GPU) if tenant.device else []
+    instead = {key for key, _ in gpu}
+    lines = [one for one in _said(_MODEL) if one[0] not in instead.union(_OWN)]
+    return "".join(f"{key}={value}\n" for key, value in lines + gpu)
+
+
+def _said(unit: Path) -> list[tuple[str, str]]:
+    """Key and value of each line of the section Service."""
+    section = unit.read_text(encoding="utf-8").partition("[Service]\n")[2].partition("\n[")[0]
+    lines = [line for line in section.splitlines() if line and not line.startswith("#")]
+    return [(key, value) for key, _, value in (line.partition("=") for line in lines)]
 
 
 def _home() -> str:

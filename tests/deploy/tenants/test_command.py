@@ -130,7 +130,7 @@ def test_a_key_that_cannot_be_written_is_revoked(base, tmp_path, monkeypatch):
 
 
 def test_nothing_is_started_where_one_tenants_model_is_missing(models, tmp_path):
-    made = Tenants(tmp_path, ["one", "two"], two={"models": {"ArcFace": "nothing"}})
+    made = Tenants.made(tmp_path, ["one", "two"], two={"models": {"ArcFace": "nothing"}})
     status, said = made.run("up")
     assert status == 2
     assert "model nothing is not in" in said
@@ -153,7 +153,7 @@ def test_a_database_that_is_away_is_told_in_a_line(models, tmp_path, capsys):
 
 
 def test_a_port_that_is_taken_is_named_and_the_tenant_is_not_tried_for_ever(models, tmp_path):
-    made = Tenants(tmp_path, ["one"])
+    made = Tenants.made(tmp_path, ["one"])
     port = made.file.tenant("one").ports.gateway
     try:
         with socket.create_server(("127.0.0.1", port)):
@@ -165,3 +165,59 @@ def test_a_port_that_is_taken_is_named_and_the_tenant_is_not_tried_for_ever(mode
         assert made.keeper("one") is None
     finally:
         made.close()
+
+
+@pytest.fixture
+def two(models, tmp_path):
+    """Two tenants that do not run, the second with a folder of its own for backups."""
+    return Tenants.made(tmp_path, ["one", "two"], two={"backups": str(tmp_path / "safe")})
+
+
+def test_a_command_of_the_service_runs_with_a_tenants_settings(two):
+    made = json.loads(
+        two.done("exec", "one", "gateway", "keys", "create", "--role", "admin", "--json")
+    )
+    listed = {name: two.done("exec", name, "gateway", "keys", "list") for name in two.names}
+    assert made["id"] in listed["one"]
+    assert made["id"] not in listed["two"]
+    assert two.run("exec", "one", "library", "nonsense")[0] == 2
+    status, said = two.run("exec", "one", "sh", "-c", "true")
+    assert status == 2
+    assert "'sh' is not one of" in said
+
+
+def test_a_command_for_a_tenant_has_its_secrets_and_shows_them_to_no_list(tmp_path, models):
+    secrets = tmp_path / "secrets"
+    secrets.write_text("DATABASE_PASSWORD=sesame\n")
+    secrets.chmod(0o600)
+    url = "postgresql://faces:${DATABASE_PASSWORD}@127.0.0.1:1/faces"
+    made = Tenants.made(tmp_path, ["one"], one={"database": url, "secrets": str(secrets)})
+    # It would be wrong usage without the variable.
+    status, said = made.run("exec", "one", "library", "stats")
+    assert status == 1
+    assert "sesame" not in said
+
+
+def test_backups_and_drills_are_of_each_tenant_in_its_own_folder(two, tmp_path):
+    for name in two.names:
+        two.done("exec", name, "gateway", "keys", "list")  # which makes the tables
+    status, said = two.run("drill")
+    assert status == 1
+    assert said.count("no backup in ") == 2
+    two.done("backup")
+    assert len([*two.file.tenant("one").data.glob("backups/library-*.db")]) == 1
+    assert len([*tmp_path.glob("safe/library-*.db")]) == 1
+    two.done("backup", "two")
+    assert len([*two.file.tenant("one").data.glob("backups/library-*.db")]) == 1
+    assert len([*tmp_path.glob("safe/library-*.db")]) == 2
+    said = two.done("drill")
+    assert said.count("passed, in ") == 2
+
+
+def test_one_that_cannot_be_backed_up_is_named_and_the_others_are(models, tmp_path):
+    away = {"database": "postgresql://faces@127.0.0.1:1/faces"}
+    made = Tenants.made(tmp_path, ["one", "two"], one=away)
+    status, said = made.run("backup")
+    assert status == 1
+    assert "deploy: one: database_unavailable: " in said
+    assert len([*made.file.tenant("two").backups.glob("library-*.db")]) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,7 +16,7 @@ import yaml
 from deploy.tenants.render.all_files import rendered, write
 from deploy.tenants.tenant_file import load_tenants
 from settings.config import load_config
-from tests.support.tenants import entry, write_tenants
+from tests.support.tenants import ROOT, entry, write_tenants
 
 MIG = "MIG-5a2b1c3d-0000-4000-8000-00000000000a"
 TRAEFIK_SCHEMA = "https://json.schemastore.org/traefik-v3-file-provider.json"
@@ -92,6 +93,22 @@ def test_systemd_finds_the_services_exposure_low(out):
         assert done.returncode == 0, done.stdout
 
 
+def test_a_tenants_service_is_watched_and_shut_in_as_the_one_service_is(out):
+    one = ROOT / "deploy" / "systemd" / "face-serving-all.service"
+    model = one.read_text().partition("[Service]")[2].splitlines()
+    for unit in (out / "systemd").glob("*.service"):
+        lines = unit.read_text().splitlines()
+        for line in model:
+            if re.match("(Type|NotifyAccess|Watchdog|Restart|Timeout|Restrict|System|UMask)", line):
+                assert line in lines
+        assert directives(unit)["Type"] == "notify"
+        shut_in = "(NoNew|Capability|Ambient|Protect|Private|RemoveIPC|Lock)"
+        missing = {line for line in model if re.match(shut_in, line)} - set(lines)
+        # What of the program is below a home; and what NVIDIA's driver does not bear.
+        on_gpu = {"PrivateDevices", "PrivateUsers"} if "front" in unit.name else set()
+        assert {line.partition("=")[0] for line in missing} <= {"ProtectHome"} | on_gpu
+
+
 def directives(path):
     lines = [line.partition("=") for line in path.read_text().splitlines() if "=" in line]
     return {key: value for key, _, value in lines}
@@ -107,7 +124,10 @@ def test_each_slice_has_its_tenants_limits_and_no_tenants_slice_is_within_anothe
     assert all(name.count("-") == 1 for name in names)
     service = directives(out / "systemd" / "face-tenant-front-desk.service")
     assert service["Slice"] == "facetenants-front_desk.slice"
-    assert service["DeviceAllow"] == "char-nvidia* rw"
+    assert service["PrivateDevices"] == service["PrivateUsers"] == "no"
+    gpu = (ROOT / "deploy" / "systemd" / "gpu.conf").read_text()
+    unit = (out / "systemd" / "face-tenant-front-desk.service").read_text()
+    assert [one for one in gpu.splitlines() if "DeviceAllow" in one and one not in unit] == []
     service = directives(out / "systemd" / "face-tenant-front.service")
     assert service["EnvironmentFile"].endswith("secrets.env")
     plain = directives(out / "systemd" / "face-tenant-attendance.service")

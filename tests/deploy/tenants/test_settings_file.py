@@ -34,10 +34,26 @@ def test_a_tenant_has_ports_folders_and_a_database_of_its_own_and_asks_for_keys(
     assert config.library_config().database_file() == own / "data" / "faces.db"
     assert config.library_config().snapshot_dir() == own / "data" / "snapshots"
     assert config.token_file() == own / "data" / "tokens.db"
+    assert config.library_config().backup_dir() == own / "data" / "backups"
     assert config.log_dir() == own / "log"
     assert config.gateway.needs_keys
     assert config.gateway.is_local
     assert config.model_dir("blazeface") == ROOT / "models" / "blazeface"
+
+
+def test_backups_of_two_tenants_are_never_in_one_folder(loaded, tmp_path):
+    assert loaded(data="here").library_config().backup_dir() == tmp_path / "here" / "backups"
+    safe = loaded(backups="/safe/attendance").library_config()
+    assert str(safe.backup_dir()) == "/safe/attendance"
+    # The common settings' folder is nobody's.
+    settings = yaml.safe_load((ROOT / "config.yml").read_text())
+    settings["models_dir"] = str(ROOT / "models")
+    settings["library"]["backups"] = {"dir": "/safe", "keep": 3}
+    base = tmp_path / "base.yml"
+    base.write_text(yaml.safe_dump(settings))
+    library = loaded(top={"config": str(base)}).library_config()
+    assert library.backup_dir() == tmp_path / "tenants" / "attendance" / "data" / "backups"
+    assert library.backups.keep == 3
 
 
 def test_models_threads_device_and_quotas_are_the_tenants(loaded):

@@ -71,6 +71,8 @@ def test_a_device_is_a_number_or_a_uuid(tmp_path, device):
         ({"database": "sqlite:///faces.db"}, "sqlite:////FOLDER/FILE"),
         ({"data": "tenants/attendance/data"}, "tenants.front-desk.data: "),
         ({"data": "tenants/attendance/data/x"}, "attendance has it"),
+        ({"backups": "tenants/attendance/data/backups"}, "tenants.front-desk.backups: "),
+        ({"backups": "tenants/attendance/log/x"}, "attendance has it"),
         ({"log": "a b"}, "tenants.front-desk.log: "),
         ({"data": "x;rm"}, "a path of letters"),
         ({"quotas": {"requests": 0}}, "tenants.front-desk.quotas.requests: 0 is not allowed"),

@@ -1,53 +1,63 @@
-"""Three tenants of this machine, each by the real service, started once for all of these tests."""
+"""The walk through docs/operating.md, and what holds of the three tenants that it leaves running.
+
+Its commands are typed as they stand there, in a clone of their own; the last chapter's, which put
+everything away, at the end.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
 import ssl
-import subprocess
 
 import httpx
 import numpy as np
 import psutil
 import pytest
+import yaml
 
+from deploy.tenants.first_file import PORTS_OF_EACH
 from deploy.tenants.render.all_files import rendered, write
-from runtime.ports import unused_ports
+from runtime.ports import neighbouring_ports, unused_ports
 from tests.support import pictures
 from tests.support.nginx import Nginx, make_certificate
-from tests.support.service import wait_until
+from tests.support.service import ROOT, wait_until
 from tests.support.tenants import Tenants
+from tests.support.texts import Text
+from tests.support.walk import Walk, chapters, fresh_clone
 
-pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 NAMES = ("attendance", "access", "visitors")
+TEXT = Text("docs/operating.md")
+CHAPTERS = chapters(TEXT, "A day, from a clone to a restored backup")
+PROMETHEUS = ("prometheus", "promtool")
 FACE = pictures.base64_of(pictures.encode(pictures.astronaut()))
 INVALID_KEY = 110
 
 
 @pytest.fixture(scope="module")
-def three(models, tmp_path_factory):
-    cores = sorted(os.sched_getaffinity(0))
-    shared = {"cores": str(cores[0]), "shared_cores": True}
-    own = {"cores": str(cores[-1])} if len(cores) > 1 else shared
-    made = Tenants(
-        tmp_path_factory.mktemp("three"), NAMES, attendance=shared, access=shared, visitors=own
-    )
+def day(models, tmp_path_factory):
+    """The walk to its last chapter but one; and where its Prometheus listens."""
+    clone = fresh_clone(tmp_path_factory.mktemp("day") / "clone")
+    ports = {
+        "FIRST_PORT": neighbouring_ports(PORTS_OF_EACH * len(NAMES))[0],
+        "PROMETHEUS_PORT": unused_ports(1)[0],
+    }
+    walk = Walk(clone, {name: str(port) for name, port in ports.items()}, PROMETHEUS)
+    three = Tenants(clone / "tenants.yml", clone)
     try:
-        made.done("up")
-        yield made
-        made.run("down")
+        for chapter in CHAPTERS[:-1]:
+            walk.follow(chapter)
+        yield walk, three, f"http://127.0.0.1:{ports['PROMETHEUS_PORT']}"
     finally:
-        made.close()
+        three.close()
+        walk.close()
 
 
-def enrol(three, name, user):
-    answer = three.ask(
-        name, "face/add", image=FACE, image_type="BASE64", group_id="all", user_id=user
-    )
-    # A face that an earlier test has enrolled is no other.
-    assert answer["error_code"] in (0, 223105), answer
+@pytest.fixture(scope="module")
+def three(day):
+    """The tenants of the walk."""
+    return day[1]
 
 
 def users(three, name):
@@ -57,6 +67,43 @@ def users(three, name):
 
 def all_ready(three):
     return all(three.state(name).state == "ready" for name in NAMES)
+
+
+def test_the_walk_ends_with_three_tenants_that_serve_and_a_check_that_passes(day):
+    walk, three, _ = day
+    assert tuple(three.names) == NAMES
+    assert all_ready(three)
+    checks = [one for one in walk.typed if " deploy check " in one.line]
+    assert [one.status for one in checks[-1:]] == [0]
+
+
+def test_the_walk_brings_back_from_its_backup_whom_it_has_deleted(day):
+    _, three, _ = day
+    audit = three.file.tenant("attendance").log / "PipelineServingLogs" / "audit.log"
+    assert "user/delete" in audit.read_text()
+    assert users(three, "attendance")
+    for name in NAMES:
+        assert [*three.file.tenant(name).backups.glob("*.db")]
+
+
+def test_the_walk_has_prometheus_scrape_all_three_by_the_projects_rules(day):
+    walk, _, prometheus = day
+    if walk.left_out:
+        pytest.skip("; ".join(walk.left_out))
+    query = {"query": "sum by (tenant) (up{job='face-gateway'})"}
+    found: dict[str, str] = {}
+
+    def scraped() -> bool:
+        answer = httpx.get(f"{prometheus}/api/v1/query", params=query).json()
+        for series in answer["data"]["result"]:
+            found[series["metric"]["tenant"]] = series["value"][1]
+        return found == dict.fromkeys(NAMES, "1")
+
+    assert wait_until(scraped, 60), found
+    groups = httpx.get(f"{prometheus}/api/v1/rules").json()["data"]["groups"]
+    files = (ROOT / "deploy" / "monitoring" / "rules").glob("*.yml")
+    written = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    assert {group["name"] for group in groups} == {group["name"] for group in written}
 
 
 def test_each_has_its_own_processes_on_its_cores_within_its_limits(three):
@@ -73,8 +120,7 @@ def test_each_has_its_own_processes_on_its_cores_within_its_limits(three):
 
 
 def test_each_has_its_own_people_data_and_logs(three):
-    enrol(three, "attendance", "eileen")
-    assert users(three, "attendance") == ["eileen"]
+    assert users(three, "attendance")
     assert users(three, "access") == users(three, "visitors") == []
     for name in NAMES:
         tenant = three.file.tenant(name)
@@ -127,38 +173,6 @@ def test_nginx_serves_them_over_tls_below_their_names(three):
         nginx.close()
 
 
-def test_prometheus_tells_them_apart_by_their_label(three):
-    if shutil.which("prometheus") is None:
-        pytest.skip("prometheus is not installed")
-    out = three.folder / "out"
-    write(rendered(three.file, out), out)
-    port = unused_ports(1)[0]
-    config = (out / "prometheus" / "prometheus.yml").read_text().replace("15s", "1s")
-    (out / "prometheus" / "quick.yml").write_text(config)
-    process = subprocess.Popen(
-        ["prometheus", f"--config.file={out}/prometheus/quick.yml",
-         f"--storage.tsdb.path={three.folder}/tsdb", f"--web.listen-address=127.0.0.1:{port}"],
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    query = {"query": "sum by (tenant) (up{job='face-gateway'})"}
-    found: dict[str, str] = {}
-
-    def scraped() -> bool:
-        try:
-            answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params=query).json()
-        except (httpx.HTTPError, ValueError):
-            return False
-        for series in answer["data"]["result"]:
-            found[series["metric"]["tenant"]] = series["value"][1]
-        return found == dict.fromkeys(NAMES, "1")
-
-    try:
-        assert wait_until(scraped, 60), found
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def test_up_leaves_alone_what_runs(three):
     before = [three.state(name).pid for name in NAMES]
     assert three.done("up").count("runs already") == 3
@@ -190,25 +204,11 @@ def test_one_that_takes_more_than_its_memory_is_restarted_alone(three):
     three.change("access", memory="2GiB")
 
 
-def test_after_the_death_of_all_processes_one_command_brings_everything_back(three):
-    for name in ("attendance", "visitors"):
-        enrol(three, name, f"{name}_1")
-    three.kill_everything()
-    status, output = three.run("status")
-    assert status == 1
-    assert output.count("killed") == 3
+def test_the_last_chapter_puts_everything_away(day):
+    walk, three, _ = day
+    # Whatever a test before this one has changed.
     three.done("up")
-    for name in ("attendance", "visitors"):
-        found = three.ask(
-            name, "face/identify", image=FACE, image_type="BASE64", group_id_list="all"
-        )
-        assert found["result"]["user_list"][0]["score"] > 99
-        assert users(three, name)
-
-
-def test_down_ends_them_and_status_says_so(three):
-    output = three.done("down")
-    assert output.count("ended") == 3
+    walk.follow(CHAPTERS[-1])
     status, output = three.run("status", "--json")
     assert status == 1
     assert output.count('"state": "down"') == 3
