@@ -62,9 +62,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Func
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Look for no garbage meanwhile, which takes a fifth of the time, nor later among what is made.
+    """Look for no garbage meanwhile, and later not among what is made here.
 
-    Next to all of it, modules and tests, stays until the end.
+    Next to all of it, modules and tests, stays until the end. To look through it takes a third of a
+    second, whenever it is done: pytest does so five times at its end.
     """
     gc.disable()
     try:
