@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from client.certificates import verification
 from client.errors import (
     ConnectionLostError,
     MalformedAnswerError,
@@ -41,6 +42,7 @@ class HttpTransport:
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             trust_env=False,
+            verify=verification(parsed),
         )
 
     def __enter__(self) -> HttpTransport:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from client.certificates import verification
 from client.rest.calls import Call
 from client.rest.error_numbers import ErrorNumber
 from client.rest.records import FaceServiceError, NoAnswerError
@@ -49,6 +50,7 @@ class Exchange:
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError(f"not an http:// address: {url}")
         self._url = url.rstrip("/")
+        self._verify = verification(parsed)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._parameters = {"appid": app} if app else {}
         self._timeout = timeout
@@ -65,6 +67,7 @@ class Exchange:
             "limits": httpx.Limits(max_connections=None, max_keepalive_connections=None),
             # A proxy set for the internet would get, and break, requests to this machine.
             "trust_env": False,
+            "verify": self._verify,
         }
 
     def request(self, call: Call[Any]) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from tests.support.gateway.alone import LoneGateway
 from tests.support.selection import longest_first, scope, starts_server
-from tests.support.service import Service
+from tests.support.service import ROOT, Service
 
 
 class Manager:
@@ -76,3 +78,17 @@ def test_files_that_share_a_costly_server_are_one_workers():
     milvus = [f"tests/library/index/test_milvus{rest}.py::test_x" for rest in ("", "_faults")]
     assert len(set(map(scope, milvus))) == 1
     assert scope("tests/service/test_load.py::test_x") == "tests/service/test_load.py"
+
+
+@pytest.mark.parametrize(
+    ("words", "shared"),
+    [(r"\b(access_service|insider)\b", "access_service"), (r"\bmilvus_server\b", "Milvus")],
+)
+def test_of_a_server_that_few_files_share_none_is_left_out(words, shared):
+    asking = {
+        file.relative_to(ROOT).as_posix()
+        for file in ROOT.glob("tests/**/test_*.py")
+        if re.search(words, file.read_text()) and file != Path(__file__)
+    }
+    assert len(asking) > 1
+    assert {scope(f"{file}::test_x") for file in asking} == {shared}

@@ -49,7 +49,7 @@ def test_a_signal_ends_everything_with_status_0(make_service, number):
 def test_a_request_under_way_is_finished_on_sigterm(make_service):
     service = make_service(lambda settings: settings["limits"].update(request_timeout_ms=300_000))
     head = pictures.astronaut()[0:256, 96:352]
-    crowd = pictures.base64_of(pictures.encode(np.tile(head, (5, 8, 1))))
+    crowd = pictures.base64_of(pictures.encode(np.tile(head, (3, 4, 1))))
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(service.post, *[crowd] * 4, max_faces=100) for _ in range(4)]
         time.sleep(0.5)
@@ -62,7 +62,7 @@ def test_a_request_under_way_is_finished_on_sigterm(make_service):
 
 
 def test_work_that_nobody_waits_for_any_more_does_not_abort_the_end(make_service):
-    service = make_service()
+    service = make_service(whole=True)
     head = pictures.astronaut()[0:256, 96:352]
     crowd = pictures.base64_of(pictures.encode(np.tile(head, (5, 8, 1))))
     request = MESSAGES.Request(key=["image"] * 4, value=[crowd] * 4)
@@ -196,7 +196,7 @@ def test_logs_are_rotated(make_service):
 
 def test_a_fresh_service_stands_a_burst_from_many_threads(make_service):
     picture = pictures.base64_of(pictures.encode(pictures.astronaut()))
-    service = make_service()
+    service = make_service(whole=True)
     want = ["embedding", "attributes", "liveness"]
     for threads in (4, 48):
         with ThreadPoolExecutor(threads) as pool:

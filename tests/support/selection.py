@@ -35,8 +35,18 @@ STARTERS = (
 )  # fmt: skip
 _CLASSES = tuple(one for one in STARTERS if isinstance(one, type))
 _STARTING = tuple(one for one in STARTERS if not isinstance(one, type))
-# Their files are one worker's, as each worker that has one of them starts the servers.
-_OF_ONE_WORKER = ("tests/library/index/test_milvus", "tests/library/store/")
+# Files that are one worker's, by what they share: each worker that has one of them starts it.
+_OF_ONE_WORKER = {
+    "Milvus": ("tests/library/index/test_milvus", "tests/deploy/check/test_milvus"),
+    "databases": ("tests/library/store/",),
+    "access_service": (
+        "tests/gateway/api/test_apps", "tests/gateway/api/test_keys",
+        "tests/gateway/auth/test_audit_attacks", "tests/gateway/clients/",
+        "tests/gateway/security/test_clients", "tests/gateway/security/test_keys_and_logs",
+        "tests/gateway/security/test_pictures", "tests/gateway/security/test_requests",
+        "tests/service/test_attack_places", "tests/service/test_attack_trust",
+    ),
+}  # fmt: skip
 # Seconds, roughly, that a test takes; only the order of the files depends on them.
 _SLOW_S, _OWN_SERVER_S, _SHARED_SERVER_S, _OTHER_S = 15.0, 8.0, 0.3, 0.05
 
@@ -116,7 +126,7 @@ def _seconds(item: pytest.Function) -> float:
 def scope(nodeid: str) -> str:
     """What one worker does as a whole: a file, or the files that share a costly server."""
     file = nodeid.split("::", 1)[0]
-    return next((start for start in _OF_ONE_WORKER if file.startswith(start)), file)
+    return next((name for name, some in _OF_ONE_WORKER.items() if file.startswith(some)), file)
 
 
 class Scheduling(LoadFileScheduling):

@@ -83,12 +83,18 @@ class LibraryMachine(RuleBasedStateMachine):
     def enrol_regulars(self, app):
         self.library.create_group(app, "regulars")
         people = self.model.setdefault(app, {}).setdefault("regulars", {})
-        for number in range(self.regulars):
-            some = [(number + step) % len(VECTORS) for step in range(LIMIT)]
-            user = f"regular_{number}"
-            batch = [Enrolment("regulars", user, NewFace(VECTORS[n], MODEL), "") for n in some]
-            tokens = self.library.enrol(app, batch)
-            people[user] = Person(next(self.numbers), "", dict(zip(tokens, some)))
+        seeds_of = {
+            f"regular_{number}": [(number + step) % len(VECTORS) for step in range(LIMIT)]
+            for number in range(self.regulars)
+        }
+        batch = [
+            Enrolment("regulars", user, NewFace(VECTORS[seed], MODEL), "")
+            for user, some in seeds_of.items()
+            for seed in some
+        ]
+        tokens = iter(self.library.enrol(app, batch))
+        for user, some in seeds_of.items():
+            people[user] = Person(next(self.numbers), "", {next(tokens): seed for seed in some})
 
     def opened(self):
         return open_library(self.folder, limits={"faces_per_user": LIMIT}, index=self.index)
@@ -254,8 +260,8 @@ def run(index_settings, steps, people=0):
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            # Some end early.
-            max_examples=steps // 50 + 5,
+            # Few end early.
+            max_examples=steps * 11 // (10 * STEPS_A_LIBRARY) + 1,
             stateful_step_count=STEPS_A_LIBRARY,
             suppress_health_check=list(HealthCheck),
         ),
