@@ -38,3 +38,12 @@ def test_what_another_process_was_given_is_its_own_as_long_as_it_lives(monkeypat
     assert not set(given) & set(ports.unused_ports(20))
     other.communicate("\n")
     assert ports.unused_ports(1)[0] in given
+
+
+def test_ports_in_a_row_are_given_once_and_a_row_with_one_in_use_to_nobody(monkeypatch):
+    first = ports.neighbouring_ports(5)
+    assert [*first] == [*range(first[0], first[0] + 5)]
+    # Beginning with the last of them.
+    monkeypatch.setattr(ports, "_CHOICE", Ordered([first[-1]]))
+    assert not set(first) & set(ports.neighbouring_ports(5))
+    assert not set(first) & set(ports.unused_ports(20))

@@ -200,14 +200,10 @@ def test_one_that_takes_more_than_its_memory_is_restarted_alone(three):
     assert three.state("access").reason == "took more than its memory of 256 MiB"
     assert [three.state(name).pid for name in ("attendance", "visitors")] == others
     assert three.ask("attendance", "app/list")["error_code"] == 0
-    # What the file says now is taken at the next start.
-    three.change("access", memory="2GiB")
 
 
 def test_the_last_chapter_puts_everything_away(day):
     walk, three, _ = day
-    # Whatever a test before this one has changed.
-    three.done("up")
     walk.follow(CHAPTERS[-1])
     status, output = three.run("status", "--json")
     assert status == 1
