@@ -32,24 +32,25 @@ class Ready:
 
 @dataclass(frozen=True)
 class Kind:
-    """A peer. networks: makes the files that it runs.
+    """A peer. networks: makes the files that it runs. package: what its environment is named for.
 
     own_networks: they come with its packages; without, it has the service's recogniser.
     """
 
     name: str
+    package: str
     networks: Callable[[Sources], dict[str, Any]]
     own_networks: bool = False
 
     @property
     def environment(self) -> Path:
         """Where its packages are, once they are installed."""
-        return ROOT / f".venv-peer-{self.name}"
+        return ROOT / f".venv-peer-{self.package}"
 
     @property
     def lock_file(self) -> Path:
         """What is installed there."""
-        return ROOT / f"requirements-peer-{self.name}.lock"
+        return ROOT / f"requirements-peer-{self.package}.lock"
 
     def packages(self) -> dict[str, str]:
         """Versions of what it is made of."""
@@ -65,10 +66,10 @@ class Kind:
         sources = Sources(config, folder, scrfd, self.environment)
         # First what may be missing, then what takes minutes.
         files = {} if self.own_networks else self.networks(sources)
-        python = environment_python(self.environment, self.lock_file, f"the peer {self.name}")
+        python = environment_python(self.environment, self.lock_file, f"the peer {self.package}")
         return Ready(
             python,
-            f"bench.peers.servers.{self.name}_faces",
+            f"bench.peers.servers.{self.package}_faces",
             files or self.networks(sources),
             _SFACE_DIM if self.own_networks else embedding_size(config),
         )
@@ -83,8 +84,9 @@ def embedding_size(config: Config) -> int:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("insightface", networks.of_insightface),
-        Kind("onnxruntime", networks.of_onnxruntime),
-        Kind("opencv", networks.of_opencv, own_networks=True),
+        Kind("insightface", "insightface", networks.of_insightface),
+        Kind("insightface-stock", "insightface", networks.of_stock_insightface),
+        Kind("onnxruntime", "onnxruntime", networks.of_onnxruntime),
+        Kind("opencv", "opencv", networks.of_opencv, own_networks=True),
     )
 }

@@ -81,10 +81,13 @@ def of_insightface(sources: Sources) -> dict[str, Any]:
     """SCRFD-500M as published, and the service's own recogniser. Raises MissingNetworkError."""
     recogniser = of_stage(sources.config, "ArcFace", ("arcface",))
     detection = sources.scrfd or _published_scrfd(sources.folder)
-    return {
-        "detection": str(detection.resolve()),
-        "recognition": as_onnx(recogniser, sources.folder),
-    }
+    recognition = as_onnx(recogniser, sources.folder)
+    return {"detection": str(detection.resolve()), "recognition": recognition, "stock": False}
+
+
+def of_stock_insightface(sources: Sources) -> dict[str, Any]:
+    """The same, with threads and batches as insightface has them by itself."""
+    return {**of_insightface(sources), "stock": True}
 
 
 def _published_scrfd(folder: Path) -> Path:

@@ -5,17 +5,20 @@ Peers, each in an environment of its own that is made when it is first needed:
 
 - insightface: its package's classes for SCRFD-500M and, as ONNX, the service's own recogniser;
 
+- insightface-stock: the same with the threads and batches that the package has by itself;
+
 - onnxruntime: the service's own networks, and a few lines of numpy and OpenCV;
 
 - opencv: its FaceDetectorYN and FaceRecognizerSF, with YuNet and SFace.
 
-Each stands behind the same thin FastAPI service with a worker a core, and a thread a worker. All
-have the same cores. They are loaded in turns by the same generator, one at a time, the others idle;
-who goes first changes from round to round. Each has to find all faces of a set before it is
-measured. A ratio is the median of the rounds' ratios, with the least and the most beside it. A peer
-that cannot be had is left out, and it is said why.
+Each stands behind the same thin FastAPI service with a worker a core and, but for the second, a
+thread a worker. All have the same cores. They are loaded in turns by the same generator, one at a
+time, the others idle; who goes first changes from round to round. Each has to find all faces of a
+set before it is measured. A ratio is the median of the rounds' ratios, with the least and the most
+beside it. A peer that cannot be had is left out, and it is said why.
 
-With one request at a time p50 is the latency. Of the service only what the peers do is asked, so
+With one request at a time p50 is the latency. ``core ms`` is the processor time of a request, which
+other programs on the machine change least. Of the service only what the peers do is asked, so
 that attributes and liveness cost it nothing; its gateway is not started.
 """
 

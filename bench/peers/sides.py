@@ -86,7 +86,10 @@ class Side:
         meter = Meter(self.pids)
         target = Target(self.url, "", pictures.http_body(), b"")
         load = generators.http_load(generator, target, seconds, level)
-        load.side, load.cores = self.name, meter.cores()
+        used = meter.cores()
+        # Of several workers one is asked here and another there: only the sum can be compared.
+        own = sum(used.pop(name) for name in self.pids)
+        load.side, load.cores = self.name, {self.name: own, **used}
         return load
 
     def memory(self) -> dict[str, int]:

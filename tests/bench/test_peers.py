@@ -22,7 +22,7 @@ from bench.peers import kinds, networks, peers_bench, pictures, sides
 from bench.peers.kinds import KINDS
 from bench.peers.networks import MissingNetworkError
 from bench.peers.running import started
-from bench.peers.show import Ratio
+from bench.peers.show import Ratio, core_ms
 from bench.peers.sides import SERVICE, WANT, Side, agreement
 from ops.local import LocalPipeline
 from runtime.launch import Service
@@ -58,7 +58,7 @@ def test_a_peer_is_installed_with_the_services_versions_of_what_they_share(kind)
 
 @EACH
 def test_a_peers_environment_is_its_own(kind):
-    others = {other.environment for other in KINDS.values() if other is not kind}
+    others = {other.environment for other in KINDS.values() if other.package != kind.package}
     assert kind.environment.parent == ROOT
     assert kind.environment.name.startswith(".venv-")  # which git ignores and `make clean` removes
     assert kind.environment not in others | {ROOT / ".venv"}
@@ -199,6 +199,12 @@ def test_a_ratio_has_its_spread():
     # In the second round the machine was half as fast for both sides.
     assert Ratio.of([90, 45, 80], [100, 50, 100]) == Ratio(0.9, 0.8, 0.9)
     assert Ratio.of([0.0], [1.0]) is None
+
+
+def test_the_processor_time_of_a_request_is_that_of_the_side_alone():
+    cores = {"pipeline": 1.0, "supervisor": 0.5, "generator": 0.2, "others": 1.0}
+    assert core_ms(Load(SERVICE, 1, 100.0, cores=cores)) == pytest.approx(15.0)
+    assert core_ms(Load(SERVICE, 1, 0.0)) == 0.0
 
 
 def test_of_a_gallery_each_picture_has_the_sets_size_and_other_people(tmp_path):

@@ -18,18 +18,23 @@ _THRESHOLD = 0.5
 
 
 def load(files: Mapping[str, Any]) -> Find:
-    """detection: of an SCRFD with landmarks. recognition: of a network with insightface's input."""
-    detector = SCRFD(files["detection"], _session(files["detection"]))
+    """detection: of an SCRFD with landmarks. recognition: of a network with insightface's input.
+
+    stock: as its FaceAnalysis does it, whose networks have as many threads as there are cores and
+    take faces one by one. Without it, a thread, and the faces of a picture together.
+    """
+    stock = files["stock"]
+    detector = SCRFD(files["detection"], None if stock else _session(files["detection"]))
     detector.prepare(-1, input_size=_SIZE, det_thresh=_THRESHOLD)
-    recogniser = ArcFaceONNX(files["recognition"], _session(files["recognition"]))
+    recogniser = ArcFaceONNX(
+        files["recognition"], None if stock else _session(files["recognition"])
+    )
 
     def find(picture: np.ndarray) -> list[Found]:
         rows, points = detector.detect(picture, input_size=_SIZE)
-        if not len(rows):
-            return []
-        # Together, which is faster than one by one, as its FaceAnalysis does it.
         crops = [face_align.norm_crop(picture, five, recogniser.input_size[0]) for five in points]
-        embeddings = recogniser.get_feat(crops)
+        batches = [[crop] for crop in crops] if stock else [crops] if crops else []
+        embeddings = [embedding for some in batches for embedding in recogniser.get_feat(some)]
         return [
             Found(row[:4], float(row[4]), five, embedding)
             for row, five, embedding in zip(rows, points, embeddings)
