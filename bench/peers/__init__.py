@@ -1,0 +1,1 @@
+"""Other services for the same work, to compare with, each in an environment of its own."""
