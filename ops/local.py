@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from inference.runner import Timing
 from ops.options import Options
 from ops.registry import check_models, worker_class
 from ops.request_state import Picture, RequestState
-from ops.worker import ModelPool, ModelWorker, Worker
+from ops.worker import ModelPool, ModelSettings, ModelWorker, Worker
 from settings.config import load_config
 from settings.stages import FIRST, LAST, STAGES
 from vision.face import Face
@@ -22,12 +23,18 @@ class LocalPipeline:
     """Stages on one thread, from a picture's pixels to its faces.
 
     models: by stage, the directories of its models as `convert` writes them, none for a stage that
-    runs no model. batch_size: model inputs a run. A stage that is not named is left out.
-    Raises ManifestError for a model that cannot be used or is for another stage.
+    runs no model. batch_size: model inputs a run. settings: by stage, its engine and precision;
+    without, the fastest that is right. A stage that is not named is left out.
+    Raises ManifestError for a model that cannot be used or is for another stage, EngineError for
+    an engine or a precision that it cannot be run with.
     """
 
     def __init__(
-        self, models: Mapping[str, Sequence[Path]], device: str = "cpu", batch_size: int = 8
+        self,
+        models: Mapping[str, Sequence[Path]],
+        device: str = "cpu",
+        batch_size: int = 8,
+        settings: Mapping[str, ModelSettings] | None = None,
     ) -> None:
         order = list(STAGES)
         self._workers: list[Worker] = []
@@ -35,7 +42,9 @@ class LocalPipeline:
             kind, directories = worker_class(stage), models[stage]
             if issubclass(kind, ModelWorker):
                 check_models(stage, directories)
-                runners = ModelPool(directories, batch_size, threads=1).runners(device)
+                wanted = (settings or {}).get(stage) or ModelSettings()
+                wanted = dataclasses.replace(wanted, batch_size=batch_size)
+                runners = ModelPool(directories, wanted).runners(device)
                 self._workers.append(kind(runners))
             else:
                 self._workers.append(kind())
@@ -45,7 +54,12 @@ class LocalPipeline:
         """The stages and models that the service would run, on the CPU."""
         config = load_config(path)
         stages = [name for name in config.op if name not in (FIRST, LAST)]
-        return cls({name: config.chosen_models(name) for name in stages})
+        models = {name: config.chosen_models(name) for name in stages}
+        settings = {
+            name: ModelSettings(engine=config.op[name].engine, precision=config.op[name].precision)
+            for name in stages
+        }
+        return cls(models, settings=settings)
 
     def analyze(
         self,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from inference.predictor import DeviceError, check_device, gpu_number
+from inference.devices import DeviceError, check_device, gpu_number
 
 ROOT = Path(__file__).resolve().parents[2]
 MIG = "MIG-5a2b1c3d-0000-4000-8000-00000000000a"
