@@ -6,7 +6,6 @@ from pathlib import Path
 
 from convert.errors import ConvertError
 from convert.model_directory import file_sha256
-from convert.network.graph import GraphError
 from inference.manifest import Manifest
 
 
@@ -15,8 +14,10 @@ def write_openvino_form(manifest: Manifest) -> dict[str, str]:
 
     Raises ConvertError for a network that the ONNX writer or OpenVINO cannot take.
     """
+    # Numpy, Paddle and OpenVINO take a second that a run without work does without.
     import openvino
 
+    from convert.network.graph import GraphError
     from convert.network.optimize import optimize
     from convert.network.paddle_program import read_program
     from convert.onnx.onnx_export import to_onnx

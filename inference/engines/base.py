@@ -5,8 +5,10 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 PADDLE, OPENVINO, TENSORRT = "paddle", "openvino", "tensorrt"
 FP32, BF16, FP16 = "fp32", "bf16", "fp16"

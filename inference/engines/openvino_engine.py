@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from inference.engines.base import BF16, EngineError, Network, Predictor
 from inference.manifest import Manifest, ManifestError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # What the converter's ONNX writer puts before an output's name.
 OUTPUT_PREFIX = "output:"
@@ -37,9 +38,14 @@ class OpenVinoPredictor(Predictor):
         self._outputs = {v.alias: OUTPUT_PREFIX + v.name for v in manifest.outputs}
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        named = {name: feeds[alias] for alias, name in self._inputs.items()}
-        # The inputs are read where they lie. Outputs are the request's own memory.
-        self._request.infer(named, share_inputs=True, share_outputs=True)
+        from openvino import Tensor
+
+        for alias, name in self._inputs.items():
+            # Read where it lies. Handed to `infer` it would pass checks that take a fifth of a
+            # millisecond, as long as the smallest network.
+            self._request.set_tensor(name, Tensor(feeds[alias], shared_memory=True))
+        self._request.infer(share_outputs=True)
+        # They are the request's own memory.
         get = self._request.get_tensor
         return {alias: get(name).data.copy() for alias, name in self._outputs.items()}
 
