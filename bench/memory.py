@@ -29,7 +29,7 @@ from client.terminal.table import FittingTable
 from terminal.options import Count, Number
 
 MB = 1_000_000
-LIMIT_MB = 1200
+LIMIT_MB = 800
 CONCURRENCY = 8
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convert.catalog import Entry
+from convert.engines.completing import complete
 from convert.errors import ConvertError
 from convert.model_directory import put_in_place, work_directory, write_manifest
 from convert.network.graph import GraphError
@@ -28,11 +29,13 @@ def convert(
     *,
     source: Path | None = None,
     check: Verify = verify_apart,
+    add_engines: Verify = complete,
 ) -> None:
     """Make ``models_dir/NAME`` anew; the caller holds the lock on ``models_dir``.
 
     source: a local tar, directory or file instead of the catalog's sources.
     check: raises VerificationError for a model that is not to be used.
+    add_engines: adds what other engines than Paddle need.
 
     Raises ConvertError; what was in ``models_dir/NAME`` before then still is.
     """
@@ -49,6 +52,8 @@ def convert(
             write_manifest(model_dir, entry, translation, provenance, converter_name())
         with CONSOLE.status(f"{entry.name}: verifying"):
             check(model_dir)
+        with CONSOLE.status(f"{entry.name}: trying other engines and precisions"):
+            add_engines(model_dir)
         put_in_place(model_dir, models_dir / entry.name)
 
 

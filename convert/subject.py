@@ -9,16 +9,19 @@ import numpy as np
 
 from convert.errors import VerificationError
 from inference.adapters import Adapter, create_adapter
+from inference.engines.base import REFERENCE, Way
 from inference.manifest import Manifest
 from inference.predictor import Model, Predictor
 from vision.face import Face
 
 
 class Subject:
-    """A converted model and its adapter, run as the service runs them."""
+    """A converted model and its adapter, run as the service runs them. way: how it is run."""
 
-    def __init__(self, model_dir: Path) -> None:
-        model = Model.load(model_dir)
+    def __init__(self, model_dir: Path, way: Way = REFERENCE) -> None:
+        """Raises ManifestError and EngineError for a model that cannot be run that way."""
+        model = Model.load(model_dir, way=way)
+        self.way = way
         self.manifest: Manifest = model.manifest
         self.adapter: Adapter = create_adapter(model.manifest)
         self.predictor: Predictor = model.predictor()

@@ -117,7 +117,12 @@ def check_recognition(subject: Subject, picture: np.ndarray, face: Face) -> None
 
 
 def strangers(subject: Subject) -> np.ndarray:
-    """Embeddings (STRANGERS, D) of other people; their pictures are faces already."""
+    """Embeddings (STRANGERS, D) of other people."""
+    return np.stack(subject.results(stranger_samples()))
+
+
+def stranger_samples() -> list[tuple[np.ndarray, Face]]:
+    """Pictures (H, W, 3) uint8 of STRANGERS other people, which are faces already."""
     from skimage import data
 
     grey = (data.lfw_subset()[:STRANGERS] * 255).astype(np.uint8)  # type: ignore[no-untyped-call]
@@ -128,7 +133,7 @@ def strangers(subject: Subject) -> np.ndarray:
         points = ((ARCFACE_POINTS - middle) * 0.9 + middle) * (side / 112)
         box = np.array([0, 0, side, side])
         found.append((np.repeat(pixels[..., None], 3, axis=2), face_at(box, points)))
-    return np.stack(subject.results(found))
+    return found
 
 
 def check_attributes(subject: Subject, picture: np.ndarray, face: Face) -> None:

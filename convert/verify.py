@@ -73,8 +73,13 @@ def verify(model_dir: Path) -> None:
         check(subject, picture, face)
 
 
-def check_outputs(subject: Subject, picture: np.ndarray, face: Face) -> None:
-    """Finite, of the declared shape, deterministic, independent of the batch."""
+def check_outputs(
+    subject: Subject, picture: np.ndarray, face: Face, tolerance: float = BATCH_TOLERANCE
+) -> None:
+    """Finite, of the declared shape, deterministic, independent of the batch but for `tolerance`.
+
+    tolerance: share of an output's largest value.
+    """
     samples = [(picture, face), task_checks.mirrored(picture, face), (picture // 2, face)]
     feeds, _ = subject.feeds(samples[:1])
     single = subject.predictor.run(feeds)
@@ -92,11 +97,14 @@ def check_outputs(subject: Subject, picture: np.ndarray, face: Face) -> None:
         if not np.array_equal(values, again[alias]):
             subject.fail(f"{alias} differs from run to run")
     if subject.manifest.max_batch != 1:
-        check_batch(subject, samples, single)
+        check_batch(subject, samples, single, tolerance)
 
 
 def check_batch(
-    subject: Subject, samples: list[tuple[np.ndarray, Face]], first: Mapping[str, np.ndarray]
+    subject: Subject,
+    samples: list[tuple[np.ndarray, Face]],
+    first: Mapping[str, np.ndarray],
+    tolerance: float,
 ) -> None:
     """Each row of a batch is what its sample gives alone; ``first`` is the first one's."""
     alone = [first] + [subject.predictor.run(subject.feeds([s])[0]) for s in samples[1:]]
@@ -105,7 +113,7 @@ def check_batch(
         if len(rows) != len(samples):
             subject.fail(f"{alias} has {len(rows)} rows for {len(samples)} samples")
         for row, single in zip(rows, alone):
-            limit = BATCH_TOLERANCE * max(1e-3, float(np.abs(single[alias]).max()))
+            limit = tolerance * max(1e-3, float(np.abs(single[alias]).max()))
             difference = float(np.abs(row - single[alias][0]).max())
             if difference > limit:
                 subject.fail(f"{alias} changes by {difference:.1e} in a batch of {len(samples)}")

@@ -30,6 +30,7 @@ from settings import yaml_file
 from settings.stages import TASKS
 
 FORMAT = 1
+OPENVINO_DIR = "openvino"
 DTYPES = ("float32", "float64", "int32", "int64", "uint8")
 
 Option = TypeVar("Option", bool, int, float, str)
@@ -113,6 +114,24 @@ class Embedding:
     dim: StrictInt
 
 
+@dataclass(frozen=True)
+class Verified:
+    """What `convert` found of one way to run the model on a processor.
+
+    difference: the largest of an output to Paddle's in fp32, as a share of its largest value.
+    cosine: of embeddings to Paddle's in fp32, the smallest; None for a model that makes none.
+    refused: why it may not be run that way; empty where it may.
+    imitated: on a processor without that precision, by an engine that rounds as if it had it.
+    """
+
+    engine: Annotated[StrictStr, _one_of("paddle", "openvino")]
+    precision: Annotated[StrictStr, _one_of("fp32", "bf16")]
+    difference: StrictFloat | None = None
+    cosine: StrictFloat | None = None
+    refused: StrictStr = ""
+    imitated: bool = False
+
+
 def _measured(embedding: Any) -> Any:
     return embedding if isinstance(embedding, dict) and "threshold" in embedding else None
 
@@ -126,6 +145,8 @@ class Manifest:
     calibration: of its scores, None where nobody has measured it.
     options: settings of the model's family, read with :meth:`option`.
     files: SHA-256 of each file in ``serving_server/``, in hexadecimal.
+    openvino: the same of OpenVINO's form, in ``openvino/``; empty where there is none.
+    ways: other ways to run it than Paddle in fp32, verified or refused.
     """
 
     format: Annotated[StrictInt, _one_of(FORMAT)]
@@ -145,6 +166,8 @@ class Manifest:
     ] = None
     options: _Mapping[Any] = Field(default_factory=dict)
     files: _Mapping[StrictStr] = Field(default_factory=dict)
+    openvino: _Mapping[StrictStr] = Field(default_factory=dict)
+    ways: tuple[Verified, ...] = ()
 
     @classmethod
     def load(cls, model_dir: str | Path) -> Manifest:
@@ -185,6 +208,16 @@ class Manifest:
         """The weights, ``inference.pdiparams``."""
         return self.server_dir / "inference.pdiparams"
 
+    @property
+    def openvino_path(self) -> Path:
+        """The network in OpenVINO's form, ``model.xml``; its weights lie beside it."""
+        return self.directory / OPENVINO_DIR / "model.xml"
+
+    def verified(self, engine: str, precision: str) -> Verified | None:
+        """What was found of a way to run it; None where nobody has looked."""
+        found = (way for way in self.ways if (way.engine, way.precision) == (engine, precision))
+        return next(found, None)
+
     def paths(self) -> list[Path]:
         """Every file that must be there: the network, the weights, and all that is listed."""
         listed = [self.server_dir / name for name in self.files]
@@ -195,11 +228,21 @@ class Manifest:
 
         Reads every byte: some 20 ms for 30 MB.
         """
-        for name, expected in self.files.items():
-            actual = hashlib.sha256((self.server_dir / name).read_bytes()).hexdigest()
+        self._check("files", self.server_dir, self.files)
+
+    def check_openvino(self) -> None:
+        """The same for OpenVINO's form."""
+        self._check("openvino", self.directory / OPENVINO_DIR, self.openvino)
+
+    def _check(self, key: str, folder: Path, digests: Mapping[str, str]) -> None:
+        for name, expected in digests.items():
+            try:
+                actual = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            except OSError as error:
+                raise ManifestError(f"{folder / name}: {error.strerror}") from None
             if actual != expected:
                 raise ManifestError(
-                    f"{self.path}: files.{name}: SHA-256 is {actual}, the manifest says {expected};"
+                    f"{self.path}: {key}.{name}: SHA-256 is {actual}, the manifest says {expected};"
                     f" convert the model again"
                 )
 

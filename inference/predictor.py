@@ -1,140 +1,111 @@
-"""Paddle Inference: a model is loaded once, every thread gets a clone of its predictor.
-
-Paddle Serving's own `LocalServiceHandler` hands one predictor to all threads of an op, which
-corrupts tensors under load and then ends the process; clones share the weights and are safe.
-"""
+"""A model on a device, run the fastest way that is right: predictors of it for threads."""
 
 from __future__ import annotations
 
-import os
-import threading
-import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from inference.engines.base import OPENVINO, REFERENCE, EngineError, Network, Predictor, Way
+from inference.engines.choice import AUTO, candidates, refusal, worth_a_line
 from inference.manifest import Manifest, ManifestError
+from inference.processor import processor_flags
 
-_LOAD = threading.Lock()
-# What CUDA shows this process, in order, where it is set; see `Config.visible_devices`.
-_VISIBLE = "CUDA_VISIBLE_DEVICES"
-# Paddle warns of a compiler's cache that nothing here would use.
-warnings.filterwarnings("ignore", "No ccache found")
-
-
-class DeviceError(ValueError):
-    """The device that was asked for is not there; the text says what is."""
-
-
-def gpu_number(device: str) -> int:
-    """The number under which this process has a GPU: of "gpu:N" or "gpu:UUID".
-
-    Raises DeviceError for a UUID that CUDA_VISIBLE_DEVICES does not name.
-    """
-    identifier = device.partition(":")[2]
-    if identifier.isdigit():
-        return int(identifier)
-    visible = os.environ.get(_VISIBLE, "").split(",")
-    if identifier not in visible:
-        raise DeviceError(f"{device} was asked for, but {_VISIBLE} of this process has it not")
-    return visible.index(identifier)
-
-
-def check_device(device: str) -> None:
-    """Raise DeviceError unless this Paddle can run on `device` ("cpu", "gpu:N" or "gpu:UUID")."""
-    if device == "cpu":
-        return
-    import paddle
-
-    if not paddle.is_compiled_with_cuda():
-        raise DeviceError(
-            f"{device} was asked for, but this Paddle has no GPU support; "
-            "install it with: make setup DEVICE=gpu"
-        )
-    number, count = gpu_number(device), paddle.device.cuda.device_count()
-    if number >= count:
-        raise DeviceError(f"{device} was asked for, but this process sees {count} GPU(s)")
-
-
-class Predictor:
-    """One clone; to be used by one thread at a time."""
-
-    def __init__(self, predictor: object, manifest: Manifest) -> None:
-        self._predictor = predictor
-        self._inputs = {
-            v.alias: predictor.get_input_handle(v.name)  # type: ignore[attr-defined]
-            for v in manifest.inputs
-        }
-        self._outputs = {
-            v.alias: predictor.get_output_handle(v.name)  # type: ignore[attr-defined]
-            for v in manifest.outputs
-        }
-
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run the model.
-
-        feeds: alias to C-contiguous array, for every input of the manifest.
-        Returns alias to array, for every output of the manifest. Releases the GIL meanwhile.
-        """
-        for alias, handle in self._inputs.items():
-            handle.copy_from_cpu(feeds[alias])
-        self._predictor.run()  # type: ignore[attr-defined]
-        return {alias: handle.copy_to_cpu() for alias, handle in self._outputs.items()}
+__all__ = ["Model", "Predictor"]
 
 
 class Model:
-    """A converted model on one device."""
+    """A converted model on one device.
 
-    def __init__(self, manifest: Manifest, predictor: object, device: str) -> None:
+    way: how it is run. notes: a line for each way that should have been taken and could not be.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        network: Network,
+        device: str,
+        way: Way = REFERENCE,
+        notes: Sequence[str] = (),
+    ) -> None:
         self.manifest = manifest
         self.device = device
-        self._first = predictor
-        self._first_given = False
+        self.way = way
+        self.notes = tuple(notes)
+        self._network = network
 
     @classmethod
-    def load(cls, model_dir: str | Path, device: str = "cpu", threads: int = 1) -> Model:
-        """Load models/NAME as `convert` wrote it.
+    def load(
+        cls, model_dir: str | Path, device: str = "cpu", threads: int = 1, way: Way = REFERENCE
+    ) -> Model:
+        """Load models/NAME as `convert` wrote it, to be run this way, verified or not.
 
-        device: "cpu", "gpu:N" or "gpu:UUID". threads: math threads on the CPU.
+        device: "cpu", "gpu:N" or "gpu:UUID". threads: that compute one run on the processor.
         Raises ManifestError where files are missing or cannot be loaded, DeviceError for a device
-        that is not there.
+        that is not there, EngineError for an engine that is not.
         """
         manifest = Manifest.load(model_dir)
-        # Tens of milliseconds, and Paddle may end the process on a damaged file.
-        manifest.check_files()
-        check_device(device)
-        from paddle import inference
+        return cls(manifest, _network(manifest, way, device, threads, 1, 1), device, way)
 
-        config = inference.Config(str(manifest.program_path), str(manifest.parameters_path))
-        config.disable_glog_info()
-        config.switch_ir_optim(True)
-        config.enable_memory_optim()
-        if device == "cpu":
-            config.disable_gpu()
-            config.set_cpu_math_library_num_threads(threads)
-            config.enable_mkldnn()
-            # With a bound on oneDNN's cache (10 by default) every run counts the cache of all
-            # predictors without a lock and, with several threads, ends in a segmentation
-            # fault. Batch sizes are few, so the cache stays small without a bound.
-            config.set_mkldnn_cache_capacity(0)
-        else:
-            config.enable_use_gpu(100, gpu_number(device))
-        try:
-            with _LOAD:
-                predictor = inference.create_predictor(config)
-        except Exception as error:  # Paddle's own types come from C++ and differ by build
-            raise ManifestError(
-                f"{manifest.program_path}: cannot be loaded; make it again with: "
-                f".venv/bin/python -m convert --force {manifest.name}"
-            ) from error
-        return cls(manifest, predictor, device)
+    @classmethod
+    def choose(
+        cls,
+        model_dir: str | Path,
+        device: str = "cpu",
+        threads: int = 1,
+        *,
+        engine: str = AUTO,
+        precision: str = AUTO,
+        batch_size: int = 1,
+        streams: int = 1,
+    ) -> Model:
+        """The same, the fastest way that fits `engine` and `precision`.
+
+        On the processor only one for which the model was verified, and which the processor has.
+        batch_size: the largest. streams: threads that will have a predictor.
+        Raises EngineError, too, where nothing that was asked for is possible.
+        """
+        manifest, flags = Manifest.load(model_dir), processor_flags()
+        passed_over: list[tuple[Way, str]] = []
+        for way in candidates(engine, precision, device):
+            problem = refusal(manifest, way, flags) if device == "cpu" else ""
+            if not problem:
+                try:
+                    network = _network(manifest, way, device, threads, batch_size, streams)
+                except ManifestError as error:
+                    # Nothing stands in for Paddle's own files.
+                    if way.engine != OPENVINO:
+                        raise
+                    problem = str(error)
+                else:
+                    notes = [
+                        f"{manifest.name}: {reason}; {way} is used instead of {wanted}"
+                        for wanted, reason in passed_over
+                        if worth_a_line(wanted, way)
+                    ]
+                    return cls(manifest, network, device, way, notes)
+            passed_over.append((way, problem))
+        told = "; ".join(f"{way}: {problem}" for way, problem in passed_over)
+        raise EngineError(
+            f"{manifest.name} cannot be run with engine {engine} and precision {precision}: {told}"
+        )
 
     def predictor(self) -> Predictor:
         """A predictor for one more thread; the weights are shared."""
-        with _LOAD:
-            if not self._first_given:
-                self._first_given = True
-                return Predictor(self._first, self.manifest)
-            clone = self._first.clone()  # type: ignore[attr-defined]
-        return Predictor(clone, self.manifest)
+        return self._network.predictor()
+
+
+def _network(
+    manifest: Manifest, way: Way, device: str, threads: int, batch_size: int, streams: int
+) -> Network:
+    # Loaded where it is needed: a process whose models all run on one engine does without the
+    # other's hundred megabytes.
+    if way.engine == OPENVINO:
+        from inference.engines.openvino_engine import OpenVinoNetwork
+
+        manifest.check_openvino()
+        return OpenVinoNetwork(manifest, threads, way.precision, streams)
+    from inference.engines.paddle_engine import PaddleNetwork
+
+    # Tens of milliseconds, and Paddle may end the process on a damaged file.
+    manifest.check_files()
+    return PaddleNetwork(manifest, device, threads, way, batch_size)

@@ -120,6 +120,11 @@ class Figures:
             "trace_spans", "The same of the pipeline as face_gateway_trace_spans.", "outcome"
         )
         self._spans_counted = dict.fromkeys(tracing.OUTCOMES, 0)
+        self._engines = self._gauge(
+            "engine_info",
+            "Always 1; which engine runs a stage's model, in which precision.",
+            [*_STAGE, "model", "engine", "precision"],
+        )
         limit = self._gauge("queue_limit", "Most requests in the replica.", _REPLICA)
         limit.labels(self._replica).set(queue_limit)
 
@@ -139,6 +144,10 @@ class Figures:
         batches = self._batches.labels(self._replica, name)
         self._stages[name] = StageFigures(actions, batches, threads, waiting)
         return self._stages[name]
+
+    def model(self, stage: str, model: str, engine: str, precision: str) -> None:
+        """Say how a stage's model is run."""
+        self._engines.labels(self._replica, stage, model, engine, precision).set(1)
 
     def write(self, file: Path) -> None:
         """Begin a new interval, and write what there is now. Raises OSError."""

@@ -12,7 +12,7 @@ from inference.runner import Timing
 from ops.options import Options
 from ops.registry import check_models, worker_class
 from ops.request_state import Picture, RequestState
-from ops.worker import ModelPool, ModelWorker, Worker
+from ops.worker import ModelPool, ModelSettings, ModelWorker, Worker
 from settings.config import load_config
 from settings.dag import OpConfig
 from settings.stages import FIRST, LAST, STAGES
@@ -23,9 +23,10 @@ class LocalPipeline:
     """Stages on one thread, from a picture's pixels to its faces.
 
     models: by stage, the directories of its models as `convert` writes them, none for a stage that
-    runs no model. batch_size: model inputs a run. ops: by stage, settings other than the models.
-    A stage that is not named is left out.
-    Raises ManifestError for a model that cannot be used or is for another stage.
+    runs no model. batch_size: model inputs a run. ops: by stage, its settings other than those;
+    without, the fastest engine and precision that are right. A stage that is not named is left out.
+    Raises ManifestError for a model that cannot be used or is for another stage, EngineError for
+    an engine or a precision that it cannot be run with.
     """
 
     def __init__(
@@ -41,8 +42,9 @@ class LocalPipeline:
             kind, directories = worker_class(stage), models[stage]
             if issubclass(kind, ModelWorker):
                 check_models(stage, directories)
-                runners = ModelPool(directories, batch_size, threads=1).runners(device)
                 op = (ops or {}).get(stage, OpConfig())
+                wanted = ModelSettings(batch_size, engine=op.engine, precision=op.precision)
+                runners = ModelPool(directories, wanted).runners(device)
                 self._workers.append(kind.with_settings(runners, op))
             else:
                 self._workers.append(kind())

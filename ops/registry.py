@@ -6,11 +6,13 @@ import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from inference.devices import DeviceError
+from inference.engines.base import EngineError
 from inference.manifest import Manifest, ManifestError
-from inference.predictor import DeviceError
+from inference.predictor import Model
 from ops.decoder_pool import DecoderPool
 from ops.pictures.pixel_budget import PixelBudget
-from ops.worker import ModelPool, ModelWorker, PipelineContext, Worker
+from ops.worker import ModelPool, ModelSettings, ModelWorker, PipelineContext, Worker
 from settings.config import Config, ConfigError
 from settings.stages import STAGES
 
@@ -35,8 +37,10 @@ def check_models(stage: str, model_dirs: Sequence[Path]) -> list[Manifest]:
 class WorkerFactory:
     """Makes the workers of a configuration's stages; models are loaded on demand, once.
 
-    models: by stage, the names of those that it runs, told to every client.
-    Raises ConfigError for models or devices that cannot be used.
+    models: by stage, the names of those that it runs, told to every client. engines: by stage,
+    what runs them. running: the models themselves, by stage. notes: lines about what could not be
+    run as fast as it might.
+    Raises ConfigError for models, devices or engines that cannot be used.
     """
 
     def __init__(
@@ -50,7 +54,10 @@ class WorkerFactory:
         self._replica = replica
         self._pools: dict[str, ModelPool] = {}
         self.models: dict[str, str] = {}
-        self._context = PipelineContext(config, budget, decoders, self.models)
+        self.engines: dict[str, str] = {}
+        self.running: dict[str, list[Model]] = {}
+        self.notes: list[str] = []
+        self._context = PipelineContext(config, budget, decoders, self.models, self.engines)
         for name in config.op:
             kind = worker_class(name)
             if issubclass(kind, ModelWorker):
@@ -64,17 +71,29 @@ class WorkerFactory:
             self.models[name] = kind.title(manifests, op)
         except ManifestError as error:
             raise ConfigError(f"{self._config.path}: op.{name}: {error}") from None
-        self._pools[name] = ModelPool(directories, op.batch_size, op.threads)
+        devices = dict.fromkeys(op.device(n, self._replica) for n in range(op.concurrency))
+        settings = ModelSettings(op.batch_size, op.threads, op.concurrency, op.engine, op.precision)
+        self._pools[name] = ModelPool(directories, settings)
+        each = [self._loaded(name, device) for device in devices]
+        self.running[name] = each[0]
+        ways = [str(model.way) for model in each[0]]
+        self.engines[name] = ways[0] if len(set(ways)) == 1 else "+".join(ways)
+        self.notes += [f"{name}: {note}" for model in each[0] for note in model.notes]
+
+    def _loaded(self, name: str, device: str) -> list[Model]:
+        key = f"{self._config.path}: op.{name}"
+        try:
+            return self._pools[name].models(device)
+        except DeviceError as error:
+            raise ConfigError(f"{key}.devices: {error}") from None
+        except (EngineError, ManifestError) as error:
+            raise ConfigError(f"{key}: {error}") from None
 
     def worker(self, name: str, number: int) -> Worker:
         """The worker for thread `number` of a stage."""
         kind = worker_class(name)
         if not issubclass(kind, ModelWorker):
             return kind.in_pipeline(self._context)
-        device = self._config.op[name].device(number, self._replica)
-        try:
-            return kind.with_settings(self._pools[name].runners(device), self._config.op[name])
-        except DeviceError as error:
-            raise ConfigError(f"{self._config.path}: op.{name}.devices: {error}") from None
-        except ManifestError as error:
-            raise ConfigError(f"{self._config.path}: op.{name}: {error}") from None
+        op = self._config.op[name]
+        runners = self._pools[name].runners(op.device(number, self._replica))
+        return kind.with_settings(runners, op)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.engines.choice import AUTO
 from inference.manifest import Manifest
 from inference.predictor import Model
 from inference.runner import Runner, Timing
@@ -30,13 +31,15 @@ class PipelineContext:
     """What workers may need of the pipeline that they are part of.
 
     budget: of decoded pixels. decoders: None where no process decodes costly pictures. models: by
-    stage, the names of those that it runs.
+    stage, the names of those that it runs. engines: by stage, what runs them, such as
+    "openvino fp32".
     """
 
     config: Config
     budget: PixelBudget
     decoders: DecoderPool | None
     models: Mapping[str, str]
+    engines: Mapping[str, str]
 
 
 class Worker(abc.ABC):
@@ -96,17 +99,50 @@ class ModelWorker(Worker):
             runner.warm_up()
 
 
-class ModelPool:
-    """Loads each model once a device and hands out runners on clones of it."""
+@dataclass(frozen=True)
+class ModelSettings:
+    """How a stage runs its models.
 
-    def __init__(self, model_dirs: Sequence[Path], batch_size: int, threads: int) -> None:
+    threads: that compute one run on the processor. streams: threads that have predictors there.
+    engine, precision: as in ``config.yml``.
+    """
+
+    batch_size: int = 1
+    threads: int = 1
+    streams: int = 1
+    engine: str = AUTO
+    precision: str = AUTO
+
+
+class ModelPool:
+    """Loads each model once a device and hands out runners on predictors of it."""
+
+    def __init__(self, model_dirs: Sequence[Path], settings: ModelSettings) -> None:
         self._dirs = list(model_dirs)
-        self._batch_size = batch_size
-        self._threads = threads
+        self._settings = settings
         self._models: dict[str, list[Model]] = {}
 
-    def runners(self, device: str) -> list[Runner]:
-        """A runner for each model, on "cpu", "gpu:N" or "gpu:UUID"."""
+    def models(self, device: str) -> list[Model]:
+        """The models on "cpu", "gpu:N" or "gpu:UUID".
+
+        Raises DeviceError, EngineError and ManifestError.
+        """
         if device not in self._models:
-            self._models[device] = [Model.load(d, device, self._threads) for d in self._dirs]
-        return [Runner(model, self._batch_size) for model in self._models[device]]
+            wanted = self._settings
+            self._models[device] = [
+                Model.choose(
+                    directory,
+                    device,
+                    wanted.threads,
+                    engine=wanted.engine,
+                    precision=wanted.precision,
+                    batch_size=wanted.batch_size,
+                    streams=wanted.streams,
+                )
+                for directory in self._dirs
+            ]
+        return self._models[device]
+
+    def runners(self, device: str) -> list[Runner]:
+        """A runner for each model on a device; raises as :meth:`models`."""
+        return [Runner(model, self._settings.batch_size) for model in self.models(device)]

@@ -25,6 +25,7 @@ class OpConfig(Section):
     devices: "" for the CPU, else GPU numbers ("0" or "0,1"), UUIDs of GPUs ("GPU-...") or of MIG
     instances ("MIG-..."), shared out over the threads; MIG instances over the replicas.
     threads: math threads a predictor on the CPU.
+    engine, precision: what runs its models, and in which floats; auto: the fastest that is right.
     """
 
     inputs: tuple[str, ...] = ()
@@ -36,6 +37,8 @@ class OpConfig(Section):
     weights: tuple[float, ...] = ()
     devices: str = Field("", pattern=device_names.SEVERAL)
     threads: int = Field(1, ge=1, le=256)
+    engine: str = Field("auto", pattern="^(auto|paddle|openvino|tensorrt)$")
+    precision: str = Field("auto", pattern="^(auto|fp32|bf16|fp16)$")
 
     @field_validator("weights")
     @classmethod
@@ -103,6 +106,8 @@ def _check_op(ops: Mapping[str, OpConfig], name: str) -> None:
         raise ValueError(f"op.{name}.model: missing")
     if not stage.task and (op.models or op.devices):
         raise ValueError(f"op.{name}: it runs no model, so model and devices are not allowed")
+    if not stage.task and (op.engine, op.precision) != ("auto", "auto"):
+        raise ValueError(f"op.{name}: it runs no model, so engine and precision are not allowed")
     if op.fallback and len(op.models) != 1:
         raise ValueError(f"op.{name}.fallback: allowed beside a single model only")
     if not stage.several and len(op.models) > 1:

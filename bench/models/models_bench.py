@@ -9,7 +9,6 @@ timed against its original where ``--onnx NAME=FILE`` gives it, and alone otherw
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import click
 import numpy as np
 
 from bench.frame import Bench, benchmark, seconds, several
+from bench.models.turns import CLOCKS, medians
 from terminal.options import PATH, Count, Number
 from client.terminal.table import FittingTable
 
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 
 LIMIT = 1.15
 """Paddle's time over onnxruntime's that a model should keep to."""
-
-# Runs of one side before the other's turn: its weights are in the cache again after the first.
-_TURN = 5
-_CLOCKS = {"wall": time.perf_counter, "cpu": time.thread_time}
 
 Run = Callable[[], object]
 
@@ -59,7 +55,7 @@ def _measure(folder: Path, asked: Any, original: Path | None) -> list[Timing]:
     model = Model.load(folder)
     session, note = _peer(model, original)
     largest = model.manifest.max_batch or max(asked.batch)
-    clock = _CLOCKS[asked.clock]
+    clock = CLOCKS[asked.clock]
     return [
         _time(model, session, note, batch, asked.seconds, clock)
         for batch in asked.batch
@@ -69,24 +65,14 @@ def _measure(folder: Path, asked: Any, original: Path | None) -> list[Timing]:
 
 def _peer(model: Model, original: Path | None) -> tuple[onnxruntime.InferenceSession | None, str]:
     """A session of onnxruntime with the same network, or None and why there is none."""
-    import onnxruntime
-
+    from bench.models.peer import as_onnx, session_of
     from convert.network.graph import GraphError
-    from convert.network.optimize import optimize
-    from bench.models.onnx_export import to_onnx
-    from bench.models.paddle_program import read_program
 
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
-    settings.log_severity_level = 3
     try:
-        if original:
-            network = original.read_bytes()
-        else:
-            network = to_onnx(optimize(read_program(model.manifest.server_dir))).SerializeToString()
+        network = original.read_bytes() if original else as_onnx(model.manifest)
     except GraphError as error:
         return None, str(error)
-    return onnxruntime.InferenceSession(network, settings, ["CPUExecutionProvider"]), ""
+    return session_of(network), ""
 
 
 def _time(
@@ -101,7 +87,7 @@ def _time(
     predictor = model.predictor()
     sides: dict[str, Run] = {"paddle": lambda: predictor.run(feeds)}
     if session is None:
-        times = _medians(sides, seconds, clock)
+        times = medians(sides, seconds, clock)
         return Timing(name, batch, times["paddle"], note=note)
     names = [item.name for item in session.get_inputs()]
     by_position = dict(zip(names, feeds.values()))
@@ -109,9 +95,9 @@ def _time(
     try:
         difference = _difference(predictor.run(feeds), session.run(None, by_position))
     except Exception as error:  # noqa: BLE001 - an original may be fixed to one batch size
-        times = _medians({"paddle": sides["paddle"]}, seconds, clock)
+        times = medians({"paddle": sides["paddle"]}, seconds, clock)
         return Timing(name, batch, times["paddle"], note=f"onnxruntime: {type(error).__name__}")
-    times = _medians(sides, seconds, clock)
+    times = medians(sides, seconds, clock)
     ratio = times["paddle"] / times["onnxruntime"]
     return Timing(name, batch, times["paddle"], times["onnxruntime"], ratio, difference)
 
@@ -131,24 +117,6 @@ def _difference(ours: Mapping[str, np.ndarray], theirs: Sequence[np.ndarray]) ->
     pairs = [(a.reshape(-1), b.reshape(-1)) for a, b in zip(ours.values(), theirs)]
     largest = max(float(np.abs(b).max()) for _, b in pairs)
     return max(float(np.abs(a - b).max()) for a, b in pairs) / max(largest, 1e-12)
-
-
-def _medians(
-    sides: Mapping[str, Run], seconds: float, clock: Callable[[], float]
-) -> dict[str, float]:
-    """Median milliseconds of each side, taking turns for about ``seconds`` altogether."""
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for run in sides.values():
-        run()
-        run()
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        for name, run in sides.items():
-            for _ in range(_TURN):
-                start = clock()
-                run()
-                times[name].append((clock() - start) * 1000)
-    return {name: float(np.median(values)) for name, values in times.items()}
 
 
 def _table(timings: Sequence[Timing]) -> FittingTable:
@@ -176,7 +144,7 @@ def _table(timings: Sequence[Timing]) -> FittingTable:
     seconds(3.0, "For each model and batch."),
     click.option(
         "--clock",
-        type=click.Choice(sorted(_CLOCKS)),
+        type=click.Choice(sorted(CLOCKS)),
         default="wall",
         help="cpu counts the thread's own time, for a machine that is busy otherwise.",
     ),

@@ -1,1 +1,1 @@
-"""ONNX models in, by X2Paddle."""
+"""ONNX models in, by X2Paddle; and networks out, written as ONNX."""

@@ -28,6 +28,10 @@ _UNUSED = (
     "matplotlib/mpl-data/sample_data",
     "paddle/include",
     "paddle_serving_server/pipeline/gateway/libproxy_server.so",  # its gateway in Go
+    # OpenVINO's for other devices than the processor, which load when one asks for them.
+    "openvino/libs/libopenvino_intel_gpu_plugin.so",
+    "openvino/libs/libopenvino_intel_npu_plugin.so",
+    "openvino/libs/cache.json",
 )
 _OWN_LIBRARIES = b".libs"
 # What the service's processes and commands begin with; the rest follows from them.
@@ -39,6 +43,8 @@ PROGRAMS = (
     "deploy.containers.health", "paddle", "paddle.inference", "uvloop", "httptools",
     "psycopg", "pymysql", "uvicorn", "psutil", "logging.config",
 )  # fmt: skip
+# Not in an image for GPUs.
+_NOT_EVERYWHERE = ("openvino",)
 
 
 def main(names: Sequence[str]) -> int:
@@ -47,7 +53,8 @@ def main(names: Sequence[str]) -> int:
     _uninstall([*names, *_TOOLS])
     remove_unused(site)
     strip(site)
-    print(f"{compile_imported(PROGRAMS)} modules compiled")
+    there = [name for name in _NOT_EVERYWHERE if importlib.util.find_spec(name) is not None]
+    print(f"{compile_imported([*PROGRAMS, *there])} modules compiled")
     return 0
 
 

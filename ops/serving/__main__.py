@@ -8,7 +8,9 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping
 
+from inference.processor import has_bf16, processor_flags
 from ops.worker import StageError
 from paddle_fence.internals import set_up_logs
 from runtime.heartbeat import say_ready
@@ -46,11 +48,8 @@ def main(argv: list[str]) -> int:
     allow_many_connections()
     take_turns_quickly()
     import cv2
-    import paddle
     import uvloop
 
-    # Paddle's handlers print a traceback on SIGTERM and end the process at once.
-    paddle.disable_signal_handler()
     # The stages' threads are the parallelism; OpenCV's own would compete with them.
     cv2.setNumThreads(1)
     uvloop.install()
@@ -69,6 +68,16 @@ def _line(error: Exception) -> str:
     """One line, however much Paddle has to say."""
     text = " ".join(str(error).split())
     return text if len(text) < 500 else f"{text[:500]} ..."
+
+
+def _engines(models: Mapping[str, str], engines: Mapping[str, str]) -> str:
+    """Which engine runs which models, in words, and what the processor lacks for a faster one."""
+    found: dict[str, list[str]] = {}
+    for stage, way in engines.items():
+        found.setdefault(way, []).append(models[stage])
+    words = "; ".join(f"{way}: {', '.join(names)}" for way, names in found.items())
+    lack = "" if has_bf16(processor_flags()) else " (this processor has no bf16)"
+    return words + lack
 
 
 async def _serve(config: Config, replica: int) -> None:
@@ -95,7 +104,12 @@ async def _serve(config: Config, replica: int) -> None:
         # The parent's outlives this process, and so do the connections that wait in it.
         socket = begin_to_listen(config, place, inherited() or bind(config, place, shared))
         serving = asyncio.ensure_future(http.serve(sockets=[socket]))
-    _LOGGER.info("serving with models %s", executor.models)
+    for note in executor.notes:
+        print(f"web_service: {note}", file=sys.stderr, flush=True)
+        _LOGGER.warning("%s", note)
+    if replica == 0:
+        print(f"models run on {_engines(executor.models, executor.engines)}", flush=True)
+    _LOGGER.info("serving with models %s on %s", executor.models, executor.engines)
     give_memory_back()
     say_ready(executor.is_well)
     writing = asyncio.ensure_future(

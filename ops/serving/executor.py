@@ -55,7 +55,8 @@ class Executor(DAGExecutor):
     lost, and sends failed requests through the DAG again. All methods but the ones that say
     otherwise are for the event loop's thread.
 
-    models: by stage, the names of those that it runs.
+    models: by stage, the names of those that it runs. engines: by stage, what runs them. notes:
+    lines about models that could not be run as fast as they might.
     """
 
     def __init__(self, config: Config, replica: int = 0) -> None:
@@ -76,7 +77,11 @@ class Executor(DAGExecutor):
             limits.queue_length, lambda: decoders.requests, self.figures.refused
         )
         factory = WorkerFactory(config, self._budget, replica, decoders)
-        self.models = factory.models
+        self.models, self.engines, self.notes = factory.models, factory.engines, factory.notes
+        for name, models in factory.running.items():
+            for model in models:
+                way = model.way
+                self.figures.model(name, model.manifest.name, way.engine, way.precision)
         response_op, ops = build_dag(
             config, factory, self._scheduler, self._call_collect, self.figures
         )

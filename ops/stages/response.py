@@ -25,29 +25,33 @@ UNALIGNED = "ALIGNMENT_UNSURE"
 class ResponseWorker(Worker):
     """Writes `request.document`.
 
-    models: stage name to name of the model that it runs, told to every client.
+    models: stage name to name of the model that it runs, told to every client; engines: to what
+    runs it.
     """
 
-    def __init__(self, models: Mapping[str, str]) -> None:
-        self._models = dict(models)
+    def __init__(self, models: Mapping[str, str], engines: Mapping[str, str]) -> None:
+        self._running = {"models": dict(models), "engines": dict(engines)}
 
     @classmethod
     def in_pipeline(cls, context: PipelineContext) -> ResponseWorker:
-        return cls(context.models)
+        return cls(context.models, context.engines)
 
     def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
         started = time.perf_counter()
         for request in requests:
-            request.document = document(request.pictures, request.options, self._models)
+            request.document = document(request.pictures, request.options, self._running)
         timing.decode += time.perf_counter() - started
 
 
-def document(pictures: Sequence[Picture], options: Options, models: Mapping[str, str]) -> str:
-    """The answer as JSON text; boxes and points in pixels, rounded to hundredths."""
+def document(
+    pictures: Sequence[Picture], options: Options, running: Mapping[str, Mapping[str, str]]
+) -> str:
+    """The answer as JSON text; boxes and points in pixels, rounded to hundredths.
+
+    running: `models` and `engines` by stage.
+    """
     images = [_image(picture, options) for picture in pictures]
-    body = orjson.dumps(
-        {"images": images, "models": dict(models)}, option=orjson.OPT_SERIALIZE_NUMPY
-    )
+    body = orjson.dumps({"images": images, **running}, option=orjson.OPT_SERIALIZE_NUMPY)
     return body.decode("utf-8")
 
 

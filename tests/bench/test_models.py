@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from bench.models import models_bench as bench
+from bench.models import turns
 from convert.network import graph as ir
 from convert.network.program import write_program
 from tests.support.models.graphs import graph_of, random
@@ -53,5 +54,5 @@ def test_a_model_that_is_not_there_is_named(folder, capsys):
 
 def test_the_median_is_in_milliseconds():
     ticks = itertools.count(0, 0.5)
-    times = bench._medians({"side": lambda: None}, 0.01, lambda: next(ticks))
+    times = turns.medians({"side": lambda: None}, 0.01, lambda: next(ticks))
     assert times == {"side": 500.0}

@@ -15,7 +15,7 @@ from convert.conversion import convert
 from convert.errors import ConvertError
 from convert.run import Run
 from inference.adapters import ADAPTERS
-from tests.support.models.tiny_models import accept, catalog_of, tiny_entry
+from tests.support.models.tiny_models import accept, catalog_of, tiny_entry, without_engines
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,7 +109,7 @@ def test_set_up_falls_back_in_one_line_and_stays_with_the_fallback(
     def convert_locally(entry, models_dir, fetcher, source=None):
         made.append(entry.name)
         local = None if entry.name == "wanted" else tiny_export
-        convert(entry, models_dir, fetcher, source=local, check=accept)
+        convert(entry, models_dir, fetcher, source=local, check=accept, add_engines=without_engines)
 
     monkeypatch.setattr("convert.conversion.convert", convert_locally)
     run = Run(catalog_of(wanted, stand_in), tmp_path / "models", cache_dir=tmp_path / "cache")

@@ -7,10 +7,10 @@ import copy
 import numpy as np
 import pytest
 
-from bench.models.paddle_program import read_program
 from convert.network import graph as ir
 from convert.network.graph import GraphError
 from convert.network.optimize import optimize
+from convert.network.paddle_program import read_program
 from convert.network.program import write_program
 from tests.support.models.graphs import graph_of, random, run_onnx, run_paddle
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from inference.predictor import DeviceError, check_device, gpu_number
+from inference.devices import DeviceError, check_device, gpu_number
 
 ROOT = Path(__file__).resolve().parents[2]
 MIG = "MIG-5a2b1c3d-0000-4000-8000-00000000000a"
@@ -40,17 +40,20 @@ def test_a_machine_without_gpus_says_so_of_a_mig_instance():
 # In Paddle's place: it says what CUDA would show the process, and ends it.
 STANDS_IN = """
 import os
-print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+os.write(1, os.environ.get("CUDA_VISIBLE_DEVICES", "").encode())
 os._exit(7)
 """
 
 
 @pytest.mark.parametrize("replica", [0, 1])
-def test_cuda_is_told_the_mig_instance_of_a_replica_before_paddle_is_loaded(tmp_path, replica):
+def test_cuda_is_told_the_mig_instance_of_a_replica_before_paddle_is_loaded(
+    tmp_path, models, replica
+):
     other = MIG.replace("a", "b")
     settings = yaml.safe_load((ROOT / "config.yml").read_text())
     settings["replicas"] = 2
-    settings["op"]["ArcFace"]["devices"] = f"{MIG},{other}"
+    settings["models_dir"] = str(models)
+    settings["op"]["Detection"]["devices"] = f"{MIG},{other}"
     config = tmp_path / "config.yml"
     config.write_text(yaml.safe_dump(settings))
     (tmp_path / "paddle").mkdir()

@@ -80,7 +80,8 @@ def test_the_gpu_lock_differs_in_the_packages_for_the_gpu_only():
     cpu, gpu = pins("requirements.lock"), pins("requirements-gpu.lock")
     only_cpu, only_gpu = cpu.keys() - gpu.keys(), gpu.keys() - cpu.keys()
     # And what the one Paddle or the other asks for.
-    assert only_cpu - {"safetensors"} == {"paddlepaddle", "paddle-serving-server"}
+    engines = {"paddlepaddle", "openvino"}
+    assert only_cpu - {"safetensors"} == engines | {"paddle-serving-server"}
     assert only_gpu - {"astor", "decorator"} == {"paddlepaddle-gpu", "paddle-serving-server-gpu"}
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from bench import gateway, memory, replicas
 from bench.attacks import attacks_bench as attacks
 from bench.attacks.watch import Phase
+from bench.engines import engines_bench as engines
 from bench.enrol import enrol_bench as enrol
 from bench.frame import Bench
 from bench.kills import show as killing
@@ -173,6 +174,17 @@ def of_models(console):
     return ["onnxruntime ms", "12345.67", "1e-07", "mobilefacenet_128"]
 
 
+def of_engines(console):
+    name, side = "mobilefacenet_128", "onnxruntime fp32"
+    timings = [
+        engines.Timing(name, 256, side, 12_345.67, 1.0, 1.2e-7, chosen=True),
+        engines.Timing(name, 256, "openvino bf16", note="this processor has no bf16"),
+        engines.Timing(engines.CHAIN, 8, side, 12_345.67, 0.98, 1.2e-7),
+    ]
+    console.print(engines._table(timings))
+    return ["onnxruntime / it", "12345.67", "1e-07", name, engines.CHAIN, f"{side} *"]
+
+
 def of_replicas(console):
     mixed = Mixed((load("HTTP"),), CORES)
     bench = Bench("replicas", SimpleNamespace(replicas=64, limit=None))
@@ -291,7 +303,8 @@ SHOWN = {
     "bench throughput --overload": overload, "bench enrol": enrolment, "bench search": search,
     "bench soak": soak, "bench tune": tune, "bench memory": memory_use,
     "bench quality": percentiles, "bench gateway": of_gateway, "bench models": of_models,
-    "bench replicas": of_replicas, "bench attacks": of_attacks, "bench kills": of_kills,
+    "bench engines": of_engines, "bench replicas": of_replicas, "bench attacks": of_attacks,
+    "bench kills": of_kills,
     "clients": clients, "demo": of_demo, "tracer": of_tracer,
     "library": of_library, "gateway keys": of_keys, "convert --list": catalog,
     "deploy check": of_check,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.models.onnx_export import to_onnx
+from convert.onnx.onnx_export import to_onnx
 from convert.network.graph import Graph, Node, Output
 from convert.network.program import write_program
 

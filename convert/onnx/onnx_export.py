@@ -1,4 +1,4 @@
-"""Writes a graph as an ONNX model, so that another runtime can be timed on the same network."""
+"""Writes a graph as an ONNX model, so that another runtime computes the same network."""
 
 from __future__ import annotations
 
