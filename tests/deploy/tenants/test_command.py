@@ -13,6 +13,7 @@ from deploy.__main__ import main
 from deploy.errors import DeployError
 from deploy.tenants import admin_key
 from deploy.tenants.admin_key import ensure_key
+from deploy.tenants.processes.keeping import prepare
 from gateway.auth.key_store import KeyStore
 from settings.config import load_config
 from tests.support.tenants import ROOT, Tenants, entry, write_tenants
@@ -174,50 +175,60 @@ def two(models, tmp_path):
 
 
 def test_a_command_of_the_service_runs_with_a_tenants_settings(two):
-    made = json.loads(
-        two.done("exec", "one", "gateway", "keys", "create", "--role", "admin", "--json")
-    )
-    listed = {name: two.done("exec", name, "gateway", "keys", "list") for name in two.names}
-    assert made["id"] in listed["one"]
-    assert made["id"] not in listed["two"]
-    assert two.run("exec", "one", "library", "nonsense")[0] == 2
-    status, said = two.run("exec", "one", "sh", "-c", "true")
-    assert status == 2
-    assert "'sh' is not one of" in said
+    words = ("gateway", "keys", "create", "--role", "admin", "--json")
+    made = json.loads(two.done("exec", "one", *words))
+    ids = {}
+    for name in two.names:
+        store = KeyStore(prepare(two.file, two.file.tenant(name)).library_config())
+        ids[name] = [key.id for key in store.list()]
+        store.close()
+    assert ids == {"one": [made["id"]], "two": []}
 
 
-def test_a_command_for_a_tenant_has_its_secrets_and_shows_them_to_no_list(tmp_path, models):
+def test_a_command_for_a_tenant_has_its_secrets_and_its_exit_status_is_told(tmp_path, models):
     secrets = tmp_path / "secrets"
     secrets.write_text("DATABASE_PASSWORD=sesame\n")
     secrets.chmod(0o600)
     url = "postgresql://faces:${DATABASE_PASSWORD}@127.0.0.1:1/faces"
     made = Tenants.made(tmp_path, ["one"], one={"database": url, "secrets": str(secrets)})
-    # It would be wrong usage without the variable.
+    # Without the variable it would be 2, for settings that cannot be used.
     status, said = made.run("exec", "one", "library", "stats")
-    assert status == 1
+    assert (status, "database_unavailable" in said) == (1, True), said
     assert "sesame" not in said
 
 
-def test_backups_and_drills_are_of_each_tenant_in_its_own_folder(two, tmp_path):
-    for name in two.names:
-        two.done("exec", name, "gateway", "keys", "list")  # which makes the tables
-    status, said = two.run("drill")
+def test_only_the_services_own_commands_are_run(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["tenants", "exec", "one", "sh", "-c", "true"])
+    assert ended.value.code == 2
+    assert "'sh' is not one of 'library'" in capsys.readouterr().err
+
+
+def test_backups_and_drills_are_of_each_tenant_in_its_own_folder(two, tmp_path, capsys):
+    def run(*words: str) -> tuple[int, str]:
+        status = main(["tenants", *words, "--tenants", str(two.path)])
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    def counts() -> tuple[int, int]:
+        own = two.file.tenant("one").data / "backups"
+        return len([*own.glob("library-*.db")]), len([*tmp_path.glob("safe/library-*.db")])
+
+    status, said = run("drill")
     assert status == 1
     assert said.count("no backup in ") == 2
-    two.done("backup")
-    assert len([*two.file.tenant("one").data.glob("backups/library-*.db")]) == 1
-    assert len([*tmp_path.glob("safe/library-*.db")]) == 1
-    two.done("backup", "two")
-    assert len([*two.file.tenant("one").data.glob("backups/library-*.db")]) == 1
-    assert len([*tmp_path.glob("safe/library-*.db")]) == 2
-    said = two.done("drill")
+    assert run("backup")[0] == 0
+    assert counts() == (1, 1)
+    assert run("backup", "two")[0] == 0
+    assert counts() == (1, 2)
+    status, said = run("drill")
+    assert status == 0
     assert said.count("passed, in ") == 2
 
 
-def test_one_that_cannot_be_backed_up_is_named_and_the_others_are(models, tmp_path):
+def test_one_that_cannot_be_backed_up_is_named_and_the_others_are(models, tmp_path, capsys):
     away = {"database": "postgresql://faces@127.0.0.1:1/faces"}
     made = Tenants.made(tmp_path, ["one", "two"], one=away)
-    status, said = made.run("backup")
-    assert status == 1
-    assert "deploy: one: database_unavailable: " in said
+    assert main(["tenants", "backup", "--tenants", str(made.path)]) == 1
+    assert "deploy: one: database_unavailable: " in capsys.readouterr().err
     assert len([*made.file.tenant("two").backups.glob("library-*.db")]) == 1
