@@ -32,19 +32,41 @@ class Run:
         """Whether the model is there, intact and as the catalog wants it."""
         return is_intact(self.models_dir / entry.name, entry)
 
+    def complete_each(self) -> None:
+        """Add what other engines need to every model that is there; raises BusyError."""
+        for entry in self.catalog.models.values():
+            if self.is_converted(entry):
+                self._complete(entry)
+
+    def _complete(self, entry: Entry) -> bool:
+        """Add what other engines need to a model that is there; whether anything was missing.
+
+        So it is with models of an older version, and on a processor that can do more than the one
+        that they were converted on. Raises BusyError.
+        """
+        from convert.engines.completing import complete_in_place, missing_ways
+
+        model_dir = self.models_dir / entry.name
+        if not missing_ways(model_dir):
+            return False
+        with locked(self.models_dir), CONSOLE.status(f"{entry.name}: trying other engines"):
+            ways = complete_in_place(model_dir)
+        CONSOLE.print(f"{entry.name}: verified for {', '.join(ways)}")
+        return True
+
     def convert_default(self) -> None:
         """Make what set-up needs; a model that cannot be had is replaced by its fallback.
 
         A fallback that is there already stays in use: taking the other recogniser some day by
         itself would make all stored embeddings worthless. Raises ConvertError.
         """
+        if not self.force:
+            self.complete_each()
         for entry in self.catalog.default_entries():
             stand_in = self._stand_in(entry)
             if not self.force and self.is_converted(entry):
-                self._complete(entry)
                 continue
             if not self.force and stand_in is not None and self.is_converted(stand_in):
-                self._complete(stand_in)
                 CONSOLE.print(
                     f"{stand_in.name} stands in for {entry.name}; "
                     f"to try that again: .venv/bin/python -m convert {entry.name}"
@@ -88,22 +110,6 @@ class Run:
             convert(entry, self.models_dir, self.fetcher, source=source)
         licence = "" if entry.licence.commercial else ", not for commercial use"
         CONSOLE.print(f"{entry.name}: converted and verified ({entry.licence.name}{licence})")
-
-    def _complete(self, entry: Entry) -> bool:
-        """Add what other engines need to a model that is there; whether anything was missing.
-
-        So it is with models of an older version, and on a processor that can do more than the one
-        that they were converted on. Raises BusyError.
-        """
-        from convert.engines.completing import complete_in_place, missing_ways
-
-        model_dir = self.models_dir / entry.name
-        if not missing_ways(model_dir):
-            return False
-        with locked(self.models_dir), CONSOLE.status(f"{entry.name}: trying other engines"):
-            ways = complete_in_place(model_dir)
-        CONSOLE.print(f"{entry.name}: verified for {', '.join(ways)}")
-        return True
 
     def _stand_in(self, entry: Entry) -> Entry | None:
         return None if entry.fallback is None else self.catalog.entry(entry.fallback)

@@ -161,7 +161,9 @@ class _Bench:
     def __init__(self, config_path: str) -> None:
         config = load_config(config_path)
         self._names = [name for name in config.op if name not in SKIPPED]
-        ops = {n: config.op[n].model_copy(update={"batch_size": MAX_BATCH}) for n in self._names}
+        # As many predictors of a model at a time as threads may be asked for.
+        changed = {"batch_size": MAX_BATCH, "concurrency": max(os.cpu_count() or 1, 2)}
+        ops = {n: config.op[n].model_copy(update=changed) for n in self._names}
         # No request waits for another one's pixels here.
         unbounded = PixelBudget(1 << 60, 0)
         self._factory = WorkerFactory(config.model_copy(update={"op": ops}), unbounded)

@@ -34,6 +34,6 @@ def _component(manifest: Manifest) -> Component:
         ),
         parts=tuple(
             Component("file", f"{reference}/{name}", name, sha256=digest)
-            for name, digest in sorted(manifest.files.items())
+            for name, digest in sorted({**manifest.files, **manifest.openvino}.items())
         ),
     )

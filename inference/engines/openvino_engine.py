@@ -65,6 +65,7 @@ class OpenVinoNetwork(Network):
             raise EngineError("OpenVINO is not installed")
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if precision == BF16 else "f32",
+            # Threads that share one wait for each other.
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": streams * threads,
             # The thread that asks computes, and is not to be tied to a core for that.
