@@ -39,25 +39,31 @@ class Run:
         itself would make all stored embeddings worthless. Raises ConvertError.
         """
         for entry in self.catalog.default_entries():
-            stand_in = self._stand_in(entry)
             if not self.force and self.is_converted(entry):
                 continue
-            if not self.force and stand_in is not None and self.is_converted(stand_in):
+            there = [one for one in self.catalog.stand_ins(entry) if self.is_converted(one)]
+            if there and not self.force:
                 CONSOLE.print(
-                    f"{stand_in.name} stands in for {entry.name}; "
+                    f"{there[0].name} stands in for {entry.name}; "
                     f"to try that again: .venv/bin/python -m convert {entry.name}"
                 )
                 continue
+            self._convert_or_replace(entry)
+
+    def _convert_or_replace(self, entry: Entry) -> None:
+        """Make a model, or the first of its fallbacks that can be had. Raises ConvertError."""
+        choice = [entry, *self.catalog.stand_ins(entry)]
+        for wanted, stand_in in zip(choice, [*choice[1:], None]):
             try:
-                self.convert(entry)
+                if wanted is entry or self.force or not self.is_converted(wanted):
+                    self.convert(wanted)
+                return
             except BusyError:
                 raise
             except ConvertError as error:
                 if stand_in is None:
                     raise
-                CONSOLE.print(f"Falling back to {stand_in.name} for {entry.name}: {error}")
-                if self.force or not self.is_converted(stand_in):
-                    self.convert(stand_in)
+                CONSOLE.print(f"Falling back to {stand_in.name} for {wanted.name}: {error}")
 
     def convert_each(self, entries: Sequence[Entry], source: Path | None = None) -> list[str]:
         """Make every model that is not intact; the names of those that failed.
@@ -85,6 +91,3 @@ class Run:
             convert(entry, self.models_dir, self.fetcher, source=source)
         licence = "" if entry.licence.commercial else ", not for commercial use"
         CONSOLE.print(f"{entry.name}: converted and verified ({entry.licence.name}{licence})")
-
-    def _stand_in(self, entry: Entry) -> Entry | None:
-        return None if entry.fallback is None else self.catalog.entry(entry.fallback)

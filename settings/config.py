@@ -150,7 +150,7 @@ class Config(Section):
         op = self.op[stage]
         chosen = []
         for name in op.models:
-            names = [name] + ([op.fallback] if op.fallback else [])
+            names = [name, *op.fallback]
             found = [n for n in names if (self.model_dir(n) / "model.yml").is_file()]
             if not found:
                 raise ConfigError(
@@ -229,7 +229,10 @@ def _take_as_written(raw: Any, written: Any, key: tuple[int | str, ...]) -> None
 
 
 def _with_tuples(raw: dict[str, Any]) -> dict[str, Any]:
-    """YAML's lists as tuples; `model: x` as `models: [x]`; an empty section as an empty one."""
+    """YAML's lists as tuples; `model: x` as `models: [x]`, `fallback: x` as a list of one.
+
+    An empty section is an empty one.
+    """
     ops = raw.get("op")
     if not isinstance(ops, dict):
         return raw
@@ -241,7 +244,11 @@ def _with_tuples(raw: dict[str, Any]) -> dict[str, Any]:
             section = dict(section)
             if "model" in section and "models" not in section:
                 section["models"] = [section.pop("model")]
-            for key in ("inputs", "models"):
+            if isinstance(section.get("fallback"), str):
+                section["fallback"] = [section["fallback"]]
+            elif section.get("fallback", ()) is None:
+                section["fallback"] = []
+            for key in ("inputs", "models", "fallback"):
                 if isinstance(section.get(key), list):
                     section[key] = tuple(section[key])
         sections[str(name)] = section

@@ -117,12 +117,16 @@ def test_a_missing_model_is_named_with_the_command_that_makes_it(settings, load)
         config.chosen_models("ArcFace")
 
 
-def test_the_fallback_is_chosen_when_only_it_is_there(settings, load, tmp_path):
+def test_the_first_fallback_that_is_there_is_chosen(settings, load, tmp_path):
     config = load(settings)
-    directory = tmp_path / "models" / "face_resnet_128"
-    directory.mkdir(parents=True)
-    (directory / "model.yml").touch()
-    assert config.chosen_models("ArcFace") == [directory]
+    for name in ("face_resnet_128", "sface"):
+        directory = tmp_path / "models" / name
+        directory.mkdir(parents=True)
+        (directory / "model.yml").touch()
+        assert config.chosen_models("ArcFace") == [directory]
+    settings["op"]["ArcFace"]["fallback"] = None
+    with pytest.raises(ConfigError, match="python -m convert mobilefacenet_128"):
+        load(settings).chosen_models("ArcFace")
 
 
 MIG_A = "MIG-5a2b1c3d-0000-4000-8000-00000000000a"
