@@ -11,6 +11,7 @@ from settings import device_names
 from settings.dag import OpConfig, check_ops
 from settings.gateway import GatewayConfig
 from settings.library import LibraryConfig
+from settings.licences import COMMERCIAL, licence_of
 from settings.section import Section
 from settings.stock_config import stock_keys_explained
 from settings.yaml_file import YamlError, parse_as_written, parse_yaml, read_content
@@ -103,6 +104,7 @@ class Config(Section):
     replicas: int = Field(1, ge=0, le=64)
     cores: int = Field(0, ge=0, le=1024)
     models_dir: str = "models"
+    licence: str = Field("any", pattern="^(any|commercial)$")
     reduce_jpegs_to: int = Field(1920, ge=0, le=65535)
     limits: Limits = Limits()
     dag: Dag = Dag()
@@ -145,13 +147,20 @@ class Config(Section):
     def chosen_models(self, stage: str) -> list[Path]:
         """Directories of the models that a stage runs, its fallback where that is needed.
 
-        Raises ConfigError when a model has not been converted.
+        Raises ConfigError when a model has not been converted, or its licence is not `licence`.
         """
         op = self.op[stage]
         chosen = []
         for name in op.models:
             names = [name, *op.fallback]
-            found = [n for n in names if (self.model_dir(n) / "model.yml").is_file()]
+            there = [n for n in names if (self.model_dir(n) / "model.yml").is_file()]
+            found = [n for n in there if not self.refuses(n)]
+            if there and not found:
+                raise ConfigError(
+                    f"{self.path}: op.{stage}: model {there[0]} is refused by licence: "
+                    f"{self.licence}, it is under {licence_of(self.model_dir(there[0]))[0]}; "
+                    f"make what takes its place with: make setup LICENCE={self.licence}"
+                )
             if not found:
                 raise ConfigError(
                     f"{self.path}: op.{stage}: model {name} is not in {self.model_dir(name)}; "
@@ -159,6 +168,10 @@ class Config(Section):
                 )
             chosen.append(self.model_dir(found[0]))
         return chosen
+
+    def refuses(self, name: str) -> bool:
+        """Whether `licence` forbids to run a model that has been converted."""
+        return self.licence == COMMERCIAL and not licence_of(self.model_dir(name))[1]
 
 
 def own_address(host: str, port: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from convert.__main__ import main
+from convert.__main__ import configured_licence, main
 from convert.catalog import PackageSource, load_catalog
 from convert.conversion import convert
 from convert.errors import ConvertError
@@ -150,6 +150,51 @@ def test_the_next_fallback_is_taken_and_one_that_is_there_before_another_is_fetc
     Run(catalog, tmp_path / "models", cache_dir=tmp_path / "cache").convert_default()
     assert made == ["wanted", "away", "tiny"]
     assert "tiny stands in for wanted" in capsys.readouterr().err
+
+
+def test_the_default_set_is_complete_without_models_that_are_for_research(
+    tmp_path, capsys, monkeypatch
+):
+    catalog, made = load_catalog(), []
+    monkeypatch.setattr("convert.conversion.convert", lambda entry, *a, **k: made.append(entry))
+    Run(catalog, tmp_path, licence="commercial").convert_default()
+    assert {entry.task for entry in made} == {entry.task for entry in catalog.default_entries()}
+    assert all(entry.licence.commercial for entry in made)
+    said = capsys.readouterr().err
+    assert "mobilefacenet_128 is refused by licence: commercial (InsightFace" in said
+    assert "; sface takes its place" in said
+    # What is there from before does not count.
+    made.clear()
+    run = Run(catalog, tmp_path, licence="commercial")
+    monkeypatch.setattr(run, "is_converted", lambda entry: not entry.licence.commercial)
+    run.convert_default()
+    assert "sface" in {entry.name for entry in made}
+
+
+def test_a_model_that_is_for_research_is_refused_by_name_and_left_out_of_all(
+    tmp_path, capsys, monkeypatch
+):
+    made = []
+    monkeypatch.setattr("convert.conversion.convert", lambda entry, *a, **k: made.append(entry))
+    arguments = ["--models-dir", str(tmp_path), "--licence", "commercial"]
+    assert main(["scrfd_500m", *arguments]) == 1
+    assert "scrfd_500m is refused by licence: commercial" in capsys.readouterr().err
+    assert made == []
+    assert main(["--all", *arguments]) == 0
+    assert {entry.name for entry in made} == {
+        entry.name for entry in load_catalog().models.values() if entry.licence.commercial
+    }
+
+
+def test_the_licence_of_config_yml_holds_unless_another_is_asked_for(tmp_path):
+    settings = tmp_path / "config.yml"
+    assert configured_licence(settings) == "any"
+    settings.write_text("licence: commercial\n")
+    assert configured_licence(settings) == "commercial"
+    for wrong in ("licence: some", "licence: [any]"):
+        settings.write_text(wrong)
+        with pytest.raises(ConvertError, match="should be any or commercial"):
+            configured_licence(settings)
 
 
 @pytest.mark.parametrize(

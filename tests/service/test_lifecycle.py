@@ -28,8 +28,9 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def complaints(service: Service) -> list[str]:
-    """What it printed, but for the line that says that a fallback is used."""
-    return [line for line in service.output if "has not been converted" not in line]
+    """What it printed, but for the lines on a fallback that is used and on licences."""
+    usual = ("has not been converted", "for research only")
+    return [line for line in service.output if not any(words in line for words in usual)]
 
 
 def ports_free(service: Service) -> bool:
