@@ -3,7 +3,7 @@ SHELL = /bin/sh
 PYTHON = .venv/bin/python
 # How many workers that makes says tests/conftest.py.
 PARALLEL = -q -n auto --dist loadfile --no-loadscope-reorder
-export DEVICE PYTHON_VERSION ADVISORIES
+export DEVICE LICENCE PYTHON_VERSION ADVISORIES
 
 # Tests start hundreds of processes, each of which would compile the sources anew without this.
 test test-fast fuzz: export PYTHONDONTWRITEBYTECODE =
@@ -13,7 +13,7 @@ test test-fast fuzz: export PYTHONDONTWRITEBYTECODE =
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1:/p' Makefile | awk -F: '{printf "  %-14s %s\n", $$1, $$2}'
 
-setup:  ## make .venv and fetch the models (DEVICE=gpu for an NVIDIA GPU, PYTHON_VERSION=3.12)
+setup:  ## make .venv and fetch the models (DEVICE=gpu for an NVIDIA GPU, PYTHON_VERSION=3.12, LICENCE=commercial)
 	@scripts/setup
 
 run:  ## set up what is missing, then start the service (ARGS="--config other.yml")

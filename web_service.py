@@ -21,6 +21,7 @@ from runtime.listening import check_places
 from runtime.roles import Role, with_role
 from runtime.supervisor import Supervisor
 from settings.config import Config, ConfigError, load_config
+from settings.licences import licence_of
 from terminal.options import SETTINGS, config_option, run_program
 
 # Seconds within which the children of a service that was killed are gone, and with them its ports.
@@ -90,11 +91,28 @@ def wait_for_ports(config: Config) -> None:
 
 
 def say_models(config: Config) -> None:
-    """A line for each stage that runs its fallback; ConfigError for a model that is missing."""
+    """A line for each stage that runs its fallback, and one for models that are for research only.
+
+    Raises ConfigError for a model that is missing.
+    """
+    bound = []
     for name, op in config.op.items():
         for wanted, chosen in zip(op.models, config.chosen_models(name)):
-            if chosen.name != wanted:
-                print(f"{name}: {wanted} has not been converted, {chosen.name} is used", flush=True)
+            licence, is_commercial = licence_of(chosen)
+            if not is_commercial:
+                bound.append(f"{chosen.name} ({licence})")
+            if chosen != config.model_dir(wanted):
+                why = "has not been converted"
+                if (config.model_dir(wanted) / "model.yml").is_file():
+                    said = licence_of(config.model_dir(wanted))[0]
+                    why = f"is refused by licence: {config.licence} ({said})"
+                print(f"{name}: {wanted} {why}, {chosen.name} is used", flush=True)
+    if bound:
+        print(
+            f"for research only: {', '.join(bound)}; with licence: commercial in "
+            f"{config.path.name} none of these is started",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -33,6 +33,15 @@ class Package(_Frozen):
     size: int = Field(gt=0)
 
 
+class Wheel(_Frozen):
+    """A package of the Python registry, pinned by the digest of its wheel; size: bytes."""
+
+    pypi: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    version: str = Field(pattern=r"^[A-Za-z0-9.+!]+$")
+    sha256: str = Field(pattern=SHA256)
+    size: int = Field(gt=0)
+
+
 class PackageSource(_Frozen):
     """Files inside one of the catalog's packages; paths are below the package's root."""
 
@@ -109,7 +118,7 @@ class Entry(_Frozen):
     family: str
     format: Literal["tfjs", "face_resnet", "paddle", "onnx"]
     default: bool = False
-    fallback: str | None = None
+    fallback: tuple[str, ...] = ()
     licence: Licence
     accuracy: str | None = None
     sources: tuple[Source, ...] = Field(min_length=1)
@@ -118,10 +127,22 @@ class Entry(_Frozen):
     embedding: Embedding | None = None
     max_batch: int = Field(default=0, ge=0)
     options: Mapping[str, Any] = {}
-    input_size: tuple[int, int] | None = None
+    input_size: tuple[int, int] | Literal["any"] | None = None
+
+    @field_validator("fallback", mode="before")
+    @classmethod
+    def _several(cls, fallback: Any) -> Any:
+        return (fallback,) if isinstance(fallback, str) else fallback
+
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """Height and width that the graph is given; None where it keeps its own, or any."""
+        return None if self.input_size == "any" else self.input_size
 
     @model_validator(mode="after")
     def _complete(self) -> Entry:
+        if self.input_size == "any" and self.format != "onnx":
+            raise ValueError("input_size: any is for format onnx")
         if (self.task == "recognition") != (self.embedding is not None):
             raise ValueError("embedding is for recognisers, and each of them needs it")
         if self.format in ("paddle", "onnx") and not self.outputs:
@@ -132,14 +153,15 @@ class Entry(_Frozen):
 class Catalog(_Frozen):
     """All known packages and models."""
 
-    packages: Mapping[str, Package]
+    packages: Mapping[str, Package | Wheel]
     models: Mapping[str, Entry]
 
     @model_validator(mode="after")
     def _references(self) -> Catalog:
         for name, entry in self.models.items():
-            if entry.fallback is not None and entry.fallback not in self.models:
-                raise ValueError(f"{name}: fallback {entry.fallback} is no model of the catalog")
+            for stand_in in entry.fallback:
+                if stand_in not in self.models:
+                    raise ValueError(f"{name}: fallback {stand_in} is no model of the catalog")
             for source in entry.sources:
                 if isinstance(source, PackageSource) and source.package not in self.packages:
                     raise ValueError(f"{name}: {source.package} is no package of the catalog")
@@ -157,15 +179,17 @@ class Catalog(_Frozen):
         """The set that set-up converts, in the catalog's order."""
         return [entry for entry in self.models.values() if entry.default]
 
-    def fallback_names(self) -> set[str]:
-        """The models that stand in for another one."""
-        return {entry.fallback for entry in self.models.values() if entry.fallback is not None}
+    def stand_ins(self, entry: Entry) -> list[Entry]:
+        """The models that may stand in for ``entry``, the best first."""
+        return [self.models[name] for name in entry.fallback]
 
     def describe(self, source: Source) -> str:
         """A source in words, without a package registry's address."""
         if isinstance(source, UrlSource):
             return source.url
         package = self.packages[source.package]
+        if isinstance(package, Wheel):
+            return f"pypi {package.pypi}=={package.version} {next(iter(source.files))}"
         return f"npm {package.npm}@{package.version} {next(iter(source.files))}"
 
 

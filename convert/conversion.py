@@ -9,7 +9,8 @@ from convert.catalog import Entry
 from convert.engines.completing import complete
 from convert.errors import ConvertError
 from convert.model_directory import put_in_place, work_directory, write_manifest
-from convert.network.graph import GraphError
+from convert.network.graph import GraphError, UnknownOperatorError
+from convert.onnx import graph_model as onnx_model
 from convert.onnx import x2paddle_translation
 from convert.paddle import published_model
 from convert.serving import write_serving_format
@@ -65,24 +66,34 @@ def translate(entry: Entry, source_dir: Path, out_dir: Path) -> Translation:
             return graph_model.translate(only_file(source_dir, ".json"), out_dir, outputs=wanted)
         if entry.format == "face_resnet":
             return face_resnet.translate(source_dir, out_dir)
+        if entry.format == "onnx":
+            return translate_onnx(entry, only_file(source_dir, ".onnx"), out_dir)
     except GraphError as error:
         raise ConvertError(f"{entry.name} cannot be translated: {error}") from error
-    if entry.format == "onnx":
-        return x2paddle_translation.translate(
-            only_file(source_dir, ".onnx"),
-            out_dir,
-            inputs=entry.inputs,
-            outputs=entry.outputs,
-            input_size=entry.input_size,
-        )
     return published_model.translate(
         source_dir,
         out_dir,
         inputs=entry.inputs,
         outputs=entry.outputs,
-        input_size=entry.input_size,
+        input_size=entry.fixed_size,
         fixed_batch=entry.max_batch == 1,
     )
+
+
+def translate_onnx(entry: Entry, onnx_file: Path, out_dir: Path) -> Translation:
+    """The same for an ONNX file: by the project's own reader, else by X2Paddle."""
+    inputs, outputs, size = entry.inputs, entry.outputs, entry.input_size
+    try:
+        return onnx_model.translate(
+            onnx_file, out_dir, inputs=inputs, outputs=outputs, input_size=size
+        )
+    except UnknownOperatorError as error:
+        if size == "any":
+            raise
+        CONSOLE.print(f"{entry.name}: X2Paddle translates it: {error}")
+        return x2paddle_translation.translate(
+            onnx_file, out_dir, inputs=inputs, outputs=outputs, input_size=size
+        )
 
 
 def only_file(source_dir: Path, suffix: str) -> Path:

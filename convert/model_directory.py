@@ -51,6 +51,7 @@ def write_manifest(
         "task": entry.task,
         "family": entry.family,
         "licence": entry.licence.name,
+        "commercial": entry.licence.commercial,
         "source": source,
         "converter": converter,
         "max_batch": entry.max_batch,

@@ -10,10 +10,14 @@ from convert.errors import BusyError, ConvertError
 from convert.model_directory import is_intact, locked
 from convert.sources.fetch import CACHE_DIR, Fetcher
 from convert.terminal import CONSOLE
+from settings.licences import ANY, COMMERCIAL
 
 
 class Run:
-    """Converts models into ``models_dir``; hosts that did not answer are not asked twice."""
+    """Converts models into ``models_dir``; hosts that did not answer are not asked twice.
+
+    licence: "commercial" refuses models whose weights may not be used commercially.
+    """
 
     def __init__(
         self,
@@ -21,11 +25,13 @@ class Run:
         models_dir: Path,
         *,
         force: bool = False,
+        licence: str = ANY,
         cache_dir: Path = CACHE_DIR,
     ) -> None:
         self.catalog = catalog
         self.models_dir = models_dir
         self.force = force
+        self.licence = licence
         self.fetcher = Fetcher(catalog, cache_dir)
 
     def is_converted(self, entry: Entry) -> bool:
@@ -63,25 +69,57 @@ class Run:
         if not self.force:
             self.complete_each()
         for entry in self.catalog.default_entries():
-            stand_in = self._stand_in(entry)
-            if not self.force and self.is_converted(entry):
+            if not self.force and self.is_converted(entry) and not self._refuses(entry):
                 continue
-            if not self.force and stand_in is not None and self.is_converted(stand_in):
+            stand_ins = [one for one in self.catalog.stand_ins(entry) if not self._refuses(one)]
+            there = [one for one in stand_ins if self.is_converted(one)]
+            if self._refuses(entry):
+                self._replace_refused(entry, stand_ins, there)
+                continue
+            if there and not self.force:
                 CONSOLE.print(
-                    f"{stand_in.name} stands in for {entry.name}; "
+                    f"{there[0].name} stands in for {entry.name}; "
                     f"to try that again: .venv/bin/python -m convert {entry.name}"
                 )
                 continue
+            self._first_of([entry, *stand_ins])
+
+    def _refuses(self, entry: Entry) -> bool:
+        return self.licence == COMMERCIAL and not entry.licence.commercial
+
+    def _refusal(self, entry: Entry) -> str:
+        return f"{entry.name} is refused by licence: {self.licence} ({entry.licence.name})"
+
+    def _replace_refused(
+        self, entry: Entry, stand_ins: Sequence[Entry], there: Sequence[Entry]
+    ) -> None:
+        """See that a model that may be used takes the place of one that may not."""
+        if not stand_ins:
+            raise ConvertError(f"{self._refusal(entry)}, and nothing takes its place")
+        if self.force or not there:
+            there = [self._first_of(stand_ins)]
+        CONSOLE.print(f"{self._refusal(entry)}; {there[0].name} takes its place")
+
+    def _first_of(self, choice: Sequence[Entry]) -> Entry:
+        """The first of some models that can be had, made. Raises ConvertError."""
+        for wanted, stand_in in zip(choice, [*choice[1:], None]):
             try:
-                self.convert(entry)
+                self.convert(wanted)
+                return wanted
             except BusyError:
                 raise
             except ConvertError as error:
                 if stand_in is None:
                     raise
-                CONSOLE.print(f"Falling back to {stand_in.name} for {entry.name}: {error}")
-                if self.force or not self.is_converted(stand_in):
-                    self.convert(stand_in)
+                CONSOLE.print(f"Falling back to {stand_in.name} for {wanted.name}: {error}")
+        raise ConvertError("there is no model to take")
+
+    def allowed(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Those that the licence allows, with a line for each other one."""
+        for entry in entries:
+            if self._refuses(entry):
+                CONSOLE.print(self._refusal(entry))
+        return [entry for entry in entries if not self._refuses(entry)]
 
     def convert_each(self, entries: Sequence[Entry], source: Path | None = None) -> list[str]:
         """Make every model that is not intact; the names of those that failed.
@@ -90,6 +128,10 @@ class Run:
         """
         failed = []
         for entry in entries:
+            if self._refuses(entry):
+                CONSOLE.print(self._refusal(entry), style="red")
+                failed.append(entry.name)
+                continue
             if not self.force and source is None and self.is_converted(entry):
                 if not self._complete(entry):
                     CONSOLE.print(f"{entry.name}: already converted")
@@ -110,6 +152,3 @@ class Run:
             convert(entry, self.models_dir, self.fetcher, source=source)
         licence = "" if entry.licence.commercial else ", not for commercial use"
         CONSOLE.print(f"{entry.name}: converted and verified ({entry.licence.name}{licence})")
-
-    def _stand_in(self, entry: Entry) -> Entry | None:
-        return None if entry.fallback is None else self.catalog.entry(entry.fallback)

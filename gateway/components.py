@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from gateway.auth.access import Access
 from gateway.auth.audit import Audit
@@ -16,13 +17,19 @@ from gateway.monitoring.health import Health
 class Components:
     """Everything that lives as long as the application; closed together."""
 
-    def __init__(self, backends: Backends, access: Access, audit: Audit | None) -> None:
+    def __init__(
+        self,
+        backends: Backends,
+        access: Access,
+        audit: Audit | None,
+        licences: Mapping[str, str] | None = None,
+    ) -> None:
         self.backends = backends
         self.access = access
         self.audit = audit
         self.places = Places(backends.config)
         self.bodies = Bodies(backends.config.request_bytes)
-        self.health = Health(backends.pipeline, backends.library, time.monotonic(), audit)
+        self.health = Health(backends.pipeline, backends.library, time.monotonic(), audit, licences)
 
     async def close(self) -> None:
         """Let go of everything, the library first: it has most to write."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import logging.config
 import signal
@@ -40,6 +41,7 @@ from runtime.telemetry import tracing
 from runtime.telemetry.json_lines import formatter
 from settings.config import Config, ConfigError, load_config, own_address
 from settings.gateway import GatewayConfig
+from settings.licences import licence_of
 from web.server import HttpServer
 
 LOG = logging.getLogger("gateway")
@@ -135,7 +137,7 @@ def _make_components(config: Config) -> Components:
         most_faces=config.limits.faces,
         liveness_thresholds=_liveness_thresholds(config),
     )
-    return Components(backends, access, audit)
+    return Components(backends, access, audit, _licences(config))
 
 
 def recogniser_of(config: Config) -> Recogniser:
@@ -147,6 +149,16 @@ def recogniser_of(config: Config) -> Recogniser:
         )
     op = config.op["ArcFace"]
     return load_recogniser(config.chosen_models("ArcFace"), op.weights, op.flip)
+
+
+def _licences(config: Config) -> dict[str, str]:
+    """Of the models that stand here, by their names; a pipeline elsewhere may run others."""
+    found = {}
+    for name, op in config.op.items():
+        with contextlib.suppress(ConfigError):
+            directories = config.chosen_models(name) if op.models else []
+            found.update({path.name: licence_of(path)[0] for path in directories})
+    return found
 
 
 def _liveness_thresholds(config: Config) -> dict[str, float]:

@@ -15,6 +15,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
@@ -143,6 +144,7 @@ class Manifest:
     max_batch: samples a run may hold, 0 for no limit.
     embedding: None where the model makes none.
     calibration: of its scores, None where nobody has measured it.
+    commercial: whether the licence allows commercial use; None in manifests of earlier versions.
     options: settings of the model's family, read with :meth:`option`.
     files: SHA-256 of each file in ``serving_server/``, in hexadecimal.
     openvino: the same of OpenVINO's form, in ``openvino/``; empty where there is none.
@@ -164,6 +166,7 @@ class Manifest:
     calibration: Annotated[
         Calibration | None, BeforeValidator(_measured), Field(validation_alias="embedding")
     ] = None
+    commercial: StrictBool | None = None
     options: _Mapping[Any] = Field(default_factory=dict)
     files: _Mapping[StrictStr] = Field(default_factory=dict)
     openvino: _Mapping[StrictStr] = Field(default_factory=dict)

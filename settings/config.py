@@ -11,6 +11,7 @@ from settings import device_names
 from settings.dag import OpConfig, check_ops
 from settings.gateway import GatewayConfig
 from settings.library import LibraryConfig
+from settings.licences import COMMERCIAL, licence_of
 from settings.section import Section
 from settings.stock_config import stock_keys_explained
 from settings.yaml_file import YamlError, parse_as_written, parse_yaml, read_content
@@ -103,6 +104,7 @@ class Config(Section):
     replicas: int = Field(1, ge=0, le=64)
     cores: int = Field(0, ge=0, le=1024)
     models_dir: str = "models"
+    licence: str = Field("any", pattern="^(any|commercial)$")
     reduce_jpegs_to: int = Field(1920, ge=0, le=65535)
     limits: Limits = Limits()
     dag: Dag = Dag()
@@ -145,13 +147,20 @@ class Config(Section):
     def chosen_models(self, stage: str) -> list[Path]:
         """Directories of the models that a stage runs, its fallback where that is needed.
 
-        Raises ConfigError when a model has not been converted.
+        Raises ConfigError when a model has not been converted, or its licence is not `licence`.
         """
         op = self.op[stage]
         chosen = []
         for name in op.models:
-            names = [name] + ([op.fallback] if op.fallback else [])
-            found = [n for n in names if (self.model_dir(n) / "model.yml").is_file()]
+            names = [name, *op.fallback]
+            there = [n for n in names if (self.model_dir(n) / "model.yml").is_file()]
+            found = [n for n in there if not self.refuses(n)]
+            if there and not found:
+                raise ConfigError(
+                    f"{self.path}: op.{stage}: model {there[0]} is refused by licence: "
+                    f"{self.licence}, it is under {licence_of(self.model_dir(there[0]))[0]}; "
+                    f"make what takes its place with: make setup LICENCE={self.licence}"
+                )
             if not found:
                 raise ConfigError(
                     f"{self.path}: op.{stage}: model {name} is not in {self.model_dir(name)}; "
@@ -159,6 +168,10 @@ class Config(Section):
                 )
             chosen.append(self.model_dir(found[0]))
         return chosen
+
+    def refuses(self, name: str) -> bool:
+        """Whether `licence` forbids to run a model that has been converted."""
+        return self.licence == COMMERCIAL and not licence_of(self.model_dir(name))[1]
 
 
 def own_address(host: str, port: int) -> str:
@@ -229,7 +242,10 @@ def _take_as_written(raw: Any, written: Any, key: tuple[int | str, ...]) -> None
 
 
 def _with_tuples(raw: dict[str, Any]) -> dict[str, Any]:
-    """YAML's lists as tuples; `model: x` as `models: [x]`; an empty section as an empty one."""
+    """YAML's lists as tuples; `model: x` as `models: [x]`, `fallback: x` as a list of one.
+
+    An empty section is an empty one.
+    """
     ops = raw.get("op")
     if not isinstance(ops, dict):
         return raw
@@ -241,7 +257,11 @@ def _with_tuples(raw: dict[str, Any]) -> dict[str, Any]:
             section = dict(section)
             if "model" in section and "models" not in section:
                 section["models"] = [section.pop("model")]
-            for key in ("inputs", "models", "weights"):
+            if isinstance(section.get("fallback"), str):
+                section["fallback"] = [section["fallback"]]
+            elif section.get("fallback", ()) is None:
+                section["fallback"] = []
+            for key in ("inputs", "models", "fallback", "weights"):
                 if isinstance(section.get(key), list):
                     section[key] = tuple(section[key])
         sections[str(name)] = section

@@ -19,7 +19,8 @@ class OpConfig(Section):
 
     inputs: stages whose output it takes. concurrency: threads, each with its own clone of
     the predictor. batch_size: model inputs a run. models: directories below `models_dir`,
-    or paths. fallback: used instead of a single model that has not been converted.
+    or paths. fallback: used instead of a single model that has not been converted or may not be
+    used: the first of these that can.
     flip: embeddings are the mean of the face's and of its mirror image's. weights: of several
     recognisers in the embedding that they make together; empty for what their calibrations say.
     devices: "" for the CPU, else GPU numbers ("0" or "0,1"), UUIDs of GPUs ("GPU-...") or of MIG
@@ -32,7 +33,7 @@ class OpConfig(Section):
     concurrency: int = Field(1, ge=1, le=64)
     batch_size: int = Field(1, ge=1, le=256)
     models: tuple[str, ...] = ()
-    fallback: str | None = None
+    fallback: tuple[str, ...] = ()
     flip: bool = False
     weights: tuple[float, ...] = ()
     devices: str = Field("", pattern=device_names.SEVERAL)

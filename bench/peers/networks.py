@@ -64,9 +64,9 @@ def of_stage(config: Config, stage: str, families: tuple[str, ...]) -> Manifest:
 
 def as_onnx(manifest: Manifest, folder: Path) -> str:
     """The path of the model, written back as ONNX into a folder. Raises MissingNetworkError."""
-    from bench.models.onnx_export import to_onnx
-    from bench.models.paddle_program import read_program
     from convert.network.optimize import optimize
+    from convert.network.paddle_program import read_program
+    from convert.onnx.onnx_export import to_onnx
 
     file = folder / f"{manifest.name}.onnx"
     try:

@@ -135,6 +135,7 @@ def health(answer: Any) -> HealthReport:
         models=dict(answer.get("models") or {}),
         versions=dict(answer.get("versions") or {}),
         uptime_s=float(answer.get("uptime_s") or 0.0),
+        licences=dict(answer.get("licences") or {}),
     )
 
 

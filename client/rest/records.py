@@ -230,7 +230,8 @@ class GroupStatistics:
 class HealthReport:
     """ok: a request would be answered now. reasons: why not, a sentence each.
 
-    models: name by stage. versions: by program. uptime_s: seconds since the start.
+    models: name by stage. versions: by program. uptime_s: seconds since the start. licences: of
+    the models, by their names.
     """
 
     ok: bool
@@ -238,3 +239,4 @@ class HealthReport:
     models: Mapping[str, str]
     versions: Mapping[str, str]
     uptime_s: float
+    licences: Mapping[str, str] = field(default_factory=dict)

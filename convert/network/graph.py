@@ -1,8 +1,9 @@
 """An intermediate graph: the operators that the readers produce and the writers understand.
 
 Every value is float32. A value of rank 4 is an image batch in NCHW; the first dimension of
-every value is the batch and is written as -1. A node produces one value, known by the node's
-name. Constants live in the nodes that use them, as numpy arrays.
+every value is the batch and is written as -1; so are the height and the width of images of any
+size, and what follows from them. A node produces one value, known by the node's name. Constants
+live in the nodes that use them, as numpy arrays.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ Shape = tuple[int, ...]
 
 class GraphError(ValueError):
     """A graph that cannot be read, is inconsistent or has no counterpart in the target."""
+
+
+class UnknownOperatorError(GraphError):
+    """A graph with an operator that its reader does not know."""
 
 
 @dataclass
@@ -100,6 +105,13 @@ class Pool(Node):
 
 
 @dataclass
+class Enlarge(Node):
+    """Repeats each pixel ``factor`` times in height and width."""
+
+    factor: int
+
+
+@dataclass
 class Mean(Node):
     """Mean over height and width: (N, C, H, W) to (N, C), or (N, C, 1, 1) with ``keep_dims``."""
 
@@ -129,7 +141,7 @@ class Transpose(Node):
 
 @dataclass
 class Reshape(Node):
-    """To ``shape``, whose first entry is -1, the batch."""
+    """To ``shape``, whose first entry is -1, the batch; at most one other is -1, what is left."""
 
     shape: Shape
 
@@ -229,19 +241,23 @@ def shape_of(node: Node, inputs: list[Shape]) -> Shape:
             fit = all(a == b or 1 in (a, b) for a, b in pairs)
             if len(inputs[0]) != len(inputs[1]) or not fit:
                 raise GraphError(f"{node.name!r} joins {inputs[0]} with {inputs[1]}")
-            return (-1, *(max(pair) for pair in pairs[1:]))
+            return (-1, *(b if a == 1 else a for a, b in pairs[1:]))
+        case Enlarge():
+            return (*shape[:2], *(n if n == -1 else n * node.factor for n in shape[2:]))
         case Mean():
             return (-1, shape[1], 1, 1) if node.keep_dims else (-1, shape[1])
         case Pad():
-            return (-1, *(n + sum(pair) for n, pair in zip(shape[1:], node.pads[1:])))
+            return (-1, *(n if n == -1 else n + sum(p) for n, p in zip(shape[1:], node.pads[1:])))
         case Concat():
             joined = list(shape)
-            joined[node.axis] = sum(other[node.axis] for other in inputs)
+            lengths = [other[node.axis] for other in inputs]
+            joined[node.axis] = -1 if -1 in lengths else sum(lengths)
             return tuple(joined)
         case Transpose():
             return tuple(shape[axis] for axis in node.order)
         case Reshape():
-            if math.prod(node.shape[1:]) != math.prod(shape[1:]):
+            known = -1 not in (*node.shape[1:], *shape[1:])
+            if known and math.prod(node.shape[1:]) != math.prod(shape[1:]):
                 raise GraphError(f"{node.name!r} cannot give {shape} the shape {node.shape}")
             return node.shape
         case MatMul():
@@ -260,4 +276,4 @@ def _windows(
     top, bottom, left, right = padding
     height = (shape[2] + top + bottom - size[0]) // stride[0] + 1
     width = (shape[3] + left + right - size[1]) // stride[1] + 1
-    return height, width
+    return -1 if shape[2] == -1 else height, -1 if shape[3] == -1 else width

@@ -105,6 +105,23 @@ def hoist_clips(graph: Graph) -> bool:
     return changed
 
 
+def sink_affines_past_flattening(graph: Graph) -> bool:
+    """An affine before a flattening moves after it, next to the product that can take it in."""
+    changed = False
+    for node in graph:
+        affine = _sole_source(graph, node) if isinstance(node, Reshape) else None
+        if not isinstance(node, Reshape) or len(node.shape) != 2 or not isinstance(affine, Affine):
+            continue
+        shape = graph.shapes()[affine.name]
+        if len(shape) == 4 and -1 not in shape[1:]:
+            pixels = shape[2] * shape[3]
+            affine.scale = np.repeat(affine.scale, pixels)
+            affine.shift = np.repeat(affine.shift, pixels)
+            _swap(graph, affine, node)
+            changed = True
+    return changed
+
+
 def sink_affines(graph: Graph) -> bool:
     """A growing affine before a max-pooling moves after it: less to compute, nearer to a fold."""
     changed = False
@@ -206,6 +223,7 @@ PASSES: tuple[Pass, ...] = (
     merge_clips,
     hoist_clips,
     sink_affines,
+    sink_affines_past_flattening,
     fold_pads,
     drop_transposes,
     merge_reshapes,

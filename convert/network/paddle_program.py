@@ -188,7 +188,7 @@ def _reshape(reader: _Reader, operator: Any, name: str) -> Any:
         return None
     before = reader.shape(reader.value(source))
     rest = [before[axis + 1] if n == 0 else n for axis, n in enumerate(target[1:])]
-    if -1 in rest:
+    if -1 in rest and -1 not in before[1:]:
         rest[rest.index(-1)] = math.prod(before[1:]) // -math.prod(rest)
     return ir.Reshape(name, [reader.value(source)], (-1, *rest))
 
@@ -225,6 +225,9 @@ _OPERATORS: dict[str, Callable[[_Reader, Any, str], Any]] = {
     "elementwise_mul": _elementwise(product=True),
     "flatten_contiguous_range": _flatten,
     "matmul_v2": _matmul,
+    "nearest_interp_v2": lambda r, op, name: ir.Enlarge(
+        name, [r.first(op)], int(op.attr("scale")[0])
+    ),
     "pool2d": _pool,
     "prelu": _prelu,
     "reduce_mean": _reduce_mean,

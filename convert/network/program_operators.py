@@ -193,7 +193,22 @@ class Writer:
         return self._append("transpose2", name, {"X": inputs[0]}, axis=list(node.order))
 
     def _reshape(self, node: ir.Reshape, name: str, inputs: list[Any]) -> Any:
-        return self._append("reshape2", name, {"X": inputs[0]}, shape=list(node.shape))
+        # Paddle takes one -1 only, and a 0 for a dimension that stays as it is.
+        target = [0 if -1 in node.shape[1:] else -1, *node.shape[1:]]
+        return self._append("reshape2", name, {"X": inputs[0]}, shape=target)
+
+    def _enlarge(self, node: ir.Enlarge, name: str, inputs: list[Any]) -> Any:
+        return self._append(
+            "nearest_interp_v2",
+            name,
+            {"X": inputs[0]},
+            data_layout="NCHW",
+            interp_method="nearest",
+            align_corners=False,
+            scale=[float(node.factor)] * 2,
+            out_h=-1,
+            out_w=-1,
+        )
 
     def _matmul(self, node: ir.MatMul, name: str, inputs: list[Any]) -> Any:
         weight = self._parameter(f"{name}.weight", node.weight)

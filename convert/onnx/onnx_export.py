@@ -41,7 +41,8 @@ def to_onnx(graph: Graph) -> onnx.ModelProto:
 
 
 def _described(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape[1:]])
+    sizes = [f"{name}:{axis}" if size == -1 else size for axis, size in enumerate(shape)]
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *sizes[1:]])
 
 
 class _Writer:
@@ -133,6 +134,17 @@ class _Writer:
         self.append("GlobalAveragePool", pooled, node.inputs)
         self.append("Flatten", node.name, [pooled], axis=1)
 
+    def _enlarge(self, node: ir.Enlarge) -> None:
+        factors = self.constant(f"{node.name}:factors", [1, 1, node.factor, node.factor])
+        self.append(
+            "Resize",
+            node.name,
+            [*node.inputs, "", factors],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+
     def _pad(self, node: ir.Pad) -> None:
         counts = [before for before, _ in node.pads] + [after for _, after in node.pads]
         self.append(
@@ -146,7 +158,9 @@ class _Writer:
         self.append("Transpose", node.name, node.inputs, perm=list(node.order))
 
     def _reshape(self, node: ir.Reshape) -> None:
-        shape = self.constant(f"{node.name}:shape", list(node.shape), np.int64)
+        # A -1 stands once; a 0 keeps the dimension as it is.
+        target = [0 if -1 in node.shape[1:] else -1, *node.shape[1:]]
+        shape = self.constant(f"{node.name}:shape", target, np.int64)
         self.append("Reshape", node.name, [*node.inputs, shape])
 
     def _matmul(self, node: ir.MatMul) -> None:

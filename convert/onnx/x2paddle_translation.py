@@ -7,14 +7,13 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from convert.environment import ROOT, environment_python, last_line
-from convert.errors import ConvertError, VerificationError
+from convert.errors import ConvertError
+from convert.onnx.comparison import compare_with_onnxruntime, run_paddle
 from convert.paddle import published_model
-from convert.serving import MODEL_FILE, PARAMS_FILE
 from convert.translation import Translation
 
 ENVIRONMENT = ROOT / ".venv-x2paddle"
@@ -22,7 +21,6 @@ LOCK_FILE = ROOT / "requirements-x2paddle.lock"
 PYTHONS = ("3.12", "3.11", "3.10", "3.9")  # that the lock's Paddle has a build for
 JOB = Path(__file__).with_name("x2paddle_job.py")
 TIMEOUT = 600  # seconds; the known models take two
-TOLERANCE = 1e-4  # of the largest value of an output, against onnxruntime
 
 
 def translate(
@@ -83,45 +81,3 @@ def _with_known_shapes(exported: Translation, paddle_dir: Path) -> Translation:
     results = run_paddle(paddle_dir, feeds)
     outputs = [replace(v, shape=(-1, *results[v.name].shape[1:])) for v in exported.outputs]
     return Translation(inputs=exported.inputs, outputs=outputs)
-
-
-def compare_with_onnxruntime(onnx_file: Path, paddle_dir: Path, translation: Translation) -> None:
-    """Run both models on the same noise, batch 1; raises VerificationError where they differ."""
-    try:
-        import onnxruntime
-    except ImportError:
-        return
-    session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
-    noise = np.random.default_rng(7)
-    feeds = [
-        noise.uniform(-1, 1, (1, *variable.shape[1:])).astype(variable.dtype)
-        for variable in translation.inputs
-    ]
-    expected = session.run(None, dict(zip((i.name for i in session.get_inputs()), feeds)))
-    actual = run_paddle(paddle_dir, {v.name: feed for v, feed in zip(translation.inputs, feeds)})
-    for variable, wanted in zip(translation.outputs, expected):
-        got = actual[variable.name]
-        if got.size != wanted.size:
-            raise VerificationError(f"{onnx_file.name}: {variable.alias} has {got.size} values")
-        difference = float(np.abs(got.reshape(wanted.shape) - wanted).max())
-        if difference > TOLERANCE * max(1.0, float(np.abs(wanted).max())):
-            raise VerificationError(
-                f"{onnx_file.name}: {variable.alias} differs from onnxruntime by {difference:.1e}"
-            )
-
-
-def run_paddle(paddle_dir: Path, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Outputs by name of the inference model in ``paddle_dir`` for ``feeds`` by name."""
-    from paddle import inference
-
-    config = inference.Config(str(paddle_dir / MODEL_FILE), str(paddle_dir / PARAMS_FILE))
-    config.disable_gpu()
-    config.disable_glog_info()
-    predictor: Any = inference.create_predictor(config)
-    for name, feed in feeds.items():
-        predictor.get_input_handle(name).copy_from_cpu(feed)
-    predictor.run()
-    return {
-        name: predictor.get_output_handle(name).copy_to_cpu()
-        for name in predictor.get_output_names()
-    }

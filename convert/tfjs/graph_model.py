@@ -17,7 +17,7 @@ from typing import Any
 from convert.network.graph import Graph, GraphError, Output, Transpose
 from convert.network.optimize import optimize
 from convert.network.program import write_program
-from convert.tfjs.graph_values import Reader
+from convert.network.reader import Reader
 from convert.tfjs.operators import OPERATORS
 from convert.tfjs.weights import read_weights
 from convert.translation import Translation

@@ -10,7 +10,7 @@ import numpy as np
 
 from convert.network import graph as ir
 from convert.network.graph import GraphError, Node, Shape
-from convert.tfjs.graph_values import Reader
+from convert.network.reader import Reader
 
 _NHWC_TO_NCHW = (0, 3, 1, 2)
 _NCHW_TO_NHWC = (0, 2, 3, 1)

@@ -6,7 +6,7 @@ import asyncio
 import importlib.metadata
 import platform
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NotRequired
 
 from typing_extensions import TypedDict
@@ -40,6 +40,7 @@ class HealthResult(TypedDict):
     status: str
     reasons: list[str]
     models: NotRequired[dict[str, str]]
+    licences: NotRequired[dict[str, str]]
     versions: NotRequired[dict[str, str]]
     uptime_s: NotRequired[float]
 
@@ -47,16 +48,22 @@ class HealthResult(TypedDict):
 class Health:
     """Looks at the pipeline, the library and the audit log; to be used on the event loop.
 
-    started: time.monotonic() when the gateway began to serve.
+    started: time.monotonic() when the gateway began to serve. licences: of models by their names.
     """
 
     def __init__(
-        self, pipeline: Pipeline, library: LibraryCalls, started: float, audit: Audit | None = None
+        self,
+        pipeline: Pipeline,
+        library: LibraryCalls,
+        started: float,
+        audit: Audit | None = None,
+        licences: Mapping[str, str] | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._library = library
         self._audit = audit
         self._started = started
+        self._licences = dict(licences or {})
         self._versions = versions()
         self._reasons: SharedResult[dict[str, str]] = SharedResult(KEPT_S)
         self._under_way: dict[str, asyncio.Future[str | None]] = {}
@@ -65,7 +72,8 @@ class Health:
         """Whether all is well, and what to answer.
 
         status: ok or unavailable. reasons: a sentence for each part that does not answer.
-        models: name by stage, as the pipeline last told. versions, uptime_s: of the service.
+        models: name by stage, as the pipeline last told. licences: of these models, by name, as far
+        as they stand on this machine. versions, uptime_s: of the service.
         trusted: whether to answer with more than the first two, and to say what is wrong in
         detail. Others get sentences that are always the same.
         """
@@ -82,7 +90,10 @@ class Health:
             "reasons": reasons,
         }
         if trusted:
-            found["models"] = dict(self._pipeline.models)
+            models = dict(self._pipeline.models)
+            names = [name for told in models.values() for name in told.split("+")]
+            found["models"] = models
+            found["licences"] = {n: self._licences[n] for n in names if n in self._licences}
             found["versions"] = dict(self._versions)
             found["uptime_s"] = round(time.monotonic() - self._started, 1)
         return not reasons, found

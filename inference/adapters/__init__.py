@@ -25,6 +25,8 @@ ADAPTERS = {
     "liveness": "liveness:Liveness",
     "minifasnet": "minifasnet:MiniFasNet",
     "scrfd": "scrfd:Scrfd",
+    "sface": "sface:SFace",
+    "yunet": "yunet:YuNet",
 }
 
 

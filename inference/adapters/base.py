@@ -39,13 +39,17 @@ class Adapter(abc.ABC):
     def __init__(self, manifest: Manifest) -> None:
         """Raises ManifestError where the manifest lacks what the family needs."""
         self.manifest = manifest
-        shape = manifest.input("image").shape
+        shape = self.input_shape()
         if len(shape) != 4 or min(shape[1:]) < 1:
             raise ManifestError(
                 f"{manifest.path}: inputs: image: shape {list(shape)} should be"
                 " [batch, channels, height, width], all but the batch fixed"
             )
         self._sample_shape = (shape[1], shape[2], shape[3])
+
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the input ``image``; whoever takes any size of picture chooses one here."""
+        return self.manifest.input("image").shape
 
     @property
     def sample_shape(self) -> tuple[int, int, int]:

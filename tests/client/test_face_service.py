@@ -247,9 +247,11 @@ def test_health_is_an_answer_either_way(api, service, status, ok):
         "models": {"ArcFace": "mobilefacenet_128"},
         "versions": {"python": "3.9.18"},
         "uptime_s": 5.5,
+        "licences": {"mobilefacenet_128": "InsightFace, non-commercial research"},
     }
     api.answers = [Status(status, document)]
     report = service.health()
+    assert report.licences == document["licences"]
     assert (report.ok, list(report.reasons)) == (ok, reasons)
     assert len(api.asked) == 1
 

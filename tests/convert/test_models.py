@@ -11,7 +11,7 @@ import pytest
 from convert.catalog import load_catalog
 from convert.errors import BusyError, ConvertError, VerificationError
 from convert.model_directory import is_intact, locked
-from convert.onnx.x2paddle_translation import run_paddle
+from convert.onnx.comparison import run_paddle
 from convert.paddle import published_model
 from convert.serving import MODEL_FILE
 from convert.verify import verify, verify_apart

@@ -47,6 +47,7 @@ OPERATORS = {
     "product": [ir.Multiply("n", ["stem", "x"])],
     "max-pooling": [ir.Pool("n", ["stem"], "max", (3, 3), (2, 2), (0, 1, 0, 1))],
     "average-pooling": [ir.Pool("n", ["stem"], "average", (2, 2), (2, 2), (0, 1, 0, 0))],
+    "enlarging": [ir.Enlarge("n", ["stem"], 2)],
     "mean": [ir.Mean("n", ["stem"])],
     "mean that keeps dimensions": [ir.Mean("n", ["stem"], keep_dims=True)],
     "padding of channels": [ir.Pad("n", ["stem"], [(0, 0), (0, 5), (0, 0), (0, 0)])],

@@ -38,7 +38,7 @@ def test_an_unknown_family_is_refused_with_the_known_ones(tmp_path: Path) -> Non
 
 
 def test_a_manifest_without_the_familys_outputs_is_refused(tmp_path: Path) -> None:
-    for family in ("blazeface", "scrfd", "facemesh", "faceres"):
+    for family in ("blazeface", "scrfd", "yunet", "facemesh", "faceres"):
         manifest = make_manifest(tmp_path / family, family, (3, 256, 256), {"x": (-1, 9)})
         with pytest.raises(ManifestError, match="outputs"):
             create_adapter(manifest)
@@ -49,6 +49,8 @@ def test_an_option_out_of_range_is_refused(tmp_path: Path) -> None:
         adapter(tmp_path, "scrfd", nms=1.5)
     with pytest.raises(ManifestError, match=r"options\.output: 'tanh'"):
         adapter(tmp_path, "minifasnet", output="tanh")
+    with pytest.raises(ManifestError, match=r"options\.input_size: 650 should be a multiple of 32"):
+        adapter(tmp_path, "yunet", input_size=650)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

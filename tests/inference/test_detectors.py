@@ -82,7 +82,37 @@ def test_a_face_planted_at_an_scrfd_anchor_is_found(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("family", ["blazeface", "scrfd"])
+@pytest.mark.parametrize("side", [320, 640])
+def test_a_face_planted_in_a_cell_of_yunet_is_found_at_any_input_size(
+    tmp_path: Path, side: int
+) -> None:
+    made = adapter(tmp_path, "yunet", input_size=side)
+    assert made.sample_shape == (3, side, side)
+    cells = {stride: (side // stride) ** 2 for stride in (8, 16, 32)}
+    outputs = {
+        f"{part}_{stride}": np.zeros((1, count, values), np.float32)
+        for stride, count in cells.items()
+        for part, values in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+    }
+    out, context = prepare(made, np.full((300, 400, 3), (10, 20, 30), np.uint8), None)
+    assert out[:, side // 2, side // 2].tolist() == [30, 20, 10]  # BGR
+    cell, corner = side // 16 * 7 + 9, np.array([9, 7]) * 16
+    outputs["cls_16"][0, cell], outputs["obj_16"][0, cell] = 0.9, 0.4
+    outputs["bbox_16"][0, cell] = [0.5, 0.25, np.log(2), np.log(3)]
+    outputs["kps_16"][0, cell] = np.arange(10) / 10
+    (found,) = made.decode(outputs, [context])
+    middle = corner + np.array([8, 4])
+    corners = np.stack([middle - [16, 24], middle + np.array([16, 24])])
+    points = corner + np.arange(10).reshape(5, 2) / 10 * 16
+    wanted = expected_in_picture(corners, context[0])
+    np.testing.assert_allclose(found.boxes[0].reshape(2, 2), wanted, rtol=1e-4)
+    np.testing.assert_allclose(
+        found.keypoints[0], expected_in_picture(points, context[0]) - 0.5, rtol=1e-4
+    )
+    assert found.scores == pytest.approx([0.6])
+
+
+@pytest.mark.parametrize("family", ["blazeface", "scrfd", "yunet"])
 @pytest.mark.parametrize("size", [(1, 5000), (4321, 3), (1081, 1921), (7, 9)])
 def test_the_letterbox_covers_the_picture_whatever_its_form(
     tmp_path: Path, family: str, size: tuple[int, int]
@@ -99,7 +129,7 @@ def test_the_letterbox_covers_the_picture_whatever_its_form(
     np.testing.assert_array_equal(white.max(axis=0) + 1, corner[::-1])
 
 
-@pytest.mark.parametrize("family", ["blazeface", "scrfd"])
+@pytest.mark.parametrize("family", ["blazeface", "scrfd", "yunet"])
 def test_no_face_is_an_empty_result_of_the_usual_form(tmp_path: Path, family: str) -> None:
     made = adapter(tmp_path, family)
     context = prepare(made, np.zeros((30, 40, 3), np.uint8), None)[1]
@@ -110,7 +140,7 @@ def test_no_face_is_an_empty_result_of_the_usual_form(tmp_path: Path, family: st
     assert found.keypoints.shape[0] == 0
 
 
-@pytest.mark.parametrize("family", ["blazeface", "scrfd"])
+@pytest.mark.parametrize("family", ["blazeface", "scrfd", "yunet"])
 def test_boxes_end_at_the_pictures_edges(tmp_path: Path, family: str) -> None:
     made = adapter(tmp_path, family)
     context = prepare(made, np.zeros((300, 500, 3), np.uint8), None)[1]

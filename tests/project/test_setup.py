@@ -220,7 +220,7 @@ def stub(checkout, home, tmp_path):
     *_base_executable*) case "$*" in *" 3.12") echo {stub} ;; *) exit 1 ;; esac ;;
     "-m venv .venv") echo venv >>{log}; mkdir -p .venv/bin; cp {stub} .venv/bin/python ;;
     *"-m pip install"*) for lock; do :; done; echo "pip $lock" >>{log}; [ ! -e {log}.fail ] ;;
-    *"-m convert"*) echo convert >>{log} ;;
+    *"-m convert"*) echo convert >>{log}; echo "asked for: $*" ;;
 esac""",
     )
 
@@ -290,6 +290,14 @@ def test_a_gpu_needs_a_python_that_paddle_has_a_gpu_build_for(stub):
     status, steps, output = stub(DEVICE="gpu", PYTHON_VERSION="3.13")
     assert (status != 0, steps) == (True, [])
     assert "one of 3.12 3.11 for DEVICE=gpu" in output
+
+
+def test_a_set_of_models_that_may_be_sold_can_be_asked_for(stub):
+    assert stub()[2].rstrip().endswith("asked for: -m convert --default")
+    assert "convert --default --licence commercial" in stub(LICENCE="commercial")[2]
+    status, steps, output = stub(LICENCE="free")
+    assert (status != 0, steps) == (True, [])
+    assert "LICENCE=free: any or commercial" in output
 
 
 def test_an_unknown_device_is_refused(stub):

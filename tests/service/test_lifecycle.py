@@ -28,8 +28,8 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def complaints(service: Service) -> list[str]:
-    """What it printed, but for the lines that say what runs, and that a fallback is used."""
-    usual = ("has not been converted", "models run on ")
+    """What it printed, but for the lines on what runs, on fallbacks and on licences."""
+    usual = ("has not been converted", "models run on ", "for research only")
     return [line for line in service.output if not any(words in line for words in usual)]
 
 

@@ -12,6 +12,8 @@ import yaml
 
 from settings.config import ConfigError, load_config
 from settings.library import LibraryConfig
+from settings.licences import licence_of
+from web_service import say_models
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -138,12 +140,72 @@ def test_a_missing_model_is_named_with_the_command_that_makes_it(settings, load)
         config.chosen_models("ArcFace")
 
 
-def test_the_fallback_is_chosen_when_only_it_is_there(settings, load, tmp_path):
+def test_the_first_fallback_that_is_there_is_chosen(settings, load, tmp_path):
     config = load(settings)
-    directory = tmp_path / "models" / "face_resnet_128"
-    directory.mkdir(parents=True)
-    (directory / "model.yml").touch()
-    assert config.chosen_models("ArcFace") == [directory]
+    for name in ("face_resnet_128", "sface"):
+        directory = tmp_path / "models" / name
+        directory.mkdir(parents=True)
+        (directory / "model.yml").touch()
+        assert config.chosen_models("ArcFace") == [directory]
+    settings["op"]["ArcFace"]["fallback"] = None
+    with pytest.raises(ConfigError, match="python -m convert mobilefacenet_128"):
+        load(settings).chosen_models("ArcFace")
+
+
+def with_licences(folder, **licences):
+    for name, licence in licences.items():
+        directory = folder / "models" / name
+        directory.mkdir(parents=True)
+        (directory / "model.yml").write_text(f"licence: {licence}\n")
+
+
+RESEARCH = "X, non-commercial research"
+
+
+def test_only_models_that_may_be_sold_are_chosen_where_that_is_asked_for(settings, load, tmp_path):
+    with_licences(tmp_path, mobilefacenet_128=RESEARCH, sface="Apache-2.0")
+    assert [path.name for path in load(settings).chosen_models("ArcFace")] == ["mobilefacenet_128"]
+    settings["licence"] = "commercial"
+    assert [path.name for path in load(settings).chosen_models("ArcFace")] == ["sface"]
+    settings["op"]["ArcFace"]["fallback"] = []
+    with pytest.raises(ConfigError, match="mobilefacenet_128 is refused by licence: commercial"):
+        load(settings).chosen_models("ArcFace")
+    settings["licence"] = "free"
+    with pytest.raises(ConfigError, match="licence: 'free' is not allowed"):
+        load(settings)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "allowed"),
+    [
+        ("licence: MIT", True),
+        ("{licence: MIT, commercial: false}", False),
+        (f"licence: {RESEARCH}", False),
+        (f"{{licence: '{RESEARCH}', commercial: true}}", True),
+        ("", False),
+        ("[", False),
+        ("- licence", False),
+    ],
+)
+def test_a_licence_that_is_not_known_allows_no_commercial_use(tmp_path, manifest, allowed):
+    (tmp_path / "model.yml").write_text(manifest)
+    assert licence_of(tmp_path)[1] == allowed
+
+
+def test_the_start_says_which_model_is_for_research_and_which_takes_its_place(
+    settings, load, tmp_path, capsys
+):
+    others = [name for op in load(settings).op.values() for name in op.models]
+    licences = dict.fromkeys([*others, "sface"], "MIT")
+    with_licences(tmp_path, **{**licences, "mobilefacenet_128": RESEARCH})
+    say_models(load(settings))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"for research only: mobilefacenet_128 ({RESEARCH}); with licence:")
+    settings["licence"] = "commercial"
+    say_models(load(settings))
+    (line,) = capsys.readouterr().out.splitlines()
+    why = f"mobilefacenet_128 is refused by licence: commercial ({RESEARCH}), sface is used"
+    assert line == f"ArcFace: {why}"
 
 
 MIG_A = "MIG-5a2b1c3d-0000-4000-8000-00000000000a"

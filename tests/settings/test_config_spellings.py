@@ -48,7 +48,9 @@ op.Detection.devices: 0
 op.Detection.devices: 0,1
 op.Detection.model: blazeface
 op.Attributes.models: [faceres, emotion]
+licence: commercial
 op.ArcFace.fallback: face_resnet_128
+op.ArcFace.fallback: [sface, face_resnet_128]
 library.database: sqlite:///data/faces.db
 library.database: postgresql://USER:${PASSWORD}@HOST/NAME
 library.database: mysql://USER:${PASSWORD}@HOST/NAME
@@ -136,7 +138,7 @@ def test_a_documented_spelling_is_taken_as_it_is_meant(load, line):
 
 def test_the_readme_names_settings():
     assert "gateway.access: on" in in_backticks(DOCUMENTS)
-    assert "op.ArcFace.model: face_resnet_128" in in_backticks((ROOT / "README.md").read_text())
+    assert "licence: commercial" in in_backticks((ROOT / "README.md").read_text())
 
 
 def names(model: type[BaseModel]) -> set[str]:

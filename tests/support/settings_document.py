@@ -25,6 +25,7 @@ _CHECKED = {
     "op.STAGE.inputs": "a list of stages",
     "op.STAGE.devices": "empty for the CPU, or GPUs: numbers (`0`, `0,1`), or UUIDs of GPUs or "
     "of MIG instances (`GPU-...`, `MIG-...`) as `nvidia-smi -L` prints them",
+    "op.STAGE.fallback": "a list of directories below `models_dir`, or one",
     "op.STAGE.models": "a list of directories below `models_dir`; one of them as `model`",
     "op.STAGE.weights": "a list of a number from 0.001 to 1,000 for each of several recognisers",
 }

@@ -25,6 +25,7 @@ from deploy.check.probes.sockets import listeners, services
 from inference.manifest import Manifest, ManifestError
 from inference.recogniser import load_recogniser
 from settings.config import Config, ConfigError
+from settings.licences import is_commercial
 
 _LOCKS = {"cpu": "requirements.lock", "gpu": "requirements-gpu.lock"}
 _HEALTH_S = 4.0
@@ -186,7 +187,7 @@ def licences(config: Config) -> Finding:
             manifests = [Manifest.load(directory) for directory in directories]
         except (ConfigError, ManifestError, OSError):
             continue
-        bound += [one.name for one in manifests if "non-commercial" in one.licence.lower()]
+        bound += [one.name for one in manifests if not is_commercial(one.licence, one.commercial)]
     if bound:
         return warned(item, f"for research only: {', '.join(bound)}")
     return passed(item, "none is for research only")

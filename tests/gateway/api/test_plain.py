@@ -83,6 +83,9 @@ def test_health_says_what_is_running(service):
     content = answer.json()
     assert content["status"] == "ok"
     assert {"Detection", "Landmark", "ArcFace"} <= set(content["models"])
+    names = [name for told in content["models"].values() for name in told.split("+")]
+    assert set(content["licences"]) == set(names)
+    assert content["licences"][content["models"]["Landmark"]] == "MIT"
     assert content["versions"]
     assert content["uptime_s"] >= 0
 

@@ -32,6 +32,15 @@ FAMILIES: dict[str, tuple[tuple[int, int, int], dict[str, tuple[int, ...]], str]
         },
         "detection",
     ),
+    "yunet": (
+        (3, 640, 640),
+        {
+            f"{part}_{stride}": (-1, (640 // stride) ** 2, values)
+            for part, values in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+            for stride in (8, 16, 32)
+        },
+        "detection",
+    ),
     "blazeface_fpn_ssh": ((3, 640, 640), {"boxes": (-1, 6), "counts": (-1,)}, "detection"),
     "facemesh": (
         (3, 192, 192),
@@ -39,6 +48,7 @@ FAMILIES: dict[str, tuple[tuple[int, int, int], dict[str, tuple[int, ...]], str]
         "landmark",
     ),
     "arcface": ((3, 112, 112), {"embedding": (-1, 128)}, "recognition"),
+    "sface": ((3, 112, 112), {"embedding": (-1, 128)}, "recognition"),
     "dlib_resnet": ((3, 150, 150), {"embedding": (-1, 128)}, "recognition"),
     "faceres": (
         (3, 224, 224),
@@ -59,8 +69,10 @@ RANGES = {
     "blazeface": (-1, 1),
     "scrfd": (-1, 1),
     "blazeface_fpn_ssh": (-2.2, 2.7),
+    "yunet": (0, 255),
     "facemesh": (0, 1),
     "arcface": (-1, 1),
+    "sface": (0, 255),
     "dlib_resnet": (-0.5, 0.6),
     "faceres": (-124, 152),
     "emotion": (-1, 1),

@@ -1,4 +1,4 @@
-"""What has been read of a TensorFlow.js graph so far."""
+"""What has been read so far of a graph in another format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Reader:
         self._shapes: dict[str, Shape] = {}
 
     def define(self, name: str, value: str) -> None:
-        """Let the TensorFlow name ``name`` stand for the graph's ``value``."""
+        """Let the file's name ``name`` stand for the graph's ``value``."""
         self._values[name] = value
 
     def alias(self, name: str, source: str) -> None:
@@ -42,7 +42,7 @@ class Reader:
         return self.constants[name]
 
     def shape(self, name: str) -> Shape:
-        """NCHW shape of the value behind the TensorFlow name ``name``."""
+        """Shape of the value behind the file's name ``name``, images in NCHW."""
         value = self.value(name)
         if value in self.graph.inputs:
             return self.graph.inputs[value]
