@@ -96,7 +96,9 @@ op:
 
 def in_backticks(text: str) -> list[str]:
     """`section.name: value` of the documents, each once."""
-    found = re.findall(r"`((?:licence|(?:gateway|library|op|limits|dag|log)\.[\w.]+): [^`]+)`", text)
+    found = re.findall(
+        r"`((?:licence|(?:gateway|library|op|limits|dag|log)\.[\w.]+): [^`]+)`", text
+    )
     return sorted(set(found))
 
 
