@@ -52,9 +52,9 @@ class SetResult:
         self.rounds.setdefault(level, {}).setdefault(load.side, []).append(load)
 
     def errors(self) -> int:
-        """Requests, of all sides and rounds, that were not answered."""
+        """Requests, of all sides and rounds, that were not answered; of a run without any, one."""
         runs = (run for sides in self.rounds.values() for runs in sides.values() for run in runs)
-        return sum(run.errors for run in runs)
+        return sum(run.errors or (not run.qps) for run in runs)
 
     def ratios(self, level: int, peer: str) -> dict[str, Ratio | None]:
         """The service's requests a second, p50 and processor time a request over the peer's."""
