@@ -65,6 +65,8 @@ class Model:
         Raises EngineError, too, where nothing that was asked for is possible.
         """
         manifest, flags = Manifest.load(model_dir), processor_flags()
+        # Whatever runs: it is the model that the other forms were compared to.
+        manifest.check_files()
         passed_over: list[tuple[Way, str]] = []
         for way in candidates(engine, precision, device):
             problem = refusal(manifest, way, flags) if device == "cpu" else ""

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Mapping
 
+from client.terminal.command import outlive_readers
 from inference.processor import has_bf16, processor_flags
 from ops.worker import StageError
 from paddle_fence.internals import set_up_logs
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> int:
     Returns 0 after a clean end, 2 for a configuration that cannot be used.
     """
     die_with_parent()
+    outlive_readers()
     config = load_config(argv[0])
     replica = int(argv[1]) if len(argv) > 1 else 0
     visible = config.visible_devices(replica)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -97,10 +96,8 @@ def test_intact_models_are_skipped_without_loading_paddle(make_tiny):
         "assert not {'paddle', 'httpx', 'numpy'} & set(sys.modules), 'slow imports'\n"
     )
     catalog = catalog_of(tiny_entry(default=True))
-    begun = time.monotonic()
     command = [sys.executable, "-c", script, catalog.model_dump_json(), str(models_dir)]
     subprocess.run(command, check=True, cwd=ROOT)
-    assert time.monotonic() - begun < 3  # well under one on a quiet machine
 
 
 def test_set_up_falls_back_in_one_line_and_stays_with_the_fallback(
