@@ -22,12 +22,17 @@ class LocalPipeline:
     """Stages on one thread, from a picture's pixels to its faces.
 
     models: by stage, the directories of its models as `convert` writes them, none for a stage that
-    runs no model. batch_size: model inputs a run. A stage that is not named is left out.
+    runs no model. small_faces: the directory of the model that searches for those, for
+    `smallest_face`. batch_size: model inputs a run. A stage that is not named is left out.
     Raises ManifestError for a model that cannot be used or is for another stage.
     """
 
     def __init__(
-        self, models: Mapping[str, Sequence[Path]], device: str = "cpu", batch_size: int = 8
+        self,
+        models: Mapping[str, Sequence[Path]],
+        device: str = "cpu",
+        batch_size: int = 8,
+        small_faces: Path | None = None,
     ) -> None:
         order = list(STAGES)
         self._workers: list[Worker] = []
@@ -36,7 +41,10 @@ class LocalPipeline:
             if issubclass(kind, ModelWorker):
                 check_models(stage, directories)
                 runners = ModelPool(directories, batch_size, threads=1).runners(device)
-                self._workers.append(kind(runners))
+                worker = kind(runners)
+                if small_faces is not None and stage == "Detection":
+                    worker.assist(ModelPool([small_faces], 1, threads=1), device)
+                self._workers.append(worker)
             else:
                 self._workers.append(kind())
 
@@ -45,7 +53,8 @@ class LocalPipeline:
         """The stages and models that the service would run, on the CPU."""
         config = load_config(path)
         stages = [name for name in config.op if name not in (FIRST, LAST)]
-        return cls({name: config.chosen_models(name) for name in stages})
+        models = {name: config.chosen_models(name) for name in stages}
+        return cls(models, small_faces=config.small_faces_model())
 
     def analyze(
         self,
@@ -61,7 +70,9 @@ class LocalPipeline:
         """
         height, width = picture.shape[:2]
         chosen = Options.model_validate({"want": frozenset(want), "aligned": aligned, **options})
-        request = RequestState([Picture(pixels=picture, width=width, height=height)], chosen)
+        smallest = chosen.smallest_face or 0
+        sent = Picture(pixels=picture, width=width, height=height, smallest_face=smallest)
+        request = RequestState([sent], chosen)
         timing = Timing()
         for worker in self._workers:
             worker.run([request], timing)

@@ -49,6 +49,7 @@ class WorkerFactory:
         self._config = config
         self._replica = replica
         self._pools: dict[str, ModelPool] = {}
+        self._assistants: dict[str, ModelPool] = {}
         self.models: dict[str, str] = {}
         self._context = PipelineContext(config, budget, decoders, self.models)
         for name in config.op:
@@ -60,10 +61,15 @@ class WorkerFactory:
         directories = self._config.chosen_models(name)
         try:
             manifests = check_models(name, directories)
+            assistant = self._config.small_faces_model(name)
+            check_models(name, [] if assistant is None else [assistant])
         except ManifestError as error:
             raise ConfigError(f"{self._config.path}: op.{name}: {error}") from None
         self.models[name] = "+".join(manifest.name for manifest in manifests)
         self._pools[name] = ModelPool(directories, op.batch_size, op.threads)
+        assistant = self._config.small_faces_model(name)
+        if assistant is not None:
+            self._assistants[name] = ModelPool([assistant], 1, op.threads)
 
     def worker(self, name: str, number: int) -> Worker:
         """The worker for thread `number` of a stage."""
@@ -72,7 +78,10 @@ class WorkerFactory:
             return kind.in_pipeline(self._context)
         device = self._config.op[name].device(number, self._replica)
         try:
-            return kind(self._pools[name].runners(device))
+            made = kind(self._pools[name].runners(device))
+            if name in self._assistants:
+                made.assist(self._assistants[name], device)
+            return made
         except DeviceError as error:
             raise ConfigError(f"{self._config.path}: op.{name}.devices: {error}") from None
         except ManifestError as error:

@@ -7,9 +7,11 @@ runs the same stages in process.
 from __future__ import annotations
 
 import abc
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from inference.predictor import Model
 from inference.runner import Runner, Timing
@@ -77,6 +79,9 @@ class ModelWorker(Worker):
         self.runners = list(runners)
         self.on_cpu = all(runner.on_cpu for runner in self.runners)
 
+    def assist(self, pool: ModelPool, device: str) -> None:
+        """Models that it may need beside its own, for some requests only, on the same device."""
+
     def warm_up(self) -> None:
         for runner in self.runners:
             runner.warm_up()
@@ -90,9 +95,14 @@ class ModelPool:
         self._batch_size = batch_size
         self._threads = threads
         self._models: dict[str, list[Model]] = {}
+        self._lock = threading.Lock()
 
-    def runners(self, device: str) -> list[Runner]:
-        """A runner for each model, on "cpu", "gpu:N" or "gpu:UUID"."""
-        if device not in self._models:
-            self._models[device] = [Model.load(d, device, self._threads) for d in self._dirs]
-        return [Runner(model, self._batch_size) for model in self._models[device]]
+    def runners(self, device: str, options: Mapping[str, Any] | None = None) -> list[Runner]:
+        """A runner for each model, on "cpu", "gpu:N" or "gpu:UUID".
+
+        options: in place of those in the models' manifests.
+        """
+        with self._lock:
+            if device not in self._models:
+                self._models[device] = [Model.load(d, device, self._threads) for d in self._dirs]
+        return [Runner(model, self._batch_size, options) for model in self._models[device]]

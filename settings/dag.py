@@ -20,7 +20,9 @@ class OpConfig(Section):
     used: the first of these that can.
     devices: "" for the CPU, else GPU numbers ("0" or "0,1"), UUIDs of GPUs ("GPU-...") or of MIG
     instances ("MIG-..."), shared out over the threads; MIG instances over the replicas.
-    threads: math threads a predictor on the CPU.
+    threads: math threads a predictor on the CPU. small_faces: of Detection, the model that
+    searches for faces too small for its own; empty: none. smallest_face: pixels of the faces that
+    it searches for unless a request says else; 0: those that one look finds.
     """
 
     inputs: tuple[str, ...] = ()
@@ -30,6 +32,8 @@ class OpConfig(Section):
     fallback: tuple[str, ...] = ()
     devices: str = Field("", pattern=device_names.SEVERAL)
     threads: int = Field(1, ge=1, le=256)
+    small_faces: str = ""
+    smallest_face: int = Field(0, ge=0, le=100_000)
 
     def device(self, worker: int, replica: int = 0) -> str:
         """The device of a thread: "cpu", "gpu:N" or "gpu:UUID".
@@ -90,6 +94,10 @@ def _check_op(ops: Mapping[str, OpConfig], name: str) -> None:
         raise ValueError(f"op.{name}.model: missing")
     if not stage.task and (op.models or op.devices):
         raise ValueError(f"op.{name}: it runs no model, so model and devices are not allowed")
+    if (op.small_faces or op.smallest_face) and stage.task != "detection":
+        raise ValueError(f"op.{name}: small_faces and smallest_face are settings of Detection")
+    if op.smallest_face and not op.small_faces:
+        raise ValueError(f"op.{name}.smallest_face: {op.smallest_face} needs small_faces, a model")
     if op.fallback and len(op.models) != 1:
         raise ValueError(f"op.{name}.fallback: allowed beside a single model only")
     if not stage.several and len(op.models) > 1:
