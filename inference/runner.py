@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,13 +29,17 @@ class Runner:
     """A model's adapter with a predictor of its own; for one thread.
 
     batch_size: most samples in one run; a model that was made for single samples gets them
-    one by one.
+    one by one. options: of the model's family, in place of the manifest's.
     """
 
-    def __init__(self, model: Model, batch_size: int) -> None:
+    def __init__(
+        self, model: Model, batch_size: int, options: Mapping[str, Any] | None = None
+    ) -> None:
         self.manifest = model.manifest
+        if options:
+            self.manifest = replace(self.manifest, options={**self.manifest.options, **options})
         self.on_cpu = model.device == "cpu"
-        self.adapter = create_adapter(model.manifest)
+        self.adapter = create_adapter(self.manifest)
         self._predictor = model.predictor()
         self._batch_size = min(batch_size, self.manifest.max_batch or batch_size)
         self._sizes = run_sizes(self._batch_size)

@@ -43,6 +43,7 @@ class ErrorKind(enum.Enum):
     PICTURE_TOO_MANY_PIXELS = (5105, None, "Scale the picture down before sending it.")
     BROKEN_PICTURE = (5106, None, "The file is truncated or damaged; send a whole one.")
     PICTURE_TOO_COMPLEX = (5107, None, "Save it anew as an ordinary JPEG or PNG.")
+    SEARCH_TOO_LARGE = (5108, None, "Ask for larger faces in smallest_face, or send a part.")
 
     def __init__(self, code: int, grpc_status: str | None, advice: str) -> None:
         self.code = code

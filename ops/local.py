@@ -24,7 +24,8 @@ class LocalPipeline:
 
     models: by stage, the directories of its models as `convert` writes them, none for a stage that
     runs no model. batch_size: model inputs a run. ops: by stage, its settings other than those;
-    without, the fastest engine and precision that are right. A stage that is not named is left out.
+    without, the fastest engine and precision that are right. small_faces: the directory of the
+    model that searches for those, for `smallest_face`. A stage that is not named is left out.
     Raises ManifestError for a model that cannot be used or is for another stage, EngineError for
     an engine or a precision that it cannot be run with.
     """
@@ -35,6 +36,7 @@ class LocalPipeline:
         device: str = "cpu",
         batch_size: int = 8,
         ops: Mapping[str, OpConfig] | None = None,
+        small_faces: Path | None = None,
     ) -> None:
         order = list(STAGES)
         self._workers: list[Worker] = []
@@ -45,7 +47,10 @@ class LocalPipeline:
                 op = (ops or {}).get(stage, OpConfig())
                 wanted = ModelSettings(batch_size, engine=op.engine, precision=op.precision)
                 runners = ModelPool(directories, wanted).runners(device)
-                self._workers.append(kind.with_settings(runners, op))
+                worker = kind.with_settings(runners, op)
+                if small_faces is not None and stage == "Detection":
+                    worker.assist(ModelPool([small_faces], wanted.of_assistant()), device)
+                self._workers.append(worker)
             else:
                 self._workers.append(kind())
 
@@ -54,7 +59,8 @@ class LocalPipeline:
         """The stages and models that the service would run, on the CPU."""
         config = load_config(path)
         stages = [name for name in config.op if name not in (FIRST, LAST)]
-        return cls({name: config.chosen_models(name) for name in stages}, ops=config.op)
+        models = {name: config.chosen_models(name) for name in stages}
+        return cls(models, ops=config.op, small_faces=config.small_faces_model())
 
     def analyze(
         self,
@@ -70,7 +76,9 @@ class LocalPipeline:
         """
         height, width = picture.shape[:2]
         chosen = Options.model_validate({"want": frozenset(want), "aligned": aligned, **options})
-        request = RequestState([Picture(pixels=picture, width=width, height=height)], chosen)
+        smallest = chosen.smallest_face or 0
+        sent = Picture(pixels=picture, width=width, height=height, smallest_face=smallest)
+        request = RequestState([sent], chosen)
         timing = Timing()
         for worker in self._workers:
             worker.run([request], timing)

@@ -36,6 +36,8 @@ class Options(BaseModel):
     max_faces: faces a picture, largest first.
     min_score: 0 to 1; faces that the detector is less sure of are left out.
     min_size: pixels; faces whose shorter side is smaller are left out.
+    smallest_face: pixels of the longer side of faces that are still to be found; 0: those that one
+        look finds, None: what the service's configuration says.
     want: parts of the answer.
     embedding_format: numbers in a list, or base64 of little-endian float32.
     aligned: the picture already is an aligned face; nothing is detected.
@@ -46,6 +48,7 @@ class Options(BaseModel):
     max_faces: int = Field(10, ge=1, le=1000)
     min_score: float = Field(0.4, ge=0.0, le=1.0)
     min_size: int = Field(0, ge=0, le=100_000)
+    smallest_face: int | None = Field(None, ge=0, le=100_000)
     want: frozenset[Want] = frozenset({"landmarks", "embedding"})
     embedding_format: Literal["list", "base64"] = "list"
     aligned: bool = False

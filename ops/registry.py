@@ -53,6 +53,7 @@ class WorkerFactory:
         self._config = config
         self._replica = replica
         self._pools: dict[str, ModelPool] = {}
+        self._assistants: dict[str, ModelPool] = {}
         self.models: dict[str, str] = {}
         self.engines: dict[str, str] = {}
         self.running: dict[str, list[Model]] = {}
@@ -69,11 +70,15 @@ class WorkerFactory:
         try:
             manifests = check_models(name, directories)
             self.models[name] = kind.title(manifests, op)
+            assistant = self._config.small_faces_model(name)
+            check_models(name, [] if assistant is None else [assistant])
         except ManifestError as error:
             raise ConfigError(f"{self._config.path}: op.{name}: {error}") from None
         devices = dict.fromkeys(op.device(n, self._replica) for n in range(op.concurrency))
         settings = ModelSettings(op.batch_size, op.threads, op.concurrency, op.engine, op.precision)
         self._pools[name] = ModelPool(directories, settings)
+        if assistant is not None:
+            self._assistants[name] = ModelPool([assistant], settings.of_assistant())
         each = [self._loaded(name, device) for device in devices]
         self.running[name] = each[0]
         ways = [str(model.way) for model in each[0]]
@@ -95,5 +100,8 @@ class WorkerFactory:
         if not issubclass(kind, ModelWorker):
             return kind.in_pipeline(self._context)
         op = self._config.op[name]
-        runners = self._pools[name].runners(op.device(number, self._replica))
-        return kind.with_settings(runners, op)
+        device = op.device(number, self._replica)
+        made = kind.with_settings(self._pools[name].runners(device), op)
+        if name in self._assistants:
+            made.assist(self._assistants[name], device)
+        return made

@@ -24,7 +24,8 @@ class Picture:
     data, header: its file, opened; None before and once it has been decoded.
     pixels: (H, W, 3) uint8, RGB, upright; None until decoded, and where `error` is set.
     width, height: of the picture as sent, upright. scale: by what that was divided in `pixels`;
-    boxes and points of the faces are in `pixels`.
+    boxes and points of the faces are in `pixels`. smallest_face: pixels of the picture as sent, of
+    faces that are searched for; 0: those that one look finds.
     """
 
     encoded: str | None = None
@@ -34,6 +35,7 @@ class Picture:
     width: int = 0
     height: int = 0
     scale: int = 1
+    smallest_face: int = 0
     faces: list[Face] = field(default_factory=list)
     error: ServiceError | None = None
 

@@ -7,10 +7,14 @@ runs the same stages in process.
 from __future__ import annotations
 
 import abc
+import dataclasses
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from inference.engines.base import FP32, PADDLE
 from inference.engines.choice import AUTO
 from inference.manifest import Manifest
 from inference.predictor import Model
@@ -94,6 +98,9 @@ class ModelWorker(Worker):
         del op
         return "+".join(manifest.name for manifest in manifests)
 
+    def assist(self, pool: ModelPool, device: str) -> None:
+        """Models that it may need beside its own, for some requests only, on the same device."""
+
     def warm_up(self) -> None:
         for runner in self.runners:
             runner.warm_up()
@@ -113,6 +120,15 @@ class ModelSettings:
     engine: str = AUTO
     precision: str = AUTO
 
+    def of_assistant(self) -> ModelSettings:
+        """Of a model that is loaded when a request needs it: what cannot fail by then."""
+        return dataclasses.replace(
+            self,
+            batch_size=1,
+            engine=PADDLE if self.engine == PADDLE else AUTO,
+            precision=FP32 if self.precision == FP32 else AUTO,
+        )
+
 
 class ModelPool:
     """Loads each model once a device and hands out runners on predictors of it."""
@@ -121,28 +137,34 @@ class ModelPool:
         self._dirs = list(model_dirs)
         self._settings = settings
         self._models: dict[str, list[Model]] = {}
+        self._lock = threading.Lock()
 
     def models(self, device: str) -> list[Model]:
         """The models on "cpu", "gpu:N" or "gpu:UUID".
 
         Raises DeviceError, EngineError and ManifestError.
         """
-        if device not in self._models:
-            wanted = self._settings
-            self._models[device] = [
-                Model.choose(
-                    directory,
-                    device,
-                    wanted.threads,
-                    engine=wanted.engine,
-                    precision=wanted.precision,
-                    batch_size=wanted.batch_size,
-                    streams=wanted.streams,
-                )
-                for directory in self._dirs
-            ]
-        return self._models[device]
+        with self._lock:
+            if device not in self._models:
+                wanted = self._settings
+                self._models[device] = [
+                    Model.choose(
+                        directory,
+                        device,
+                        wanted.threads,
+                        engine=wanted.engine,
+                        precision=wanted.precision,
+                        batch_size=wanted.batch_size,
+                        streams=wanted.streams,
+                    )
+                    for directory in self._dirs
+                ]
+            return self._models[device]
 
-    def runners(self, device: str) -> list[Runner]:
-        """A runner for each model on a device; raises as :meth:`models`."""
-        return [Runner(model, self._settings.batch_size) for model in self.models(device)]
+    def runners(self, device: str, options: Mapping[str, Any] | None = None) -> list[Runner]:
+        """A runner for each model on a device; raises as :meth:`models`.
+
+        options: in place of those in the models' manifests.
+        """
+        batch_size = self._settings.batch_size
+        return [Runner(model, batch_size, options) for model in self.models(device)]

@@ -33,6 +33,7 @@ class Limits(Section):
     request_bytes: of the whole gRPC message. faces: most faces a picture.
     request_timeout_ms: from arrival to answer. queue_length: requests in the service.
     pixels_in_memory: decoded pixels of all requests together, at least one picture's.
+    searched_pixels: of the detector's input, in the search of a picture for small faces.
     upload_bytes: of all HTTP requests, from their first byte to the answer; as many of all
     messages that are being received over gRPC.
     """
@@ -45,6 +46,7 @@ class Limits(Section):
     request_timeout_ms: int = Field(30_000, ge=10, le=3_600_000)
     queue_length: int = Field(64, ge=1, le=4096)
     pixels_in_memory: int = Field(100_000_000, ge=1, le=10_000_000_000)
+    searched_pixels: int = Field(48_000_000, ge=1_000_000, le=10_000_000_000)
     upload_bytes: int = Field(256 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024 * 1024)
 
 
@@ -167,7 +169,20 @@ class Config(Section):
                     f"make it with: .venv/bin/python -m convert {name}"
                 )
             chosen.append(self.model_dir(found[0]))
+        if op.smallest_face and self.small_faces_model(stage) is None:
+            raise ConfigError(
+                f"{self.path}: op.{stage}.smallest_face: {op.smallest_face} needs the model "
+                f"{op.small_faces}, which has not been converted or is refused by its licence; "
+                f"make it with: .venv/bin/python -m convert {op.small_faces}"
+            )
         return chosen
+
+    def small_faces_model(self, stage: str = "Detection") -> Path | None:
+        """Directory of the model that searches for small faces; None where there is none."""
+        name = self.op[stage].small_faces if stage in self.op else ""
+        if not name or not (self.model_dir(name) / "model.yml").is_file() or self.refuses(name):
+            return None
+        return self.model_dir(name)
 
     def refuses(self, name: str) -> bool:
         """Whether `licence` forbids to run a model that has been converted."""

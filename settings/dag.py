@@ -27,6 +27,9 @@ class OpConfig(Section):
     instances ("MIG-..."), shared out over the threads; MIG instances over the replicas.
     threads: math threads a predictor on the CPU.
     engine, precision: what runs its models, and in which floats; auto: the fastest that is right.
+    small_faces: of Detection, the model that searches for faces too small for its own; empty:
+    none. smallest_face: pixels of the faces that it searches for unless a request says else; 0:
+    those that one look finds.
     """
 
     inputs: tuple[str, ...] = ()
@@ -40,6 +43,8 @@ class OpConfig(Section):
     threads: int = Field(1, ge=1, le=256)
     engine: str = Field("auto", pattern="^(auto|paddle|openvino|tensorrt)$")
     precision: str = Field("auto", pattern="^(auto|fp32|bf16|fp16)$")
+    small_faces: str = ""
+    smallest_face: int = Field(0, ge=0, le=100_000)
 
     @field_validator("weights")
     @classmethod
@@ -109,6 +114,10 @@ def _check_op(ops: Mapping[str, OpConfig], name: str) -> None:
         raise ValueError(f"op.{name}: it runs no model, so model and devices are not allowed")
     if not stage.task and (op.engine, op.precision) != ("auto", "auto"):
         raise ValueError(f"op.{name}: it runs no model, so engine and precision are not allowed")
+    if (op.small_faces or op.smallest_face) and stage.task != "detection":
+        raise ValueError(f"op.{name}: small_faces and smallest_face are settings of Detection")
+    if op.smallest_face and not op.small_faces:
+        raise ValueError(f"op.{name}.smallest_face: {op.smallest_face} needs small_faces, a model")
     if op.fallback and len(op.models) != 1:
         raise ValueError(f"op.{name}.fallback: allowed beside a single model only")
     if not stage.several and len(op.models) > 1:

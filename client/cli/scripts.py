@@ -167,6 +167,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         max_faces=arguments.max_faces,
         min_score=arguments.min_score,
         min_size=arguments.min_size,
+        smallest_face=arguments.smallest_face,
         want=arguments.want,
         embedding_format=arguments.embedding_format,
         aligned=True if arguments.aligned else None,
@@ -217,6 +218,12 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--max-faces", type=number(int, 1, 10_000), metavar="N", help="largest first")
     add("--min-score", type=number(float, 0, 1), metavar="X", help="0 to 1")
+    add(
+        "--smallest-face",
+        type=number(int, 0, 100_000),
+        metavar="PIXELS",
+        help="search for faces down to this size",
+    )
     add("--min-size", type=number(int, 0, 100_000), metavar="PIXELS", help="shorter side of a box")
     add("--want", type=_want, metavar="LIST", help=f"comma-separated: {', '.join(WANTS)}")
     add("--embedding-format", choices=EMBEDDING_FORMATS)

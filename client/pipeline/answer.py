@@ -31,6 +31,7 @@ class Options:
     max_faces: how many faces at most, largest first.
     min_score: 0 to 1, detections below are left out.
     min_size: pixels, faces with a shorter side are left out.
+    smallest_face: pixels, faces down to this size are searched for, 0 for what one look finds.
     want: names out of ``WANTS``.
     embedding_format: ``list`` (JSON numbers) or ``base64`` (little-endian float32).
     aligned: the picture already is one aligned face; nothing is detected.
@@ -39,6 +40,7 @@ class Options:
     max_faces: int | None = None
     min_score: float | None = None
     min_size: int | None = None
+    smallest_face: int | None = None
     want: tuple[str, ...] | None = None
     embedding_format: str | None = None
     aligned: bool | None = None

@@ -34,6 +34,7 @@ _TOO_LARGE = {
     ErrorKind.REQUEST_TOO_LARGE.code,
     ErrorKind.PICTURE_TOO_MANY_BYTES.code,
     ErrorKind.PICTURE_TOO_MANY_PIXELS.code,
+    ErrorKind.SEARCH_TOO_LARGE.code,
 }
 _decode = partial(pybase64.b64decode, validate=True)
 

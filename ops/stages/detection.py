@@ -14,10 +14,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inference.runner import Timing
+from inference.runner import Runner, Timing
 from ops.options import Options
-from ops.request_state import RequestState
-from ops.worker import ModelWorker
+from ops.request_state import Picture, RequestState
+from ops.stages.small_faces import added, plan, search
+from ops.worker import ModelPool, ModelWorker
 from vision.face import Detections, Face
 from vision.geometry import ARCFACE_POINTS
 from vision.quarters import Quarters
@@ -48,7 +49,18 @@ _AGREED_DEGREES = 30.0
 
 
 class DetectionWorker(ModelWorker):
-    """Fills `picture.faces`, largest first."""
+    """Fills `picture.faces`, largest first; requests with `smallest_face` also have tiles searched.
+
+    The model that searches those is loaded when the first such request comes.
+    """
+
+    def __init__(self, runners: Sequence[Runner]) -> None:
+        super().__init__(runners)
+        self._small_faces: tuple[ModelPool, str] | None = None
+        self._of_size: dict[int, Runner] = {}
+
+    def assist(self, pool: ModelPool, device: str) -> None:
+        self._small_faces = (pool, device)
 
     def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
         for request in requests:
@@ -63,7 +75,25 @@ class DetectionWorker(ModelWorker):
         ]
         samples = [(picture.rgb, options) for picture, options in pairs]
         for (picture, options), detections in zip(pairs, self._search(samples, timing)):
-            picture.faces = select_faces(detections, options, picture.scale)
+            # Of a trace that is left out below, the tiles may show the face.
+            sure = _picked(detections, np.flatnonzero(detections.scores >= options.min_score))
+            whole = self._with_small(picture, sure, timing)
+            picture.faces = select_faces(whole, options, picture.scale)
+
+    def _with_small(self, picture: Picture, found: Detections, timing: Timing) -> Detections:
+        """What was found, and the faces that are too small for one look, where they are wanted."""
+        height, width = picture.rgb.shape[:2]
+        levels = plan(width, height, picture.smallest_face / picture.scale)
+        if not levels or self._small_faces is None:
+            return found
+
+        def look(parts: Sequence[np.ndarray], side: int) -> list[Detections]:
+            if side not in self._of_size and self._small_faces is not None:
+                pool, device = self._small_faces
+                (self._of_size[side],) = pool.runners(device, {"input_size": side})
+            return self._of_size[side].run([(part, None) for part in parts], timing)
+
+        return added(found, search(picture.rgb, levels, look), max(width, height))
 
     def _search(
         self, samples: Sequence[tuple[np.ndarray, Options]], timing: Timing

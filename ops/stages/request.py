@@ -18,6 +18,7 @@ from ops.pictures.picture import open_picture, reduced_size, reduction_of, uprig
 from ops.pictures.picture_text import from_base64
 from ops.pictures.pixel_budget import PixelBudget
 from ops.request_state import Picture, RequestState
+from ops.stages.small_faces import SEEN, least_face, searched_pixels
 from ops.worker import PipelineContext, Worker
 from settings.config import Limits
 
@@ -86,6 +87,7 @@ class RequestWorker(Worker):
     with many pictures does not hold up one with a single picture.
     reduce_to: a JPEG is decoded at a fraction of its size where its longer side keeps so many
     pixels; 0: never. decoders: None has all pictures decoded here, however long they take.
+    smallest_face: of requests that do not say. finds_small: whether a model searches for those.
     """
 
     def __init__(
@@ -94,8 +96,12 @@ class RequestWorker(Worker):
         budget: PixelBudget,
         reduce_to: int = 0,
         decoders: DecoderPool | None = None,
+        smallest_face: int = 0,
+        finds_small: bool = False,
     ) -> None:
         self._limits = limits
+        self._smallest_face = smallest_face
+        self._finds_small = finds_small
         self._reduce_to = reduce_to
         self._budget = budget
         self._decoders = decoders
@@ -103,7 +109,14 @@ class RequestWorker(Worker):
     @classmethod
     def in_pipeline(cls, context: PipelineContext) -> RequestWorker:
         config = context.config
-        return cls(config.limits, context.budget, config.reduce_jpegs_to, context.decoders)
+        return cls(
+            config.limits,
+            context.budget,
+            config.reduce_jpegs_to,
+            context.decoders,
+            config.op["Detection"].smallest_face,
+            config.small_faces_model() is not None,
+        )
 
     def run(self, requests: Sequence[RequestState], timing: Timing) -> None:
         started = time.perf_counter()
@@ -147,6 +160,7 @@ class RequestWorker(Worker):
         return True
 
     def _open_all(self, request: RequestState) -> None:
+        self._check_smallest_face(request)
         for picture in request.pictures:
             text, picture.encoded = picture.encoded or "", None
             try:
@@ -155,10 +169,15 @@ class RequestWorker(Worker):
             except ServiceError as error:
                 picture.error = without_frames(error)
                 continue
-            picture.data, picture.header = data, header
             picture.width, picture.height = upright_size(header)
             if not request.options.aligned:
                 picture.scale = reduction_of(header, self._reduce_to)
+                try:
+                    self._decide_search(picture, request.options.smallest_face)
+                except ServiceError as error:
+                    picture.error = without_frames(error)
+                    continue
+            picture.data, picture.header = data, header
             width, height = reduced_size(header, picture.scale)
             request.needed_pixels += width * height
         if request.needed_pixels > self._budget.most:
@@ -169,6 +188,35 @@ class RequestWorker(Worker):
         if self._decoders is not None and any(map(is_costly, request.pictures)):
             self._decoders.join(request)
             request.costly = True
+
+    def _check_smallest_face(self, request: RequestState) -> None:
+        """Raises ServiceError(MALFORMED_OPTIONS) where no model searches for small faces."""
+        if request.options.smallest_face and not self._finds_small:
+            raise ServiceError(
+                ErrorKind.MALFORMED_OPTIONS,
+                "smallest_face: no model searches for small faces here (op.Detection.small_faces).",
+            )
+
+    def _decide_search(self, picture: Picture, asked: int | None) -> None:
+        """How small the faces are that a picture is searched for, within the limit on its cost.
+
+        What a request asks for beyond that is refused; what the configuration asks for of all
+        pictures is done as far as the limit allows.
+        """
+        size, most = (picture.width, picture.height), self._limits.searched_pixels
+        picture.smallest_face = self._smallest_face if asked is None else asked
+        if searched_pixels(*size, picture.smallest_face) > most:
+            least = least_face(*size, picture.smallest_face, most)
+            if asked is not None:
+                raise ServiceError(
+                    ErrorKind.SEARCH_TOO_LARGE,
+                    f"Of {size[0]}x{size[1]} pixels it can be searched for faces of {least} "
+                    "and more.",
+                )
+            picture.smallest_face = least
+        # What a search looks at enlarged must not be reduced before.
+        while picture.scale > 1 and 0 < picture.smallest_face < SEEN * picture.scale:
+            picture.scale //= 2
 
     def _begin(self, request: RequestState) -> bool:
         """Reserve a request's pixels, and before that a process where it needs one."""

@@ -71,12 +71,14 @@ def test_options_that_were_not_given_are_left_to_the_service(run, fake):
 
 def test_every_option_reaches_the_service(run, fake):
     arguments = "--max-faces 3 --min-score 0.25 --min-size 40 --want landmarks,attributes --aligned"
-    assert run(*arguments.split(), "--embedding-format", "base64") == 0
+    more = "--embedding-format base64 --smallest-face 30"
+    assert run(*arguments.split(), *more.split()) == 0
     assert fake.options == [
         {
             "max_faces": 3,
             "min_score": 0.25,
             "min_size": 40,
+            "smallest_face": 30,
             "want": ["landmarks", "attributes"],
             "embedding_format": "base64",
             "aligned": True,

@@ -208,6 +208,25 @@ def test_the_start_says_which_model_is_for_research_and_which_takes_its_place(
     assert line == f"ArcFace: {why}"
 
 
+def test_a_search_for_small_faces_needs_its_model_and_its_stage(settings, load, tmp_path):
+    assert load(settings).small_faces_model() is None
+    with_licences(tmp_path, blazeface="MIT", yunet="MIT")
+    assert load(settings).small_faces_model().name == "yunet"
+    detection = settings["op"]["Detection"]
+    detection["smallest_face"] = 40
+    assert [path.name for path in load(settings).chosen_models("Detection")] == ["blazeface"]
+    detection["small_faces"] = "yolo"
+    with pytest.raises(ConfigError, match="smallest_face: 40 needs the model yolo"):
+        load(settings).chosen_models("Detection")
+    detection["small_faces"] = ""
+    with pytest.raises(ConfigError, match="smallest_face: 40 needs small_faces"):
+        load(settings)
+    detection["smallest_face"] = 0
+    settings["op"]["Landmark"]["smallest_face"] = 40
+    with pytest.raises(ConfigError, match=r"op\.Landmark: small_faces and smallest_face are"):
+        load(settings)
+
+
 MIG_A = "MIG-5a2b1c3d-0000-4000-8000-00000000000a"
 MIG_B = "MIG-5a2b1c3d-0000-4000-8000-00000000000b"
 GPU_A = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"

@@ -184,7 +184,7 @@ async def test_an_error_of_the_whole_request_is_raised(peer, number, kind):
     ("numbers", "kind"),
     [
         ((5101, 5102, 5103, 5106, 5107), ErrorCode.BAD_PICTURE),
-        ((5006, 5104, 5105), ErrorCode.PICTURE_TOO_LARGE),
+        ((5006, 5104, 5105, 5108), ErrorCode.PICTURE_TOO_LARGE),
         ((3003,), ErrorCode.TOO_MANY_REQUESTS),
         ((3000, 3001, 6000, 5003), ErrorCode.PIPELINE),
     ],

@@ -68,6 +68,7 @@ def test_too_many_pictures_are_refused():
         '{"min_score": 1.5}',
         '{"min_score": NaN}',
         '{"min_size": -1}',
+        '{"smallest_face": -1}',
         '{"want": "embedding"}',
         '{"want": ["everything"]}',
         '{"want": [[1]]}',
