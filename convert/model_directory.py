@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,18 @@ def is_intact(model_dir: Path, entry: Entry) -> bool:
 
     Up to date: its manifest says what the catalog says now. Needs no Paddle.
     """
+    return _holds(model_dir, entry, _agrees)
+
+
+def is_usable(model_dir: Path, entry: Entry) -> bool:
+    """The same but for being up to date: the service can run it as it is."""
+    return _holds(model_dir, entry, _is_of)
+
+
+def _holds(model_dir: Path, entry: Entry, fits: Callable[[Any, Entry], bool]) -> bool:
     try:
         manifest = read_yaml(model_dir / MANIFEST)
-        if not _agrees(manifest, entry):
+        if not fits(manifest, entry):
             return False
         files = dict(manifest["files"])
         if set(files) != {MODEL_FILE, PARAMS_FILE}:
@@ -90,12 +99,19 @@ def is_intact(model_dir: Path, entry: Entry) -> bool:
         return False
 
 
-def _agrees(manifest: Any, entry: Entry) -> bool:
+def _is_of(manifest: Any, entry: Entry) -> bool:
+    """Whether a manifest is of this model, in the form that there is now."""
     expected = {
         "format": FORMAT,
         "name": entry.name,
         "task": entry.task,
         "family": entry.family,
+    }
+    return all(manifest.get(key) == value for key, value in expected.items())
+
+
+def _agrees(manifest: Any, entry: Entry) -> bool:
+    expected = {
         "licence": entry.licence.name,
         "max_batch": entry.max_batch,
         "options": dict(entry.options),
@@ -103,6 +119,8 @@ def _agrees(manifest: Any, entry: Entry) -> bool:
     if entry.embedding is not None:
         expected["embedding"] = entry.embedding.model_dump(exclude_none=True)
     if not all(manifest.get(key) == value for key, value in expected.items()):
+        return False
+    if not _is_of(manifest, entry):
         return False
     aliases = [output["alias"] for output in manifest["outputs"]]
     return not entry.outputs or aliases == [name.replace("/", "_") for name in entry.outputs]

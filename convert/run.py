@@ -7,7 +7,7 @@ from pathlib import Path
 
 from convert.catalog import Catalog, Entry
 from convert.errors import BusyError, ConvertError
-from convert.model_directory import is_intact, locked
+from convert.model_directory import is_intact, is_usable, locked
 from convert.sources.fetch import CACHE_DIR, Fetcher
 from convert.terminal import CONSOLE
 from settings.licences import ANY, COMMERCIAL
@@ -63,42 +63,50 @@ class Run:
     def convert_default(self) -> None:
         """Make what set-up needs; a model that cannot be had is replaced by its fallback.
 
-        A fallback that is there already stays in use: taking the other recogniser some day by
-        itself would make all stored embeddings worthless. Raises ConvertError.
+        What is there already stays in use, be it the fallback or of an older version: taking
+        another recogniser some day by itself would make all stored embeddings worthless.
+        Raises ConvertError.
         """
         if not self.force:
             self.complete_each()
         for entry in self.catalog.default_entries():
-            if not self.force and self.is_converted(entry) and not self._refuses(entry):
-                continue
-            stand_ins = [one for one in self.catalog.stand_ins(entry) if not self._refuses(one)]
-            there = [one for one in stand_ins if self.is_converted(one)]
+            choice = [entry, *self.catalog.stand_ins(entry)]
+            allowed = [one for one in choice if not self._refuses(one)]
+            if not allowed:
+                raise ConvertError(f"{self._refusal(entry)}, and nothing takes its place")
+            used = None if self.force else next(filter(self._is_usable, allowed), None)
+            if used is None:
+                taken = self._first_of(allowed)
+            else:
+                taken = used
+                self._bring_up_to_date(used)
             if self._refuses(entry):
-                self._replace_refused(entry, stand_ins, there)
-                continue
-            if there and not self.force:
+                CONSOLE.print(f"{self._refusal(entry)}; {taken.name} takes its place")
+            elif used not in (None, entry):
                 CONSOLE.print(
-                    f"{there[0].name} stands in for {entry.name}; "
+                    f"{taken.name} stands in for {entry.name}; "
                     f"to try that again: .venv/bin/python -m convert {entry.name}"
                 )
-                continue
-            self._first_of([entry, *stand_ins])
+
+    def _is_usable(self, entry: Entry) -> bool:
+        return is_usable(self.models_dir / entry.name, entry)
+
+    def _bring_up_to_date(self, entry: Entry) -> None:
+        """Make a model again that is not what the catalog says now; else it stays as it is."""
+        if self.is_converted(entry):
+            return
+        try:
+            self.convert(entry)
+        except BusyError:
+            raise
+        except ConvertError as error:
+            CONSOLE.print(f"{entry.name} stays as an earlier version made it: {error}")
 
     def _refuses(self, entry: Entry) -> bool:
         return self.licence == COMMERCIAL and not entry.licence.commercial
 
     def _refusal(self, entry: Entry) -> str:
         return f"{entry.name} is refused by licence: {self.licence} ({entry.licence.name})"
-
-    def _replace_refused(
-        self, entry: Entry, stand_ins: Sequence[Entry], there: Sequence[Entry]
-    ) -> None:
-        """See that a model that may be used takes the place of one that may not."""
-        if not stand_ins:
-            raise ConvertError(f"{self._refusal(entry)}, and nothing takes its place")
-        if self.force or not there:
-            there = [self._first_of(stand_ins)]
-        CONSOLE.print(f"{self._refusal(entry)}; {there[0].name} takes its place")
 
     def _first_of(self, choice: Sequence[Entry]) -> Entry:
         """The first of some models that can be had, made. Raises ConvertError."""

@@ -149,6 +149,37 @@ def test_the_next_fallback_is_taken_and_one_that_is_there_before_another_is_fetc
     assert "tiny stands in for wanted" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("left", ["wanted", "tiny"])
+def test_a_model_of_an_older_version_is_brought_up_to_date_and_none_takes_its_place(
+    tmp_path, tiny_export, capsys, monkeypatch, left
+):
+    wanted = tiny_entry(name="wanted", default=True, fallback=["better", "tiny"])
+    catalog = catalog_of(wanted, tiny_entry(name="better"), tiny_entry())
+    made, at_hand = [], {"wanted": None, "better": tiny_export, "tiny": None}
+
+    def convert_locally(entry, models_dir, fetcher, source=None):
+        made.append(entry.name)
+        local = at_hand[entry.name]
+        convert(entry, models_dir, fetcher, source=local, check=accept, add_engines=without_engines)
+
+    monkeypatch.setattr("convert.conversion.convert", convert_locally)
+    at_hand[left] = tiny_export
+    folders = {"models_dir": tmp_path / "models", "cache_dir": tmp_path / "cache"}
+    Run(catalog, **folders).convert(catalog.models[left])
+    manifest = tmp_path / "models" / left / "model.yml"
+    older = manifest.read_text().replace("max_batch: 0", "max_batch: 1")
+    manifest.write_text(older)
+    # As it is where it cannot be had again.
+    at_hand[left] = None
+    Run(catalog, **folders).convert_default()
+    assert manifest.read_text() == older
+    assert f"{left} stays as an earlier version made it: 127.0.0.1" in capsys.readouterr().err
+    at_hand[left] = tiny_export
+    Run(catalog, **folders).convert_default()
+    assert "max_batch: 0" in manifest.read_text()
+    assert made == [left] * 3
+
+
 def test_the_default_set_is_complete_without_models_that_are_for_research(
     tmp_path, capsys, monkeypatch
 ):
