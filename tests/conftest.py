@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import tempfile
 
 # Paddle Serving makes its log directory where it is imported.
@@ -12,6 +13,10 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 # Between fork and exec of a process that a test starts, gRPC would start its poller anew, which
 # then complains into that process's output about descriptors that are closed for it.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+# A shell has what it starts in the background ignore Ctrl-C, and that is passed on to every program
+# that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from collections.abc import Iterator
 from pathlib import Path
