@@ -145,12 +145,12 @@ def _code(transport) -> str:
 
 def test_a_request_past_its_time_is_told_so_and_the_service_goes_on(make_service):
     def change(settings):
-        settings["limits"]["request_timeout_ms"] = 40
+        settings["limits"]["request_timeout_ms"] = 200
 
     hurried = make_service(change, ready=False, whole=True)
     assert wait_until(lambda: _answered(hurried), 60)
     with pytest.raises(grpc.RpcError) as caught:
-        hurried.call(*[crowd(8, 6)] * 8)
+        hurried.call(*[crowd(8, 6)] * 16, max_faces=100)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert str(ErrorKind.TIMEOUT.code) in caught.value.details()
     assert wait_until(lambda: _answered(hurried), 30)
