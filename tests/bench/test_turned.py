@@ -15,6 +15,7 @@ from bench.turned import turn
 from library.commands.selection import RefusedError, Selection
 from tests.support import pictures
 from tests.support.gateway.client import App, by_token, head, of
+from tests.support.models.recognisers import alike
 from tests.support.pictures import ONE, base64_of, encode
 from tests.support.service import faces
 
@@ -51,7 +52,7 @@ def test_a_turned_face_is_found_its_roll_told_and_it_is_the_same_face(service, p
     (face,) = faces(service.post(sent(turn(picture(), degrees)), want=WANT))
     assert apart(face["angle"]["roll"], upright["angle"]["roll"] + degrees) < 10
     assert abs(face["angle"]["yaw"] - upright["angle"]["yaw"]) < 10
-    assert np.dot(face["embedding"], upright["embedding"]) > 0.95
+    assert alike(face["embedding"], upright["embedding"]) > 0.65
 
 
 @pytest.mark.parametrize("degrees", QUARTERS)
@@ -155,7 +156,7 @@ def test_a_face_that_fills_the_picture_is_found_in_the_pictures_own_pixels(servi
     x1, y1, x2, y2 = face["box"]
     assert 0 <= x1 < x2 <= large.shape[1]
     assert 0 <= y1 < y2 <= large.shape[0]
-    assert np.dot(face["embedding"], whole["embedding"]) > 0.93
+    assert alike(face["embedding"], whole["embedding"]) > 0.5
 
 
 def test_a_small_noisy_face_is_found(service):
@@ -163,7 +164,7 @@ def test_a_small_noisy_face_is_found(service):
     (whole,) = faces(service.post(ONE))
     for _ in range(5):
         (face,) = faces(service.post(sent(noisy(head(), random))))
-        assert np.dot(face["embedding"], whole["embedding"]) > 0.93
+        assert alike(face["embedding"], whole["embedding"]) > 0.5
 
 
 def test_a_face_has_one_box(service):

@@ -29,7 +29,7 @@ def joined(models, tmp_path, make_service):
     """A service whose recognisers are joined, without what this needs not."""
     folder = tmp_path / "models"
     for name in ("one", "other"):
-        renamed(models, folder, name)
+        renamed(folder, name)
     for name in ("blazeface", "facemesh"):
         (folder / name).symlink_to((models / name).resolve())
 

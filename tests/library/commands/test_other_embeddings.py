@@ -61,7 +61,7 @@ def embedding(service, crop):
 
 @pytest.fixture
 def directories(models, tmp_path):
-    return [renamed(models, tmp_path / "models", name) for name in ("one", "other")]
+    return [renamed(tmp_path / "models", name) for name in ("one", "other")]
 
 
 @pytest.mark.parametrize(

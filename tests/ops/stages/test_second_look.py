@@ -15,6 +15,7 @@ from ops.stages.detection import distinct, doubtful, is_unsure, merged
 from ops.stages.landmark import distinct as distinct_faces
 from tests.conftest import SHARED
 from tests.support import pictures
+from tests.support.models.recognisers import chosen_recogniser
 from tests.support.pictures import astronaut
 from vision.face import Detections, Face, Landmarks
 from vision.plausibility import logits
@@ -198,10 +199,8 @@ def test_at_every_quarter_turn_the_gallerys_faces_are_found_and_no_strangers_are
 ) -> None:
     if not GALLERY.is_dir():
         pytest.skip(f"{GALLERY} is not here")
-    recogniser = models / "face_resnet_128"
-    if not (recogniser / "model.yml").is_file():
-        pytest.skip("face_resnet_128 has not been converted")
-    arguments = ["--gallery", str(GALLERY), "--every", "3", "--recognition", str(recogniser)]
+    recogniser = str(chosen_recogniser())
+    arguments = ["--gallery", str(GALLERY), "--every", "3", "--recognition", recogniser]
     assert turned.main(arguments) == 0, capsys.readouterr().out
     assert "270" in capsys.readouterr().out
 

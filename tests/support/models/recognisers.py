@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,23 @@ import numpy as np
 import yaml
 
 from inference.manifest import Manifest
+from inference.recogniser import load_recogniser
+from settings.config import load_config
 from tests.support.models.manifests import manifest_document, write_model
+from tests.support.service import ROOT
 
-# Of the published network that every set-up has; the catalog's.
-RESNET = "face_resnet_128"
-CALIBRATION = {"impostor_mean": 0.855, "threshold": 0.933, "mirrored": 0.989}
+
+
+def chosen_recogniser() -> Path:
+    """The directory of the one that `config.yml` chooses of those that have been converted."""
+    (directory,) = load_config(ROOT / "config.yml").chosen_models("ArcFace")
+    return directory
+
+
+def alike(one: Sequence[float], other: Sequence[float]) -> float:
+    """Likeness of two embeddings by that recogniser: 0 as strangers in the mean, 1 as if equal."""
+    mean = load_recogniser([chosen_recogniser()]).scores.impostor_mean
+    return float((np.dot(one, other) - mean) / (1 - mean))
 
 
 def recogniser_manifest(folder: Path, name: str, dim: int = 4, **calibration: float) -> Manifest:
@@ -25,12 +38,11 @@ def recogniser_manifest(folder: Path, name: str, dim: int = 4, **calibration: fl
     return Manifest.load(write_model(folder / name, document))
 
 
-def renamed(models: Path, folder: Path, name: str) -> Path:
-    """The converted network under another name, with a calibration for mirrored faces."""
-    source = models / RESNET
+def renamed(folder: Path, name: str) -> Path:
+    """The chosen network under another name."""
+    source = chosen_recogniser()
     document = yaml.safe_load((source / "model.yml").read_text(encoding="utf-8"))
     document["name"] = name
-    document["embedding"].update(CALIBRATION)
     directory = folder / name
     directory.mkdir(parents=True)
     (directory / "serving_server").symlink_to((source / "serving_server").resolve())
