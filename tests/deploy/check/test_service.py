@@ -115,9 +115,12 @@ def test_a_model_for_research_only_is_a_warning(config):
     (directory,) = config.chosen_models("ArcFace")
     manifest = yaml.safe_load((directory / "model.yml").read_text())
     for licence, outcome in (("MIT", "pass"), ("X, non-commercial research", "warning")):
-        text = yaml.safe_dump({**manifest, "licence": licence})
-        (directory / "model.yml").write_text(text)
-        assert service.licences(config).outcome.value == outcome
+        told = {**manifest, "licence": licence, "commercial": outcome == "pass"}
+        # Manifests of earlier versions tell the name alone.
+        by_name = {key: value for key, value in told.items() if key != "commercial"}
+        for one in (told, by_name):
+            (directory / "model.yml").write_text(yaml.safe_dump(one))
+            assert service.licences(config).outcome.value == outcome
 
 
 def with_changes(config, **changes):

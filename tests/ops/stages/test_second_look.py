@@ -200,7 +200,7 @@ def test_at_every_quarter_turn_the_gallerys_faces_are_found_and_no_strangers_are
     if not GALLERY.is_dir():
         pytest.skip(f"{GALLERY} is not here")
     recogniser = str(chosen_recogniser())
-    arguments = ["--gallery", str(GALLERY), "--every", "3", "--recognition", recogniser]
+    arguments = ["--gallery", str(GALLERY), "--recognition", recogniser]
     assert turned.main(arguments) == 0, capsys.readouterr().out
     assert "270" in capsys.readouterr().out
 
