@@ -179,10 +179,10 @@ class ThisMachine:
     def link(self, path: str) -> str | None:
         try:
             target = os.readlink(path)
-        except OSError:
+            # Such as socket:[31337] in /proc.
+            return target if ":[" in target else os.path.realpath(path)
+        except OSError:  # also of a process that ends meanwhile
             return None
-        # Such as socket:[31337] in /proc.
-        return target if ":[" in target else os.path.realpath(path)
 
     def run(self, *command: str) -> Answer:
         variables = {**self._variables, "LC_ALL": "C", "LANGUAGE": "C"}

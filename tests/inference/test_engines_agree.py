@@ -13,7 +13,8 @@ from inference.engines.openvino_engine import is_installed
 from inference.manifest import Manifest
 
 CATALOG = load_catalog()
-NAMES = [entry.name for entry in CATALOG.default_entries()] + sorted(CATALOG.fallback_names())
+DEFAULT = CATALOG.default_entries()
+NAMES = [entry.name for entry in DEFAULT] + [name for entry in DEFAULT for name in entry.fallback]
 TOLERANCE = 1e-3  # share of an output's largest value, as `convert` allows it
 
 

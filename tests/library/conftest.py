@@ -11,6 +11,7 @@ from tests.support.libraries.milvus_server import (  # noqa: F401 - fixtures
     milvus_place,
     milvus_server,
     open_index,
+    patient,
     shared_indexes,
 )
 from tests.support.libraries.shop import staffed  # noqa: F401 - a fixture

@@ -122,3 +122,15 @@ def test_programs_speak_english(tmp_path, programs):
 def test_nothing_is_left_of_the_write_that_measures_a_disk(tmp_path):
     assert ThisMachine().sync_ms(str(tmp_path)) > 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_of_a_process_that_ends_meanwhile_leads_nowhere(monkeypatch, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("target")
+    assert ThisMachine().link(str(link)) == str(tmp_path / "target")
+
+    def gone(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(os.path, "realpath", gone)
+    assert ThisMachine().link(str(link)) is None

@@ -16,6 +16,8 @@ from library.index.vector_index import Hits
 from tests.support.libraries.milvus_server import DIM
 from tests.support.service import wait_until
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 Open = Callable[..., MilvusIndex]
 
 # Ids of entries are never used twice, and the tests share an index.

@@ -17,6 +17,8 @@ from tests.conftest import ROOT
 from tests.library.index.test_milvus import Faces, _tombstones, assert_same
 from tests.support.libraries.milvus_server import DIM
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 def test_apps_do_not_see_each_others_faces(index, milvus_place, open_index):
     faces, others = Faces(5), Faces(5, seed=8)

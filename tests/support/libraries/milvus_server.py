@@ -23,7 +23,7 @@ import yaml
 
 from convert.environment import ROOT, environment_python
 from convert.errors import UnreachableError
-from library.index.milvus.connection import MilvusConnection
+from library.index.milvus.connection import REQUEST, MilvusConnection
 from library.index.milvus.index import MilvusIndex
 from library.index.vector_index import Collection
 from runtime.ports import unused_ports
@@ -217,6 +217,12 @@ def milvus_place(request: pytest.FixtureRequest) -> str:
     if request.param == "lite":
         return str(request.getfixturevalue("milvus_file"))
     return str(request.getfixturevalue("milvus_server").url)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that a busy machine keeps from answering is waited for."""
+    monkeypatch.setitem(REQUEST, "timeout", 120.0)
 
 
 @pytest.fixture
