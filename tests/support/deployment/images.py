@@ -134,9 +134,11 @@ class Engine:
         if program == "podman":
             # crun has no memory limits where cgroups are of both versions.
             command += ["--cgroup-manager", "cgroupfs", "--runtime", "runc"]
+        # In a folder of its own: podman's monitor notes a kill for memory where it was started.
         return subprocess.run(
             [*command, *map(str, words)],
             input=text, capture_output=True, text=True, timeout=seconds, check=False,
+            cwd=self.folder,
         )  # fmt: skip
 
 
