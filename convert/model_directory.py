@@ -79,6 +79,14 @@ def is_usable(model_dir: Path, entry: Entry) -> bool:
     return _holds(model_dir, entry, _is_of)
 
 
+def is_up_to_date(model_dir: Path, entry: Entry) -> bool:
+    """Whether the manifest of a usable model says what the catalog says now."""
+    try:
+        return _agrees(read_yaml(model_dir / MANIFEST), entry)
+    except (OSError, KeyError, TypeError, ValueError):
+        return False
+
+
 def _holds(model_dir: Path, entry: Entry, fits: Callable[[Any, Entry], bool]) -> bool:
     try:
         manifest = read_yaml(model_dir / MANIFEST)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from convert.catalog import Catalog, Entry
 from convert.errors import BusyError, ConvertError
-from convert.model_directory import is_intact, is_usable, locked
+from convert.model_directory import is_intact, is_up_to_date, is_usable, locked
 from convert.sources.fetch import CACHE_DIR, Fetcher
 from convert.terminal import CONSOLE
 from settings.licences import ANY, COMMERCIAL
@@ -41,8 +41,7 @@ class Run:
     def complete_each(self) -> None:
         """Add what other engines need to every model that is there; raises BusyError."""
         for entry in self.catalog.models.values():
-            if self.is_converted(entry):
-                self._complete(entry)
+            self._complete(entry)
 
     def _complete(self, entry: Entry) -> bool:
         """Add what other engines need to a model that is there; whether anything was missing.
@@ -51,9 +50,14 @@ class Run:
         that they were converted on. Raises BusyError.
         """
         from convert.engines.completing import complete_in_place, missing_ways
+        from inference.manifest import ManifestError
 
         model_dir = self.models_dir / entry.name
-        if not missing_ways(model_dir):
+        try:
+            # Most are complete: their own files need not be read for that.
+            if not missing_ways(model_dir) or not self.is_converted(entry):
+                return False
+        except ManifestError:
             return False
         with locked(self.models_dir), CONSOLE.status(f"{entry.name}: trying other engines"):
             ways = complete_in_place(model_dir)
@@ -93,7 +97,7 @@ class Run:
 
     def _bring_up_to_date(self, entry: Entry) -> None:
         """Make a model again that is not what the catalog says now; else it stays as it is."""
-        if self.is_converted(entry):
+        if is_up_to_date(self.models_dir / entry.name, entry):
             return
         try:
             self.convert(entry)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from convert import task_checks
-from convert.environment import ROOT, last_line
+from convert.apart import run_apart
 from convert.errors import VerificationError
 from convert.subject import Subject
 from inference.manifest import ManifestError
@@ -32,29 +29,11 @@ def verify_apart(model_dir: Path) -> None:
 
     Raises VerificationError that says what is wrong.
     """
-    command = [sys.executable, "-m", "convert.verify", str(model_dir.resolve())]
-    try:
-        process = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "GLOG_minloglevel": "2"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise VerificationError(
-            f"{model_dir.name} is refused: its checks have not ended in {TIMEOUT} s"
-        ) from None
-    if process.returncode == REFUSED:
-        raise VerificationError(process.stdout)
-    if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        raise VerificationError(f"{model_dir.name} is refused: running it ended with {name}")
-    if process.returncode != 0:
-        raise VerificationError(f"{model_dir.name} is refused: {last_line(process.stderr)}")
+    ended = run_apart("convert.verify", [str(model_dir.resolve())], TIMEOUT)
+    if ended.status == REFUSED:
+        raise VerificationError(ended.output)
+    if ended.problem:
+        raise VerificationError(f"{model_dir.name} is refused: {ended.problem}")
 
 
 def verify(model_dir: Path) -> None:

@@ -44,6 +44,7 @@ class Model:
         that is not there, EngineError for an engine that is not.
         """
         manifest = Manifest.load(model_dir)
+        manifest.check_files()
         return cls(manifest, _network(manifest, way, device, threads, 1, 1), device, way)
 
     @classmethod
@@ -65,7 +66,8 @@ class Model:
         Raises EngineError, too, where nothing that was asked for is possible.
         """
         manifest, flags = Manifest.load(model_dir), processor_flags()
-        # Whatever runs: it is the model that the other forms were compared to.
+        # Whatever runs: it is the model that the other forms were compared to, and Paddle may end
+        # the process on a damaged file.
         manifest.check_files()
         passed_over: list[tuple[Way, str]] = []
         for way in candidates(engine, precision, device):
@@ -108,6 +110,4 @@ def _network(
         return OpenVinoNetwork(manifest, threads, way.precision, streams)
     from inference.engines.paddle_engine import PaddleNetwork
 
-    # Tens of milliseconds, and Paddle may end the process on a damaged file.
-    manifest.check_files()
     return PaddleNetwork(manifest, device, threads, way, batch_size)

@@ -28,6 +28,12 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def picked(self, kept: np.ndarray) -> Detections:
+        """Some of them; kept: (N,) bool, or (M,) positions in the order that they are to have."""
+        rest = (self.keypoints, self.compared)
+        points, compared = (None if values is None else values[kept] for values in rest)
+        return Detections(self.boxes[kept], self.scores[kept], points, compared)
+
 
 @dataclass
 class Landmarks:

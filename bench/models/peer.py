@@ -22,9 +22,6 @@ def session_of(network: bytes) -> onnxruntime.InferenceSession:
 
 def as_onnx(manifest: Manifest) -> bytes:
     """A model's network. Raises GraphError where it cannot be written as ONNX."""
-    from convert.network.optimize import optimize
-    from convert.network.paddle_program import read_program
-    from convert.onnx.onnx_export import to_onnx
+    from convert.onnx.onnx_export import program_as_onnx
 
-    written: bytes = to_onnx(optimize(read_program(manifest.server_dir))).SerializeToString()
-    return written
+    return program_as_onnx(manifest.server_dir)

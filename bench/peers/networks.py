@@ -65,16 +65,14 @@ def of_stage(config: Config, stage: str, families: tuple[str, ...]) -> Manifest:
 
 def as_onnx(manifest: Manifest, folder: Path) -> str:
     """The path of the model, written back as ONNX into a folder. Raises MissingNetworkError."""
-    from convert.network.optimize import optimize
-    from convert.network.paddle_program import read_program
-    from convert.onnx.onnx_export import to_onnx
+    from convert.onnx.onnx_export import program_as_onnx
 
     file = folder / f"{manifest.name}.onnx"
     try:
-        network = to_onnx(optimize(read_program(manifest.server_dir)))
+        network = program_as_onnx(manifest.server_dir)
     except GraphError as error:
         raise MissingNetworkError(f"{manifest.name} cannot be written as ONNX: {error}") from None
-    file.write_bytes(network.SerializeToString())
+    file.write_bytes(network)
     return str(file)
 
 

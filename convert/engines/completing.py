@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from convert.apart import run_apart
 from convert.engines.openvino_form import digests
-from convert.environment import ROOT, last_line
 from convert.model_directory import MANIFEST, put_in_place, work_directory
 from inference.engines.base import BF16, OPENVINO, PADDLE, REFERENCE, Way
 from inference.engines.choice import ON_PROCESSOR
@@ -132,43 +128,20 @@ def verify_ways(model_dir: Path, ways: Sequence[Way]) -> list[Verified]:
     left = list(ways)
     while left:
         names = [_name(way) for way in left]
-        lines, problem = _run(model_dir, names)
+        ended = run_apart("convert.engines.ways_job", [str(model_dir.resolve()), *names], TIMEOUT)
+        lines = ended.output.splitlines()
         done = [Verified(**json.loads(line)) for line in lines if line.startswith("{")]
         found += done
         left = left[len(done) :]
-        if problem and left:
+        if ended.problem and left:
             crashed = left.pop(0)
-            found.append(Verified(crashed.engine, crashed.precision, refused=problem))
+            found.append(Verified(crashed.engine, crashed.precision, refused=ended.problem))
     return found
 
 
 def _name(way: Way) -> str:
     imitated = way.precision == BF16 and not has_bf16(processor_flags())
     return f"{way.engine}:{way.precision}{':imitated' if imitated else ''}"
-
-
-def _run(model_dir: Path, names: Sequence[str]) -> tuple[list[str], str]:
-    """The lines that the job printed, and what ended it too early; empty where nothing did."""
-    command = [sys.executable, "-m", "convert.engines.ways_job", str(model_dir.resolve()), *names]
-    try:
-        process = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "GLOG_minloglevel": "2"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        # Bytes whatever `text` is.
-        lines = (error.stdout or b"").decode(errors="replace").splitlines()
-        return lines, f"its checks have not ended in {TIMEOUT} s"
-    lines = process.stdout.splitlines()
-    if process.returncode < 0:
-        return lines, f"running it ended with {signal.Signals(-process.returncode).name}"
-    return lines, last_line(process.stderr) if process.returncode else ""
 
 
 def _as_mapping(way: Verified) -> dict[str, Any]:

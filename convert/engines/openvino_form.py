@@ -18,13 +18,11 @@ def write_openvino_form(manifest: Manifest) -> dict[str, str]:
     import openvino
 
     from convert.network.graph import GraphError
-    from convert.network.optimize import optimize
-    from convert.network.paddle_program import read_program
-    from convert.onnx.onnx_export import to_onnx
+    from convert.onnx.onnx_export import program_as_onnx
 
     path = manifest.openvino_path
     try:
-        network = to_onnx(optimize(read_program(manifest.server_dir))).SerializeToString()
+        network = program_as_onnx(manifest.server_dir)
     except GraphError as error:
         raise ConvertError(str(error)) from error
     try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from convert.network.graph import Graph, GraphError, Node, Shape, shape_of
+from convert.network.graph import Affine, Graph, GraphError, Node, Shape, shape_of
 
 
 class Reader:
@@ -47,6 +47,19 @@ class Reader:
         if value in self.graph.inputs:
             return self.graph.inputs[value]
         return self._shapes[value]
+
+    def append(self, node: Node) -> None:
+        """Append a node whose value the file knows by the node's name."""
+        self.define(node.name, self.add(node))
+
+    def batch_norm(self, name: str, sources: Sequence[str], epsilon: float) -> None:
+        """Append a batch norm as an affine; sources: value, scale, shift, mean, variance."""
+        scale, shift, mean, variance = (
+            self.constant(source, name).astype(np.float64) for source in sources[1:5]
+        )
+        scale = scale / np.sqrt(variance + epsilon)
+        shift = (shift - mean * scale).astype(np.float32)
+        self.append(Affine(name, [self.value(sources[0])], scale.astype(np.float32), shift))
 
     def add(self, node: Node) -> str:
         """Append a node to the graph and return its value."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from convert.network import graph as ir
 from convert.network.graph import Graph, GraphError, Node
+from convert.network.optimize import optimize
+from convert.network.paddle_program import read_program
 
 _OPSET = 13
 _IR_VERSION = 8
@@ -38,6 +41,15 @@ def to_onnx(graph: Graph) -> onnx.ModelProto:
     model.ir_version = _IR_VERSION
     onnx.checker.check_model(model)
     return model
+
+
+def program_as_onnx(server_dir: Path) -> bytes:
+    """A converted model's network, from its folder in serving format.
+
+    Raises GraphError where it cannot be written as ONNX.
+    """
+    written: bytes = to_onnx(optimize(read_program(server_dir))).SerializeToString()
+    return written
 
 
 def _described(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from convert.network import graph as ir
-from convert.network.graph import GraphError, Node
+from convert.network.graph import GraphError
 from convert.network.reader import Reader
 
 Operator = Callable[["OnnxReader", str, Sequence[str], Mapping[str, Any]], None]
@@ -33,10 +33,6 @@ class OnnxReader(Reader):
     def __init__(self, graph: ir.Graph, constants: Mapping[str, np.ndarray]) -> None:
         super().__init__(graph, constants)
         self.rows: set[str] = set()
-
-    def append(self, node: Node) -> None:
-        """Append a node whose value the file knows by the node's name."""
-        self.define(node.name, self.add(node))
 
 
 def _padding(name: str, attributes: Mapping[str, Any]) -> tuple[int, int, int, int]:
@@ -79,12 +75,7 @@ def _conv(
 def _batch_norm(
     reader: OnnxReader, name: str, sources: Sequence[str], attributes: Mapping[str, Any]
 ) -> None:
-    scale, shift, mean, variance = (
-        reader.constant(source, name).astype(np.float64) for source in sources[1:5]
-    )
-    scale = scale / np.sqrt(variance + attributes.get("epsilon", 1e-5))
-    shift = (shift - mean * scale).astype(np.float32)
-    reader.append(ir.Affine(name, [reader.value(sources[0])], scale.astype(np.float32), shift))
+    reader.batch_norm(name, sources, attributes.get("epsilon", 1e-5))
 
 
 def _per_channel(reader: OnnxReader, name: str, tensor: str, constant: str) -> np.ndarray:

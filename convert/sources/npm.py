@@ -6,17 +6,13 @@ import base64
 import hashlib
 import os
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 from convert.catalog import Package
 from convert.environment import ROOT, environment_python
-from convert.errors import IntegrityError, UnreachableError
-from convert.terminal import CONSOLE
+from convert.sources.registry import Registry
 
 LOCK_FILE = ROOT / "requirements-node.lock"
-TIMEOUT = 900  # seconds for one package
 # npm's own retries wait for up to two minutes where there is no network.
 _NETWORK = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=2000")
 
@@ -28,22 +24,14 @@ def pack(package: Package, cache_dir: Path) -> Path:
     is not the one that the catalog pins.
     """
     file_name = f"{package.npm.lstrip('@').replace('/', '-')}-{package.version}.tgz"
-    tarball = cache_dir / file_name
-    if tarball.is_file() and integrity(tarball) == package.integrity:
-        return tarball
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".npm-") as work:
-        _run_npm_pack(package, Path(work), cache_dir)
-        packed = next(iter(sorted(Path(work).glob("*.tgz"))), None)
-        if packed is None:
-            raise UnreachableError(f"npm gave no tarball of {package.npm}@{package.version}")
-        actual = integrity(packed)
-        if actual != package.integrity:
-            raise IntegrityError(
-                f"npm {package.npm}@{package.version}: expected {package.integrity}, got {actual}"
-            )
-        packed.replace(tarball)
-    return tarball
+    name = f"{package.npm}@{package.version}"
+
+    def fetch(out_dir: Path) -> None:
+        command = [*_npm(cache_dir), "pack", name, "--ignore-scripts", *_NETWORK]
+        environment = {**os.environ, "NO_UPDATE_NOTIFIER": "1"}
+        _NPM.run(command, name, package.size, out_dir, environment)
+
+    return _NPM.kept(cache_dir / file_name, name, package.integrity, fetch)
 
 
 def integrity(path: Path) -> str:
@@ -53,28 +41,6 @@ def integrity(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return f"sha512-{base64.b64encode(digest.digest()).decode()}"
-
-
-def _run_npm_pack(package: Package, out_dir: Path, cache_dir: Path) -> None:
-    name = f"{package.npm}@{package.version}"
-    command = [*_npm(cache_dir), "pack", name, "--ignore-scripts", *_NETWORK]
-    with CONSOLE.status(f"Fetching npm {name}, {package.size / 1e6:.0f} MB"):
-        try:
-            process = subprocess.run(
-                command,
-                cwd=out_dir,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env={**os.environ, "NO_UPDATE_NOTIFIER": "1"},
-                text=True,
-                timeout=TIMEOUT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise UnreachableError(f"npm {name}: nothing after {TIMEOUT} s") from error
-    if process.returncode != 0:
-        raise UnreachableError(f"npm {name} cannot be fetched: {_reason(process.stderr)}")
 
 
 def _npm(cache_dir: Path) -> list[str]:
@@ -95,3 +61,6 @@ def _reason(output: str) -> str:
             if text and not text.startswith(("code ", "errno ", "syscall ", "type ")):
                 return text
     return output.strip().splitlines()[-1] if output.strip() else "npm gave no reason"
+
+
+_NPM = Registry("npm", "npm", "tarball", "*.tgz", integrity, _reason)

@@ -65,7 +65,7 @@ def _finish(
     if len(rest) > 1:
         raise GraphError(f"operators {rest} fused into node {name!r} are not supported")
     if not rest:
-        reader.define(name, reader.add(node))
+        reader.append(node)
         return
     node.name = f"{name}/linear"
     slope = extra.pop(0) if rest[0] == "Prelu" else ""
@@ -144,7 +144,7 @@ def _arithmetic(product: bool) -> Operator:
             scale = operand if product else np.ones_like(operand)
             shift = np.zeros_like(operand) if product else operand
             node = ir.Affine(name, values, scale, shift)
-        reader.define(name, reader.add(node))
+        reader.append(node)
 
     return read
 
@@ -152,13 +152,7 @@ def _arithmetic(product: bool) -> Operator:
 def _batch_norm(
     reader: Reader, name: str, sources: Sequence[str], attributes: Mapping[str, Any]
 ) -> None:
-    scale, shift, mean, variance = (
-        reader.constant(source, name).astype(np.float64) for source in sources[1:5]
-    )
-    scale = scale / np.sqrt(variance + attributes.get("epsilon", 1e-4))
-    shift = (shift - mean * scale).astype(np.float32)
-    node = ir.Affine(name, [reader.value(sources[0])], scale.astype(np.float32), shift)
-    reader.define(name, reader.add(node))
+    reader.batch_norm(name, sources, attributes.get("epsilon", 1e-4))
 
 
 def _bound(upper: bool) -> Operator:
@@ -169,7 +163,7 @@ def _bound(upper: bool) -> Operator:
             raise GraphError(f"node {name!r} has a bound of shape {bound.shape}: not a scalar")
         tensor = next(source for source in sources if source != constant)
         limits = {"high" if upper else "low": float(bound.reshape(()))}
-        reader.define(name, reader.add(ir.Clip(name, [reader.value(tensor)], **limits)))
+        reader.append(ir.Clip(name, [reader.value(tensor)], **limits))
 
     return read
 
@@ -190,7 +184,7 @@ def _pool(kind: str) -> Operator:
         shape = reader.shape(sources[0])
         stride, padding, _ = _windowing(shape, (height, width), name, attributes)
         node = ir.Pool(name, [reader.value(sources[0])], kind, (height, width), stride, padding)
-        reader.define(name, reader.add(node))
+        reader.append(node)
 
     return read
 
@@ -200,12 +194,12 @@ def _mean(reader: Reader, name: str, sources: Sequence[str], attributes: Mapping
     if len(reader.shape(sources[0])) != 4 or axes != [1, 2]:
         raise GraphError(f"Mean {name!r} over axes {axes}: only height and width are supported")
     keep_dims = bool(attributes.get("keep_dims"))
-    reader.define(name, reader.add(ir.Mean(name, [reader.value(sources[0])], keep_dims)))
+    reader.append(ir.Mean(name, [reader.value(sources[0])], keep_dims))
 
 
 def _softmax(reader: Reader, name: str, sources: Sequence[str], _: Mapping[str, Any]) -> None:
     axis = 1 if len(reader.shape(sources[0])) == 4 else -1
-    reader.define(name, reader.add(ir.Softmax(name, [reader.value(sources[0])], axis)))
+    reader.append(ir.Softmax(name, [reader.value(sources[0])], axis))
 
 
 def _pad(reader: Reader, name: str, sources: Sequence[str], _: Mapping[str, Any]) -> None:
@@ -214,7 +208,7 @@ def _pad(reader: Reader, name: str, sources: Sequence[str], _: Mapping[str, Any]
         pads = [pads[axis] for axis in _NHWC_TO_NCHW]
     if pads[0] != (0, 0):
         raise GraphError(f"node {name!r} pads the batch, which is not supported")
-    reader.define(name, reader.add(ir.Pad(name, [reader.value(sources[0])], pads)))
+    reader.append(ir.Pad(name, [reader.value(sources[0])], pads))
 
 
 def _concat(reader: Reader, name: str, sources: Sequence[str], _: Mapping[str, Any]) -> None:
@@ -222,7 +216,7 @@ def _concat(reader: Reader, name: str, sources: Sequence[str], _: Mapping[str, A
     rank = len(reader.shape(sources[0]))
     axis = _AXIS_IN_NCHW[axis] if rank == 4 else axis % rank
     values = [reader.value(source) for source in sources[:-1]]
-    reader.define(name, reader.add(ir.Concat(name, values, axis)))
+    reader.append(ir.Concat(name, values, axis))
 
 
 def _reshape(reader: Reader, name: str, sources: Sequence[str], _: Mapping[str, Any]) -> None:
@@ -239,9 +233,9 @@ def _reshape(reader: Reader, name: str, sources: Sequence[str], _: Mapping[str, 
         value = reader.add(ir.Transpose(f"{name}/nhwc", [value], _NCHW_TO_NHWC))
     if len(rest) == 3:
         value = reader.add(ir.Reshape(f"{name}/rows", [value], (-1, *rest)))
-        reader.define(name, reader.add(ir.Transpose(name, [value], _NHWC_TO_NCHW)))
+        reader.append(ir.Transpose(name, [value], _NHWC_TO_NCHW))
     else:
-        reader.define(name, reader.add(ir.Reshape(name, [value], (-1, *rest))))
+        reader.append(ir.Reshape(name, [value], (-1, *rest)))
 
 
 OPERATORS: dict[str, Operator] = {

@@ -76,7 +76,7 @@ class DetectionWorker(ModelWorker):
         samples = [(picture.rgb, options) for picture, options in pairs]
         for (picture, options), detections in zip(pairs, self._search(samples, timing)):
             # Of a trace that is left out below, the tiles may show the face.
-            sure = _picked(detections, np.flatnonzero(detections.scores >= options.min_score))
+            sure = detections.picked(np.flatnonzero(detections.scores >= options.min_score))
             whole = self._with_small(picture, sure, timing)
             picture.faces = select_faces(whole, options, picture.scale)
 
@@ -114,7 +114,7 @@ class DetectionWorker(ModelWorker):
         views = [Quarters.of(samples[n][0]) for n in unsure]
         looked = runner.run([(view.pixels, None) for view in views], timing)
         for n, view, detections in zip(unsure, views, looked):
-            sure = _picked(detections, np.flatnonzero(detections.scores >= _SECOND_SCORE))
+            sure = detections.picked(np.flatnonzero(detections.scores >= _SECOND_SCORE))
             found[n] = merged(found[n], doubts[n], view.to_picture(sure))
         return found
 
@@ -156,7 +156,7 @@ def distinct(found: Detections) -> Detections:
     """One box a face, best score first."""
     if len(found) < 2:
         return found
-    return _picked(found, suppress(found.boxes, found.scores, _NESTED, nesting))
+    return found.picked(suppress(found.boxes, found.scores, _NESTED, nesting))
 
 
 def merged(first: Detections, doubt: np.ndarray, second: Detections) -> Detections:
@@ -167,7 +167,7 @@ def merged(first: Detections, doubt: np.ndarray, second: Detections) -> Detectio
     if not len(second):
         return first
     second = confirmed(first, second)
-    stays = _picked(first, np.flatnonzero(~doubt))
+    stays = first.picked(np.flatnonzero(~doubt))
     given = [look.keypoints for look in (stays, second) if look.keypoints is not None]
     both = Detections(
         np.concatenate([stays.boxes, second.boxes]),
@@ -175,7 +175,7 @@ def merged(first: Detections, doubt: np.ndarray, second: Detections) -> Detectio
         np.concatenate(given) if len(given) == 2 else None,
         np.repeat([False, True], [len(stays), len(second)]),
     )
-    return _picked(both, suppress(both.boxes, both.scores, _NESTED_IN_DOUBT, nesting))
+    return both.picked(suppress(both.boxes, both.scores, _NESTED_IN_DOUBT, nesting))
 
 
 def confirmed(first: Detections, second: Detections) -> Detections:
@@ -202,12 +202,6 @@ def _eye_lines(keypoints: np.ndarray) -> np.ndarray:
     lines = keypoints[:, 1] - keypoints[:, 0]
     unit: np.ndarray = lines / np.maximum(np.linalg.norm(lines, axis=1, keepdims=True), 1e-6)
     return unit
-
-
-def _picked(found: Detections, kept: np.ndarray) -> Detections:
-    rest = (found.keypoints, found.compared)
-    points, compared = (None if values is None else values[kept] for values in rest)
-    return Detections(found.boxes[kept], found.scores[kept], points, compared)
 
 
 def select_faces(detections: Detections, options: Options, scale: int = 1) -> list[Face]:

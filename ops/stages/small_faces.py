@@ -140,11 +140,7 @@ def _whole(
 
 def _distinct(found: Sequence[Detections]) -> Detections:
     joined = _joined(found)
-    kept = suppress(joined.boxes, joined.scores, _SAME, same_face)
-    points = joined.keypoints
-    return Detections(
-        joined.boxes[kept], joined.scores[kept], None if points is None else points[kept]
-    )
+    return joined.picked(suppress(joined.boxes, joined.scores, _SAME, same_face))
 
 
 def same_face(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -169,20 +165,10 @@ def added(first: Detections, small: Detections, longest: int) -> Detections:
     if len(first):
         sides = (first.boxes[:, 2:] - first.boxes[:, :2]).max(axis=1)
         better = nesting(first.boxes, small.boxes).max(axis=1) > _SAME
-        first = _picked(first, ~(better & (sides < _ONE_LOOK * longest)))
+        first = first.picked(~(better & (sides < _ONE_LOOK * longest)))
     if len(first):
-        small = _picked(small, same_face(small.boxes, first.boxes).max(axis=1) <= _SAME)
+        small = small.picked(same_face(small.boxes, first.boxes).max(axis=1) <= _SAME)
     return _joined([first, small])
-
-
-def _picked(found: Detections, kept: np.ndarray) -> Detections:
-    points, compared = found.keypoints, found.compared
-    return Detections(
-        found.boxes[kept],
-        found.scores[kept],
-        None if points is None else points[kept],
-        None if compared is None else compared[kept],
-    )
 
 
 def _joined(found: Sequence[Detections]) -> Detections:

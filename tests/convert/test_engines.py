@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from convert import task_checks
+from convert.apart import Ended
 from convert.engines import agreement, completing, ways_job
 from convert.engines.completing import complete, complete_in_place, missing_ways, verify_ways
 from convert.engines.openvino_form import write_openvino_form
@@ -30,13 +31,14 @@ AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
 def here(monkeypatch):
     """Verifies in this process, without what a real recogniser must be able to do."""
 
-    def run(model_dir: Path, names: list[str]) -> tuple[list[str], str]:
+    def run(module: str, arguments: list[str], seconds: float) -> Ended:
+        assert module == ways_job.__name__
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
-            ways_job.main(model_dir, names)
-        return output.getvalue().splitlines(), ""
+            status = ways_job.main(Path(arguments[0]), arguments[1:])
+        return Ended(status, output.getvalue(), "")
 
-    monkeypatch.setattr(completing, "_run", run)
+    monkeypatch.setattr(completing, "run_apart", run)
     monkeypatch.delitem(task_checks.CHECKS, "recognition")
 
 
@@ -110,16 +112,16 @@ def test_operators_without_a_counterpart_are_named(tmp_path):
 
 def test_a_way_that_crashes_is_refused_and_the_others_are_tried(tmp_path, monkeypatch):
     answers = [
-        ([], "running it ended with SIGSEGV"),
-        (['{"engine": "openvino", "precision": "fp32"}'], ""),
+        Ended(-11, "", "running it ended with SIGSEGV"),
+        Ended(0, '{"engine": "openvino", "precision": "fp32"}\n', ""),
     ]
     asked = []
 
-    def run(_: Path, names: list[str]) -> tuple[list[str], str]:
-        asked.append([name.rpartition(":imitated")[0] or name for name in names])
+    def run(module: str, arguments: list[str], seconds: float) -> Ended:
+        asked.append([name.rpartition(":imitated")[0] or name for name in arguments[1:]])
         return answers[len(asked) - 1]
 
-    monkeypatch.setattr(completing, "_run", run)
+    monkeypatch.setattr(completing, "run_apart", run)
     found = verify_ways(tmp_path, [BF16, FP32])
     assert asked == [["openvino:bf16", "openvino:fp32"], ["openvino:fp32"]]
     assert [way.refused for way in found] == ["running it ended with SIGSEGV", ""]

@@ -108,18 +108,23 @@ def test_a_resize_to_the_size_of_another_map_becomes_a_factor(tmp_path):
     np.testing.assert_array_equal(run_onnx(tmp_path / "fixed.onnx", images), expected)
 
 
+def assert_each_picture_has_its_rows(translation, folder: Path, detector: Path) -> None:
+    """What was translated gives for a batch what the file gives for each of its pictures."""
+    assert translation.inputs[0].shape == (-1, 3, 17, 17)
+    assert translation.outputs[0].shape == (-1, 128, 4)
+    images = np.random.default_rng(7).normal(size=(3, 3, 17, 17)).astype(np.float32)
+    result = run_paddle(folder, {translation.inputs[0].name: images})
+    expected = [run_onnx(detector, image[None]) for image in images]
+    np.testing.assert_allclose(result[translation.outputs[0].name], expected, atol=1e-4)
+
+
 def test_x2paddle_converts_it_and_the_shapes_are_known(detector, tmp_path):
     if not ENVIRONMENT.is_dir():
         pytest.skip("X2Paddle's environment has not been made; converting an ONNX model makes it")
     translation = x2paddle_translation.translate(
         detector, tmp_path / "paddle", inputs=["image"], outputs=["boxes"], input_size=(17, 17)
     )
-    assert translation.inputs[0].shape == (-1, 3, 17, 17)
-    assert translation.outputs[0].shape == (-1, 128, 4)
-    images = np.random.default_rng(7).normal(size=(3, 3, 17, 17)).astype(np.float32)
-    result = run_paddle(tmp_path / "paddle", {translation.inputs[0].name: images})
-    expected = [run_onnx(detector, image[None]) for image in images]
-    np.testing.assert_allclose(result[translation.outputs[0].name], expected, atol=1e-4)
+    assert_each_picture_has_its_rows(translation, tmp_path / "paddle", detector)
 
     wrong = onnx.load(str(detector))
     wrong.graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(np.ones(8, np.float32), "b"))
@@ -148,12 +153,7 @@ def test_the_reader_gives_each_picture_of_a_batch_its_own_rows(detector, tmp_pat
     translation = graph_model.translate(
         detector, tmp_path / "paddle", inputs=["image"], outputs=["boxes"], input_size=(17, 17)
     )
-    assert translation.inputs[0].shape == (-1, 3, 17, 17)
-    assert translation.outputs[0].shape == (-1, 128, 4)
-    images = np.random.default_rng(7).normal(size=(3, 3, 17, 17)).astype(np.float32)
-    result = run_paddle(tmp_path / "paddle", {translation.inputs[0].name: images})
-    expected = [run_onnx(detector, image[None]) for image in images]
-    np.testing.assert_allclose(result[translation.outputs[0].name], expected, atol=1e-4)
+    assert_each_picture_has_its_rows(translation, tmp_path / "paddle", detector)
 
 
 def test_a_detector_without_a_size_takes_pictures_of_any_size(detector, tmp_path):

@@ -7,8 +7,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
+
+from inference.processor import processor_flags
 
 T = TypeVar("T")
 
@@ -39,11 +40,7 @@ def _load_faiss() -> Any:
 
 
 def _has_avx512() -> bool:
-    try:
-        description = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    return set(description.split()) >= _AVX512
+    return processor_flags() >= _AVX512
 
 
 faiss = _load_faiss()

@@ -171,7 +171,7 @@ class TestScanners:
         best = np.argsort(-expected)[:5]
         names = {(3 << PLACE_BITS) + n if n < 30 else (9 << PLACE_BITS) + n - 30 for n in best}
         assert set(rows.tolist()) == names
-        np.testing.assert_allclose(np.sort(scores)[::-1], expected[best], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(np.sort(scores)[::-1], expected[best], rtol=1e-4)
 
     def test_they_keep_the_best_rows_by_their_names(self, components, encode, dim):
         query = vectors(60, dim)[-1].copy()
@@ -182,7 +182,7 @@ class TestScanners:
         scanner.scan(50, pointer(codes), pointer(names), both, 5)
         best = np.argsort(-expected)[:5]
         assert set(rows.tolist()) == set(names[best].tolist())
-        np.testing.assert_allclose(np.sort(scores)[::-1], expected[best], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(np.sort(scores)[::-1], expected[best], rtol=1e-4)
 
     def test_what_a_heap_has_room_for_stays_empty(self, components, encode, dim):
         query = vectors(60, dim)[-1].copy()
